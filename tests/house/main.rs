@@ -1,6 +1,7 @@
 //! The rules of the house, checked by reading the tree: who may use whom, how large a file may be,
 //! what may not stand in it. No root needed.
 
+mod child_symbols;
 mod layering;
 mod tidy;
 

@@ -1,0 +1,93 @@
+# podvisor: `make help` lists what there is. Everything builds as the calling user; what needs root
+# (deps, run, test, conformance, vm, bench, install) says so when it is not.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+TRIPLE  := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
+OUT     := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
+BIN     := $(OUT)/$(TRIPLE)/release
+TOOLS   := $(CURDIR)/.tools/bin
+PREFIX  ?= /usr/local
+DESTDIR ?=
+export PATH := $(TOOLS):$(HOME)/.cargo/bin:$(PATH)
+export PODVISOR_BIN := $(abspath $(BIN))
+export PODVISOR_TEST_CACHE := $(abspath $(OUT))/cache
+
+.PHONY: help deps deps-run deps-deny build run check test unit privileged conformance vm bench install clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+# --- what the machine needs -------------------------------------------------------------------
+# Each list is Debian package names; a package that is there costs nothing.
+PACKAGES_RUN  := gcc libc6-dev make git curl ca-certificates iproute2 util-linux
+PACKAGES_TEST := $(PACKAGES_RUN) binutils busybox-static cpio kmod nftables nginx-light procps strace \
+  qemu-system-x86 crun runc skopeo umoci hyperfine python3 mmdebstrap
+PACKAGES_BENCH := $(PACKAGES_TEST) podman buildah
+
+define install_packages
+	@missing=$$(for p in $(1); do dpkg -s $$p >/dev/null 2>&1 || echo $$p; done); \
+	if [ -n "$$missing" ]; then \
+	  [ $$(id -u) = 0 ] || { echo "run as root, or install first:" $$missing >&2; exit 1; }; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	fi
+endef
+
+deps-run: rust
+	$(call install_packages,$(PACKAGES_RUN))
+
+.PHONY: rust
+rust:
+	@command -v cargo >/dev/null || { apt-get update -qq && apt-get install -y -qq rustup >/dev/null && rustup default stable; } \
+	  || { echo "a Rust toolchain (1.91 or newer) is needed: install rustup, then 'rustup default stable'" >&2; exit 1; }
+
+deps: rust ## install all that build, tests and benchmarks need, from Debian packages
+	$(call install_packages,$(PACKAGES_BENCH))
+
+deps-deny:
+	@cargo deny --version >/dev/null 2>&1 || cargo install --quiet --debug --locked --root .tools cargo-deny
+
+# --- the programs -----------------------------------------------------------------------------
+build: rust ## build both static programs (release)
+	cargo build --release --bin podvisor --bin podvisor-oci -p podvisor -p oci-cli
+	@ls -l $(BIN)/podvisor $(BIN)/podvisor-oci | awk '{print "  " $$9, int($$5/1024) " KiB"}'
+
+run: deps-run build ## the demo: image, 3-replica web Deployment, two-container pod; Ctrl-C cleans up
+	@rootfs/demo/run.sh $(BIN)
+
+install: build ## install both programs, unit and snippets below PREFIX (and DESTDIR)
+	install -D -m 755 $(BIN)/podvisor $(DESTDIR)$(PREFIX)/bin/podvisor
+	install -D -m 755 $(BIN)/podvisor-oci $(DESTDIR)$(PREFIX)/bin/podvisor-oci
+	install -D -m 644 packaging/podvisor.service $(DESTDIR)$(PREFIX)/lib/systemd/system/podvisor.service
+	install -D -m 644 LICENSE $(DESTDIR)$(PREFIX)/share/doc/podvisor/LICENSE
+
+# --- the ladder -------------------------------------------------------------------------------
+check: deps-deny ## format, lints, bans, layers, tidiness, pure tests; no root, two minutes
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	cargo deny --log-level error check bans licenses sources
+	cargo test --quiet --test house
+	cargo test --quiet -p oci -p pod -p sim
+
+test: deps check build unit privileged conformance vm ## all that CI runs (root)
+
+unit: ## every crate's own tests, the privileged ones in scopes of their own (root)
+	cargo test --quiet --workspace --exclude podvisor --exclude oci-cli
+	cargo test --quiet -p oci-cli --bins
+
+privileged: build ## the whole product on the real kernel, each test in its own scope (root)
+	cargo test --test e2e
+
+conformance: build ## the same cases on podvisor-oci, runc and crun, three columns (root)
+	cargo test -p oci-cli --test conformance -- --nocapture
+
+vm: build ## boot Debian's kernel with podvisor as PID 1 on pure cgroup v2 (root)
+	tests/vm/run.sh $(BIN) $(PODVISOR_TEST_CACHE)
+
+bench: deps build ## medians beside crun, runc, podman, skopeo+umoci in one run (root)
+	tests/bench/run.sh $(BIN) $(PODVISOR_TEST_CACHE)
+
+clean: ## remove what was built
+	cargo clean
