@@ -1,1 +1,3 @@
-//! placeholder
+//! The OCI specification types in use.
+
+pub use oci_spec::{image, runtime};

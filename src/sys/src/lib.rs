@@ -1,1 +1,3 @@
-//! placeholder
+//! The only door to the kernel, one module a concern.
+
+pub mod seqpacket;
