@@ -1,0 +1,288 @@
+"""Measures podvisor beside its peers and prints one table a section.
+
+Runs inside a scope (own mount, pid, network and cgroup world). Every figure is a median of runs that
+alternate between the programs, so that a slow minute of the machine hits all of them; the ratio is
+what counts. A peer that is not installed or fails is named with its last words and left out.
+"""
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import images
+
+BINARIES, CACHE = Path(sys.argv[1]), Path(sys.argv[2])
+SECTIONS = sys.argv[3:] or ["run", "memory", "image", "pods", "overhead"]
+HERE = Path(__file__).resolve().parent
+WORK = Path(os.environ["PODVISOR_TEST_SCOPE"])
+OURS = BINARIES / "podvisor-oci"
+
+
+def sh(command, **options):
+    """Runs a command line to its end; raises with its output when it fails."""
+    done = subprocess.run(command, shell=isinstance(command, str), text=True, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
+    if done.returncode:
+        raise RuntimeError(f"{command}: exit {done.returncode}: {done.stdout.strip()[-400:]}")
+    return done.stdout
+
+
+def alternate(cases, runs, warmup=1):
+    """Median seconds of each named case; a case is (prepare, run) and `run` alone is timed."""
+    times, broken = {name: [] for name in cases}, {}
+    for turn in range(-warmup, runs):
+        for name, (prepare, run) in cases.items():
+            if name in broken:
+                continue
+            try:
+                prepare()
+                began = time.monotonic()
+                run()
+                if turn >= 0:
+                    times[name].append(time.monotonic() - began)
+            except (RuntimeError, OSError) as error:
+                broken[name] = str(error)
+    return {n: statistics.median(t) for n, t in times.items() if t and n not in broken}, broken
+
+
+def table(title, medians, broken, unit, scale, base):
+    """Prints a section: each median and its ratio to the base."""
+    print(f"\n{title}\n" + "-" * len(title))
+    for name, value in medians.items():
+        ratio = f"{value / medians[base]:8.2f} x {base}" if base in medians else ""
+        print(f"  {name:28} {value * scale:10.2f} {unit} {ratio}")
+    for name, why in broken.items():
+        print(f"  {name:28} not measured: {why}")
+
+
+def bundle():
+    """A bundle with runc's default config that runs /bin/true; one config for every runtime."""
+    folder = WORK / "bundle"
+    if not folder.exists():
+        folder.mkdir()
+        sh([HERE.parent.parent / "rootfs/busybox/recipe.sh", f"{folder}/rootfs/"])
+        sh(["runc", "spec"], cwd=folder)
+        config = json.loads((folder / "config.json").read_text())
+        config["process"].update(args=["/bin/true"], terminal=False)
+        config["process"].pop("rlimits", None)  # raising them needs CAP_SYS_RESOURCE
+        (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def runtimes():
+    """Command line of `run` for each runtime that is there."""
+    folder = bundle()
+    lines = {"floor (C)": [CACHE / "floor", folder / "rootfs", "/bin/true"]}
+    for name, program in [("podvisor-oci", OURS), ("crun", "crun"), ("runc", "runc")]:
+        if shutil.which(str(program)):
+            lines[name] = [program, "--root", WORK / f"state-{name}", "run", "-b", folder, f"bench-{name}"]
+    return {name: [str(word) for word in line] for name, line in lines.items()}
+
+
+def hyperfine(lines, runs):
+    """Median seconds by hyperfine, without a shell between."""
+    out = WORK / "hyperfine.json"
+    words = [" ".join(line) for line in lines.values()]
+    sh(["hyperfine", "-N", "-w", "5", "-r", str(runs), "--export-json", str(out), *words])
+    results = json.loads(out.read_text())["results"]
+    return {name: r["median"] for name, r in zip(lines, results)}
+
+
+def section_run():
+    """`run` of true to its end."""
+    table("run of /bin/true, default config, median of 100", hyperfine(runtimes(), 100), {}, "ms", 1e3,
+          "floor (C)")
+
+
+def section_memory():
+    """Peak resident memory of the runtime over a `run`."""
+    peaks = {}
+    for name, line in runtimes().items():
+        samples = []
+        for _ in range(5):
+            pid = os.posix_spawn(shutil.which(line[0]), line, os.environ)
+            _, status, usage = os.wait4(pid, 0)
+            if status == 0:
+                samples.append(usage.ru_maxrss / 1024)
+        if samples:
+            peaks[name] = statistics.median(samples)
+    table("peak resident memory of `run`", peaks, {}, "MiB", 1, "floor (C)")
+
+
+def loop_disk():
+    """A fresh ext4 on a loop device, mounted in this scope alone."""
+    disk = CACHE / "disk.img"
+    target = WORK / "disk"
+    target.mkdir(exist_ok=True)
+    with open(disk, "wb") as file:
+        file.truncate(6 << 30)
+    sh(["mkfs.ext4", "-q", "-F", str(disk)])
+    sh(["mount", "-o", "loop", str(disk), str(target)])
+    return target
+
+
+def section_image():
+    """Load and unpack of an image of about 300 MB and 20,000 files, gzip."""
+    archive = images.big_image(CACHE / "big.oci.tar")
+    disk = loop_disk()
+    podman = [*PODMAN, "--root", str(disk / "podman"), "--runroot", str(disk / "podman-run")]
+    wipe = lambda *names: lambda: [shutil.rmtree(disk / n, ignore_errors=True) for n in names]
+
+    def umoci():
+        sh(["skopeo", "copy", "-q", f"oci-archive:{archive}", f"oci:{disk}/layout:big"])
+        sh(["umoci", "unpack", "--image", f"{disk}/layout:big", str(disk / "unpacked")])
+
+    cases = {
+        "podvisor load": (wipe("pv"), lambda: sh([str(BINARIES / "podvisor"), "--root", str(disk / "pv"),
+                                                  "--state", str(disk / "pv/run"), "load", str(archive)])),
+        "podman load": (lambda: [podman_reset(podman), wipe("podman", "podman-run")()],
+                        lambda: sh([*podman, "load", "-q", "-i", str(archive)])),
+        "skopeo + umoci": (wipe("layout", "unpacked"), umoci),
+        "tar -xzf alone": (lambda: [wipe("tar")(), (disk / "tar").mkdir()],
+                           lambda: [sh(["tar", "-xzf", str(layer), "-C", str(disk / "tar")])
+                                    for layer in images.layers_of(archive)]),
+    }
+    medians, broken = alternate(cases, 5)
+    table("load + unpack, 300 MB, 20,000 files, gzip, fresh ext4, median of 5", medians, broken, "s", 1,
+          "podvisor load")
+    sh(["umount", str(disk)])
+    (CACHE / "disk.img").unlink()
+
+
+PODMAN = ["podman", "--cgroup-manager", "cgroupfs", "--events-backend", "file"]
+
+
+def podman_reset(podman):
+    """Unmounts what podman keeps mounted below its root."""
+    subprocess.run([*podman, "pod", "rm", "-af", "-t", "0"], capture_output=True, check=False)
+    subprocess.run([*podman, "umount", "-a"], capture_output=True, check=False)
+
+
+def manifest(pods, containers):
+    """`pods` pods of `containers` containers that sleep."""
+    documents = []
+    for number in range(pods):
+        members = [{"name": f"c{i}", "image": "localhost/bench:latest", "command": ["/bin/sleep", "1000"]}
+                   for i in range(containers)]
+        documents.append({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"bench-{number}"},
+                          "spec": {"terminationGracePeriodSeconds": 0, "containers": members}})
+    path = WORK / f"pods-{pods}x{containers}.yaml"
+    path.write_text("\n---\n".join(json.dumps(d) for d in documents))
+    return path
+
+
+class Podvisor:
+    """A supervisor of its own for the pod sections."""
+
+    def __init__(self, name):
+        self.base = WORK / name
+        self.options = [str(BINARIES / "podvisor"), "--root", str(self.base / "root"), "--state",
+                        str(self.base / "run"), "--log-dir", str(self.base / "log")]
+        self.base.mkdir()
+        self("import", str(rootfs_tar()), "localhost/bench:latest")
+        self("up", "-d", "-f", str(manifest(1, 1)))
+        self("delete", "pod", "bench-0", "--grace-period", "0")
+
+    def __call__(self, *words):
+        return sh([*self.options, *words])
+
+    def running(self):
+        """The pods that run with every container ready."""
+        pods = json.loads(self("get", "pods", "-o", "json"))
+        ready = lambda p: all(c.get("ready") for c in p["status"].get("containerStatuses", [])) and \
+            p["status"].get("phase") == "Running"
+        return [p for p in pods if ready(p)]
+
+    def start(self, path, count):
+        """Applies a manifest and returns when all its pods are ready."""
+        self("apply", "-f", str(path))
+        while len(self.running()) < count:
+            time.sleep(0.005)
+
+    def clear(self):
+        """Deletes every pod and waits until none is left."""
+        for pod in json.loads(self("get", "pods", "-o", "json")):
+            self("delete", "pod", pod["metadata"]["name"], "--grace-period", "0")
+        while json.loads(self("get", "pods", "-o", "json")):
+            time.sleep(0.01)
+
+
+def rootfs_tar():
+    """The busybox root file system as a tar."""
+    path = WORK / "busybox.tar"
+    if not path.exists():
+        sh([str(HERE.parent.parent / "rootfs/busybox/recipe.sh"), str(path)])
+    return path
+
+
+def section_pods():
+    """Start of a pod of three containers, and of 50 pods, until all run."""
+    ours = Podvisor("pods")
+    podman = [*PODMAN, "--root", str(WORK / "podman"), "--runroot", str(WORK / "podman-run")]
+    peer_ready = prepare_podman(podman)
+    for pods, containers, runs in [(1, 3, 5), (50, 1, 3)]:
+        path = manifest(pods, containers)
+        cases = {"podvisor apply": (ours.clear, lambda p=path, n=pods: ours.start(p, n))}
+        if peer_ready is None:
+            cases["podman kube play"] = (lambda: podman_reset(podman),
+                                         lambda p=path: sh([*podman, "kube", "play", "-q", str(p)]))
+        medians, broken = alternate(cases, runs, warmup=1 if pods == 1 else 0)
+        if peer_ready:
+            broken["podman kube play"] = peer_ready
+        table(f"start of {pods} pod(s) of {containers} container(s), median of {runs}", medians, broken, "ms",
+              1e3, "podvisor apply")
+    ours.clear()
+    podman_reset(podman)
+    ours("down")
+
+
+def prepare_podman(podman):
+    """Gives podman the image and a config that works without CAP_SYS_RESOURCE; None or why not."""
+    config = WORK / "containers.conf"
+    config.write_text('[containers]\ndefault_ulimits = []\n[engine]\ncgroup_manager = "cgroupfs"\n')
+    os.environ["CONTAINERS_CONF"] = str(config)
+    try:
+        sh([*podman, "import", "-q", str(rootfs_tar()), "localhost/bench:latest"])
+        sh([*podman, "kube", "play", "-q", str(manifest(1, 1))])
+        podman_reset(podman)
+    except (RuntimeError, OSError) as error:
+        return str(error)
+    return None
+
+
+def pss_kib(pid):
+    """Proportional set size of a process, KiB."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1])
+    return 0
+
+
+def section_overhead():
+    """Memory of everything that is not the workload, with 50 pods."""
+    ours = Podvisor("overhead")
+    ours.start(manifest(50, 1), 50)
+    monitors, supervisors = [], []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            words = (entry / "cmdline").read_bytes().split(b"\0") if (entry / "cmdline").exists() else []
+            if b"monitor" in words[1:2]:
+                monitors.append(pss_kib(entry.name))
+            elif b"serve" in words:
+                supervisors.append(pss_kib(entry.name))
+    print("\nmemory of what is not the workload, 50 pods (PSS)\n" + "-" * 49)
+    count = max(len(monitors), 1)
+    print(f"  monitors, a pod              {sum(monitors) / count / 1024:10.3f} MiB  ({len(monitors)} found)")
+    print(f"  supervisor, whole            {sum(supervisors) / 1024:10.3f} MiB")
+    print(f"  a pod, all told              {(sum(monitors) + sum(supervisors)) / count / 1024:10.3f} MiB  (target: under 0.6)")
+    ours.clear()
+    ours("down")
+
+
+for section in SECTIONS:
+    globals()[f"section_{section}"]()

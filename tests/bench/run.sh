@@ -1,0 +1,12 @@
+#!/bin/bash
+# The benchmark table: podvisor beside its peers, medians of one run, in a scope of its own.
+# usage: run.sh BINARIES CACHE [SECTION...]     sections: run memory image pods overhead
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+binaries=$(realpath "$1") cache=$(realpath -m "$2")/bench
+shift 2
+mkdir -p "$cache"
+gcc -O2 -static -Wall -o "$cache/floor" "$here/floor.c"
+(cd "$here/../.." && cargo build --quiet --release -p scope)
+# What a run leaves on the host is printed and fails the run.
+exec "$binaries/scope" python3 -u "$here/bench.py" "$binaries" "$cache" "$@"
