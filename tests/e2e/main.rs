@@ -1,0 +1,10 @@
+//! The whole product through its command line, on the real kernel, each test in a scope of its own.
+//! Root and the release binaries are needed: `make privileged` builds them first.
+
+mod bad_input;
+mod host;
+mod images;
+mod leak;
+mod pods;
+mod run;
+mod supervise;
