@@ -8,8 +8,11 @@
 
 pub mod client;
 pub mod frame;
+pub mod log;
 pub mod protocol;
+pub mod record;
 pub mod sandbox_config;
+pub mod table;
 
 pub use client::{Client, ClientError};
 pub use sandbox_config::{Identity, SandboxConfig};
