@@ -1,5 +1,6 @@
 //! The only door to the kernel, one module a concern.
 
+pub mod children;
 pub mod clock;
 pub mod loopback;
 pub mod malloc;
@@ -8,3 +9,4 @@ pub mod pin;
 pub mod reboot;
 pub mod seqpacket;
 pub mod stdio;
+pub mod watch;
