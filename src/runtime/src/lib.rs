@@ -1,1 +1,3 @@
-//! placeholder
+//! The OCI runtime (front page: rt1).
+
+pub mod cgroup;

@@ -1,5 +1,6 @@
 //! The only door to the kernel, one module a concern.
 
+pub mod bpf;
 pub mod children;
 pub mod clock;
 pub mod loopback;
@@ -9,4 +10,5 @@ pub mod pin;
 pub mod reboot;
 pub mod seqpacket;
 pub mod stdio;
+pub mod teardown;
 pub mod watch;

@@ -1,0 +1,218 @@
+//! Cgroups of both versions behind one type.
+//!
+//! [`Layout::detect`] finds what is mounted; [`Cgroup::create_container`] makes one folder in each
+//! hierarchy and sets limits; a process comes in by `CLONE_INTO_CGROUP` ([`Cgroup::clone_into_fd`])
+//! and [`Cgroup::enter_v1`]; [`Cgroup::remove`] kills what is left and removes, within a deadline.
+//!
+//! Where things are: `layout` what is mounted; `v1`, `v2` config.json to a list of settings (pure);
+//! `devices` device rules (pure); `place` folders; `apply` writes; `stats` reads; `removal`.
+//!
+//! Invariants: nothing outside the given path is changed, but `cgroup.subtree_control` and empty
+//! cpusets of its ancestors; a limit is kept or an error says which field was not. Only the
+//! container's processes ever enter: the runtime itself stays where it was started.
+//! Not here: the systemd driver.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use oci::runtime::LinuxResources;
+
+mod apply;
+mod convert;
+mod devices;
+mod error;
+mod layout;
+mod place;
+mod removal;
+mod setting;
+mod stats;
+mod v1;
+mod v2;
+
+pub use error::Error;
+pub use layout::{Hierarchy, Layout, Mode};
+
+/// One container's or pod's cgroup over all hierarchies.
+#[derive(Debug)]
+pub struct Cgroup {
+    folders: Vec<Folder>,
+    v2_fd: Option<OwnedFd>,
+}
+
+/// The cgroup in one hierarchy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Folder {
+    /// v1: the hierarchy's controllers. v2: unused, for the leaf's own file is the truth.
+    controllers: Vec<String>,
+    path: PathBuf,
+    v2: bool,
+}
+
+impl Cgroup {
+    /// Makes the cgroup for a container: as [`Cgroup::create`], and confined to `resources`'s
+    /// devices and the default ones even when `resources` has no device rules.
+    ///
+    /// # Errors
+    /// See [`Cgroup::create`].
+    pub fn create_container(
+        layout: &Layout,
+        path: &str,
+        resources: Option<&LinuxResources>,
+    ) -> Result<Cgroup, Error> {
+        let place = place::make(layout, path, &place::needed(resources))?;
+        place.finish(|cgroup| {
+            cgroup.refuse_occupied()?;
+            let none = Vec::new();
+            let rules = resources.and_then(|r| r.devices().as_ref()).unwrap_or(&none);
+            cgroup.devices(rules)?;
+            resources.map_or(Ok(()), |r| cgroup.limits(r))
+        })
+    }
+
+    /// Makes the cgroup (for a pod, say) and applies `resources`; devices only when rules are given.
+    /// What was made is removed again on failure.
+    ///
+    /// # Errors
+    /// [`Error::MissingController`] and its like, naming the field.
+    pub fn create(
+        layout: &Layout,
+        path: &str,
+        resources: Option<&LinuxResources>,
+    ) -> Result<Cgroup, Error> {
+        let place = place::make(layout, path, &place::needed(resources))?;
+        place.finish(|cgroup| resources.map_or(Ok(()), |r| cgroup.apply(r)))
+    }
+
+    /// The cgroup that is at `path` now; hierarchies where it is missing are left out.
+    ///
+    /// # Errors
+    /// [`Error::Path`] for a path that is none.
+    pub fn open(layout: &Layout, path: &str) -> Result<Cgroup, Error> {
+        place::open(layout, path)
+    }
+
+    /// The cgroup of [`Cgroup::paths`], as kept in a state file.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the v2 folder exists and cannot be opened.
+    pub fn from_paths(paths: &BTreeMap<String, PathBuf>) -> Result<Cgroup, Error> {
+        let mut folders: Vec<Folder> = Vec::new();
+        for (controller, path) in paths.iter().filter(|(_, p)| p.is_dir()) {
+            match folders.iter_mut().find(|f| &f.path == path) {
+                Some(folder) => folder.controllers.push(controller.clone()),
+                None => folders.push(Folder {
+                    controllers: vec![controller.clone()],
+                    path: path.clone(),
+                    v2: controller.is_empty(),
+                }),
+            }
+        }
+        folders.sort_by_key(|f| f.v2);
+        Cgroup::of(folders)
+    }
+
+    fn of(folders: Vec<Folder>) -> Result<Cgroup, Error> {
+        let v2_fd = match folders.iter().find(|f| f.v2) {
+            None => None,
+            Some(folder) => {
+                let fd = File::open(&folder.path).map_err(io_error("open", &folder.path))?;
+                Some(OwnedFd::from(fd))
+            }
+        };
+        Ok(Cgroup { folders, v2_fd })
+    }
+
+    /// Controller to folder, with "" for v2: what runc keeps as `cgroup_paths`.
+    pub fn paths(&self) -> BTreeMap<String, PathBuf> {
+        let mut out = BTreeMap::new();
+        for folder in &self.folders {
+            if folder.v2 {
+                out.insert(String::new(), folder.path.clone());
+            }
+            for controller in folder.controllers.iter().filter(|_| !folder.v2) {
+                out.insert(controller.clone(), folder.path.clone());
+            }
+        }
+        out
+    }
+
+    /// The v2 folder for `CLONE_INTO_CGROUP`. On a hybrid host [`Cgroup::enter_v1`] must follow.
+    pub fn clone_into_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.v2_fd.as_ref().map(AsFd::as_fd)
+    }
+
+    /// True when [`Cgroup::enter_v1`] has something to do.
+    pub fn has_v1(&self) -> bool {
+        self.folders.iter().any(|f| !f.v2)
+    }
+
+    /// Puts `pid` into every hierarchy, v2 too.
+    ///
+    /// # Errors
+    /// [`Error::Enter`] naming the folder.
+    pub fn enter(&self, pid: i32) -> Result<(), Error> {
+        self.folders.iter().rev().try_for_each(|f| enter(f, pid))
+    }
+
+    /// Puts `pid`, cloned into the v2 cgroup, into the v1 hierarchies.
+    ///
+    /// # Errors
+    /// [`Error::Enter`] naming the folder.
+    pub fn enter_v1(&self, pid: i32) -> Result<(), Error> {
+        self.folders.iter().filter(|f| !f.v2).try_for_each(|f| enter(f, pid))
+    }
+
+    /// The `tasks` files of the v1 hierarchies, open for writing, close-on-exec: a single-threaded
+    /// child that writes "0" to each of them moves itself without the kernel's lock on all forks,
+    /// which a move by another process (or by `cgroup.procs`) takes and waits for.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn v1_task_files(&self) -> Result<Vec<OwnedFd>, Error> {
+        let open = |folder: &Folder| {
+            let path = folder.path.join("tasks");
+            let file = File::options().write(true).open(&path);
+            file.map(OwnedFd::from).map_err(io_error("open", &path))
+        };
+        self.folders.iter().filter(|f| !f.v2).map(open).collect()
+    }
+
+    fn v2_folder(&self) -> Option<&Path> {
+        self.folders.iter().find(|f| f.v2).map(|f| f.path.as_path())
+    }
+
+    fn v1_folder(&self, controller: &str) -> Option<&Path> {
+        self.folders
+            .iter()
+            .find(|f| !f.v2 && f.controllers.iter().any(|c| c == controller))
+            .map(|f| f.path.as_path())
+    }
+
+    fn refuse_occupied(&self) -> Result<(), Error> {
+        let count = self.pids()?.len();
+        match self.folders.last() {
+            Some(folder) if count > 0 => Err(Error::Occupied { path: folder.path.clone(), count }),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn enter(folder: &Folder, pid: i32) -> Result<(), Error> {
+    let file = folder.path.join("cgroup.procs");
+    std::fs::write(&file, pid.to_string()).map_err(|source| Error::Enter {
+        pid,
+        path: folder.path.clone(),
+        source,
+    })
+}
+
+fn io_error(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Io { what, path, source }
+}
+
+fn field_error(field: &str, problem: impl Into<String>) -> Error {
+    Error::Field { field: field.to_owned(), problem: problem.into() }
+}

@@ -1,0 +1,256 @@
+//! Signalling, freezing, killing and removing, each within a deadline.
+//!
+//! Invariants: a signal goes to a pidfd that was opened before the process was seen (again) in the
+//! cgroup, so never to a stranger with a reused number; no wait is unbounded.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::stats::gone;
+use super::{Cgroup, Error, io_error};
+
+const SIGKILL: i32 = 9;
+const ESRCH: i32 = 3;
+/// How long the kernel gets for what it does not announce (a v1 freeze, the last reference).
+const STEP: Duration = Duration::from_millis(2);
+/// How long a signal to all may hold its receivers still.
+const FREEZE: Duration = Duration::from_millis(500);
+
+impl Cgroup {
+    /// Signals every process; SIGKILL by `cgroup.kill` where v2 is, which no fork can outrun.
+    /// Others are sent while the cgroup is frozen, where it can be.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn kill_all(&self, signal: i32) -> Result<(), Error> {
+        if signal == SIGKILL {
+            self.kill_v2();
+            return self.signal_each(SIGKILL).map(drop);
+        }
+        let still = self.freeze(Instant::now() + FREEZE).is_ok();
+        let sent = self.signal_each(signal).map(drop);
+        if still {
+            self.thaw()?;
+        }
+        sent
+    }
+
+    /// Stops all processes where they are, until [`Cgroup::thaw`].
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when `deadline` passes first (it is thawed again), [`Error::Io`].
+    pub fn freeze(&self, deadline: Instant) -> Result<(), Error> {
+        let outcome = match (self.v2_folder(), self.v1_folder("freezer")) {
+            (Some(folder), _) if folder.join("cgroup.freeze").exists() => {
+                freeze_v2(folder, deadline)
+            }
+            (_, Some(folder)) => freeze_v1(folder, deadline),
+            _ => return Err(Error::NotMounted),
+        };
+        match outcome {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                self.thaw()?;
+                Err(self.busy())
+            }
+            Err((path, e)) => Err(io_error("freeze", &path)(e)),
+        }
+    }
+
+    /// Lets frozen processes go on; a no-op when they are not frozen.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn thaw(&self) -> Result<(), Error> {
+        let v2 = self.v2_folder().map(|f| (f.join("cgroup.freeze"), "0"));
+        let v1 = self.v1_folder("freezer").map(|f| (f.join("freezer.state"), "THAWED"));
+        for (path, value) in v2.into_iter().chain(v1) {
+            match write(&path, value) {
+                Err(e) if !gone(&e) => return Err(io_error("thaw", &path)(e)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the cgroup is frozen, by either version's freezer.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn is_frozen(&self) -> Result<bool, Error> {
+        let read = |path: &Path| match fs::read_to_string(path) {
+            Ok(text) => Ok(text),
+            Err(e) if gone(&e) => Ok(String::new()),
+            Err(e) => Err(io_error("read", path)(e)),
+        };
+        if let Some(folder) = self.v2_folder()
+            && read(&folder.join("cgroup.freeze"))?.trim() == "1"
+        {
+            return Ok(true);
+        }
+        match self.v1_folder("freezer") {
+            Some(folder) => {
+                Ok(matches!(read(&folder.join("freezer.state"))?.trim(), "FROZEN" | "FREEZING"))
+            }
+            None => Ok(false),
+        }
+    }
+
+    /// Kills every process in the cgroup and below, and removes the folders, sub-cgroups first.
+    /// What is already gone is fine.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] at `deadline`; the rest of the folders is removed all the same.
+    pub fn remove(self, deadline: Instant) -> Result<(), Error> {
+        self.thaw()?;
+        self.kill_v2();
+        self.empty(deadline)?;
+        loop {
+            let busy: Vec<&Path> = self
+                .folders
+                .iter()
+                .map(|f| f.path.as_path())
+                .filter(|path| remove_tree(path).is_err())
+                .collect();
+            if busy.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                return Err(self.busy());
+            }
+            self.signal_each(SIGKILL)?;
+            sys::teardown::until((Instant::now() + STEP).min(deadline));
+        }
+    }
+
+    /// Waits until no process is left, killing those that come anew.
+    fn empty(&self, deadline: Instant) -> Result<(), Error> {
+        if let Some(folder) = self.v2_folder() {
+            let path = folder.join("cgroup.events");
+            match wait_for(&path, "populated 0", deadline) {
+                Err(e) if !gone(&e) => return Err(io_error("watch", &path)(e)),
+                _ => {}
+            }
+        }
+        loop {
+            let alive = self.signal_each(SIGKILL)?;
+            if alive.is_empty() && self.pids()?.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                return Err(self.busy());
+            }
+            if alive.is_empty() {
+                sys::teardown::until((Instant::now() + STEP).min(deadline));
+            } else {
+                let path = self.folders.first().map(|f| f.path.clone()).unwrap_or_default();
+                sys::teardown::any_ended(&alive, deadline).map_err(io_error("watch", &path))?;
+            }
+        }
+    }
+
+    fn kill_v2(&self) {
+        if let Some(folder) = self.v2_folder() {
+            // Absent before Linux 5.14: signal_each does the work then.
+            let _ = write(&folder.join("cgroup.kill"), "1");
+        }
+    }
+
+    /// Signals each process once; returns the pidfds of those that were alive.
+    fn signal_each(&self, signal: i32) -> Result<Vec<OwnedFd>, Error> {
+        let seen: Vec<(i32, OwnedFd)> = self
+            .pids()?
+            .into_iter()
+            .filter_map(|pid| Some((pid, sys::teardown::open_process(pid).ok()?)))
+            .collect();
+        if seen.is_empty() {
+            return Ok(Vec::new());
+        }
+        let still = self.pids()?;
+        let mut alive = Vec::new();
+        for (pid, pidfd) in seen.into_iter().filter(|(pid, _)| still.binary_search(pid).is_ok()) {
+            match sys::teardown::signal_process(pidfd.as_fd(), signal) {
+                Ok(()) => alive.push(pidfd),
+                Err(e) if e.raw_os_error() == Some(ESRCH) => {}
+                Err(source) => {
+                    let path = format!("/proc/{pid}").into();
+                    return Err(Error::Io { what: "signal", path, source });
+                }
+            }
+        }
+        Ok(alive)
+    }
+
+    fn busy(&self) -> Error {
+        let remaining = self.pids().map_or(0, |p| p.len());
+        let path = self.folders.iter().rfind(|f| f.path.exists()).or(self.folders.last());
+        Error::Busy { path: path.map(|f| f.path.clone()).unwrap_or_default(), remaining }
+    }
+}
+
+type Failed = (std::path::PathBuf, io::Error);
+
+fn freeze_v2(folder: &Path, deadline: Instant) -> Result<bool, Failed> {
+    let path = folder.join("cgroup.freeze");
+    write(&path, "1").map_err(|e| (path, e))?;
+    let events = folder.join("cgroup.events");
+    wait_for(&events, "frozen 1", deadline).map_err(|e| (events, e))
+}
+
+/// v1 may stay FREEZING while a process is busy forking; asking again is what its document says.
+fn freeze_v1(folder: &Path, deadline: Instant) -> Result<bool, Failed> {
+    let path = folder.join("freezer.state");
+    loop {
+        write(&path, "FROZEN").map_err(|e| (path.clone(), e))?;
+        let state = fs::read_to_string(&path).map_err(|e| (path.clone(), e))?;
+        if state.trim() == "FROZEN" {
+            return Ok(true);
+        }
+        if Instant::now() >= deadline {
+            return Ok(false);
+        }
+        sys::teardown::until((Instant::now() + STEP).min(deadline));
+    }
+}
+
+/// Waits for a line of `cgroup.events`; the kernel announces each change of the file.
+fn wait_for(path: &Path, line: &str, deadline: Instant) -> io::Result<bool> {
+    use std::io::{Read, Seek};
+    let mut file = File::open(path)?;
+    loop {
+        let mut text = String::new();
+        file.rewind()?;
+        file.read_to_string(&mut text)?;
+        if text.lines().any(|l| l == line) {
+            return Ok(true);
+        }
+        if !sys::teardown::changed(file.as_fd(), deadline)? {
+            return Ok(false);
+        }
+    }
+}
+
+fn write(path: &Path, value: &str) -> io::Result<()> {
+    let mut file = File::options().write(true).open(path)?;
+    io::Write::write_all(&mut file, value.as_bytes())
+}
+
+fn remove_tree(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir(folder) {
+        Ok(()) => return Ok(()),
+        Err(e) if gone(&e) => return Ok(()),
+        Err(_) => {}
+    }
+    for entry in fs::read_dir(folder)?.flatten() {
+        if entry.file_type().is_ok_and(|t| t.is_dir()) {
+            remove_tree(&entry.path())?;
+        }
+    }
+    match fs::remove_dir(folder) {
+        Err(e) if !gone(&e) => Err(e),
+        _ => Ok(()),
+    }
+}
