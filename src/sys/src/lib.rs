@@ -3,6 +3,7 @@
 pub mod bpf;
 pub mod children;
 pub mod clock;
+pub mod dir;
 pub mod loopback;
 pub mod malloc;
 pub mod pid1;
