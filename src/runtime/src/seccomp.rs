@@ -49,3 +49,5 @@ pub fn compile(profile: &LinuxSeccomp) -> Result<Filter, Error> {
     Ok(Filter { program, flags: policy.flags, notify: policy.notify })
 }
 
+#[cfg(test)]
+mod tests;

@@ -37,7 +37,12 @@ struct Writer {
     reversed: Vec<(u16, u8, u8, u32)>,
     /// Where each answer was last written.
     answers: BTreeMap<Answer, Label>,
+    /// Where a list of alternatives stands already: many calls share one rule.
+    checks: BTreeMap<(bool, Alternatives), Label>,
 }
+
+/// As in [`Decision::Check`].
+type Alternatives = Vec<(Vec<Condition>, Answer)>;
 
 impl Writer {
     fn put(&mut self, code: u16, if_true: u8, if_false: u8, value: u32) -> Label {
@@ -113,6 +118,7 @@ pub(super) fn assemble(policy: &Policy) -> Vec<[u8; 8]> {
     for abi in [Abi::I386, Abi::Aarch64] {
         if let Some(table) = of(abi) {
             let body = search(&mut w, table, policy.default);
+            let body = unless_skipped(&mut w, policy.default, body);
             let body = w.load(NUMBER, body);
             next = w.branch(JUMP_EQ, abi.token(), body, next);
         }
@@ -124,14 +130,18 @@ pub(super) fn assemble(policy: &Policy) -> Vec<[u8; 8]> {
         };
         let body = search(&mut w, table, policy.default);
         let split = w.branch(JUMP_GE, X32_BIT, x32, body);
-        // A tracer's "skip this call" (-1) is no x32 call.
-        let skipped = w.answer(policy.default);
-        let split = w.branch(JUMP_EQ, u32::MAX, skipped, split);
+        let split = unless_skipped(&mut w, policy.default, split);
         let split = w.load(NUMBER, split);
         next = w.branch(JUMP_EQ, table.abi.token(), split, next);
     }
     w.load(ARCH, next);
     w.reversed.iter().rev().map(encode).collect()
+}
+
+/// A tracer's "skip this call" (-1) is neither an x32 call nor one newer than the profile.
+fn unless_skipped(w: &mut Writer, default: Answer, then: Label) -> Label {
+    let skipped = w.answer(default);
+    w.branch(JUMP_EQ, u32::MAX, skipped, then)
 }
 
 fn encode(&(code, jt, jf, value): &(u16, u8, u8, u32)) -> [u8; 8] {
@@ -183,17 +193,7 @@ fn subtree(w: &mut Writer, table: &Table, ranges: &[(u32, &Decision)], default: 
     match ranges {
         [] => w.answer(default),
         [(_, Decision::Always(answer))] => w.answer(*answer),
-        [(_, Decision::Check(alternatives))] => {
-            let mut next = w.answer(default);
-            for (conditions, answer) in alternatives.iter().rev() {
-                let mut matched = w.answer(*answer);
-                for condition in conditions.iter().rev() {
-                    matched = compare(w, table.abi.narrow(), *condition, matched, next);
-                }
-                next = matched;
-            }
-            next
-        }
+        [(_, Decision::Check(alternatives))] => check(w, table.abi.narrow(), alternatives, default),
         many => {
             let (low, high) = many.split_at(many.len() / 2);
             let if_high = subtree(w, table, high, default);
@@ -201,6 +201,23 @@ fn subtree(w: &mut Writer, table: &Table, ranges: &[(u32, &Decision)], default: 
             w.branch(JUMP_GE, high[0].0, if_high, if_low)
         }
     }
+}
+
+fn check(w: &mut Writer, narrow: bool, list: &Alternatives, default: Answer) -> Label {
+    let key = (narrow, list.clone());
+    if let Some(label) = w.checks.get(&key) {
+        return *label;
+    }
+    let mut next = w.answer(default);
+    for (conditions, answer) in list.iter().rev() {
+        let mut matched = w.answer(*answer);
+        for condition in conditions.iter().rev() {
+            matched = compare(w, narrow, *condition, matched, next);
+        }
+        next = matched;
+    }
+    w.checks.insert(key, next);
+    next
 }
 
 fn compare(w: &mut Writer, narrow: bool, c: Condition, yes: Label, no: Label) -> Label {
