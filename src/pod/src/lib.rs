@@ -10,6 +10,8 @@
 //! It does not choose names, uids or suffixes, does not know the wall clock and touches no image.
 
 pub mod backoff;
+mod decide;
+pub mod deployment;
 pub mod env;
 mod finding;
 pub mod hash;
@@ -18,8 +20,13 @@ pub mod memory;
 pub mod quantity;
 pub mod resources;
 pub mod state;
+pub mod status;
 
 pub use backoff::BackoffPolicy;
+pub use decide::{PodDecision, absorb, decide_pod, decide_pod_with, request_delete};
+pub use deployment::{
+    DeploymentDecision, DeploymentMemory, OwnedPod, PodToCreate, decide_deployment,
+};
 pub use finding::Finding;
 pub use manifest::{Deployment, Object, Pod, Strictness};
 pub use memory::PodMemory;
@@ -28,6 +35,7 @@ pub use state::{
     Action, ContainerObserved, ExitInfo, Millis, Outcome, PodObserved, ProbeKind, Reason,
     SandboxState,
 };
+pub use status::{Phase, PodStatusCore};
 
 /// Shortest time between the stop signal and the kill, in milliseconds, whatever the grace says
 /// (kubelet: `minimumGracePeriodInSeconds`).

@@ -90,8 +90,6 @@ pub struct Problem {
     pub failures: u32,
     /// When it failed last.
     pub failed_at: Millis,
-    /// Not before this; set by the next decision.
-    pub retry_at: Option<Millis>,
 }
 
 /// Memory of one container name.
@@ -102,14 +100,12 @@ pub struct ContainerMemory {
     pub attempt: Option<u32>,
     /// The latest attempt has been listed as running since this time, and its end was not seen.
     pub running_since: Option<Millis>,
-    /// An attempt was handed out to be started and neither its success nor its failure is known.
-    pub starting: Option<u32>,
     /// End of the latest attempt that ended.
     pub last: Option<Termination>,
     /// Ends in a row that count for the back-off.
     pub crashes: u32,
-    /// Not started again before this.
-    pub ready_at: Millis,
+    /// A failed removal is not tried again before this.
+    pub remove_at: Millis,
     /// Why the next attempt could not be made.
     pub problem: Option<Problem>,
     /// The current attempt is to end.
@@ -139,8 +135,8 @@ pub struct Termination {
     pub finished_at: Millis,
     /// Generation of the sandbox it ran in.
     pub generation: u32,
-    /// Its definition was replaced: start the new one whatever the policy says.
-    pub replaced: bool,
+    /// Why it was told to stop; `None` when it ended by itself.
+    pub cause: Option<StopCause>,
 }
 
 /// An attempt that is to end.
@@ -225,7 +221,8 @@ impl PodMemory {
                 last.started_at = now;
                 last.finished_at = now;
             }
-            container.ready_at = now;
+            container.crashes = 0;
+            container.remove_at = now;
             container.problem = None;
             container.stop = None;
             container.probes.clear();
