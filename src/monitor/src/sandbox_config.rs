@@ -49,4 +49,7 @@ pub struct Identity {
     pub start_time: u64,
     /// Protocol version it speaks.
     pub version: u32,
+    /// Pid and start time of the pod's shared PID 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid1: Option<(i32, u64)>,
 }

@@ -99,6 +99,12 @@ pub fn peer(socket: BorrowedFd<'_>) -> Result<Peer> {
     Ok(Peer { pid: credentials.pid(), uid: credentials.uid() })
 }
 
+/// The caller's own effective user id, to compare a [`Peer`] with.
+#[must_use]
+pub fn own_uid() -> u32 {
+    nix::unistd::geteuid().as_raw()
+}
+
 /// Sends one message with descriptors; on a full non-blocking socket EAGAIN, nothing sent.
 ///
 /// # Errors

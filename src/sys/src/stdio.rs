@@ -3,15 +3,16 @@
 //! A FIFO opened read-write by a container is never without a reader, so the death of whoever
 //! copies its output cannot kill the container by SIGPIPE; the copier opens it read-only and sees
 //! the end when the last such holder is gone (fifo(7)). O_NONBLOCK belongs to the open file
-//! description, which a client shares with its shell: [`reopen`] makes an own one.
+//! description, which a client shares with its shell: [`Shared`] makes an own one.
 
 use std::fs::File;
 use std::io::{ErrorKind, Result};
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
+use nix::sys::socket::{MsgFlags, recv, send};
 use nix::sys::stat::{Mode, SFlag, fchmod, fstat};
 use nix::unistd::mkfifo;
 
@@ -85,28 +86,77 @@ pub fn open_append(path: &Path) -> Result<File> {
     if kind == SFlag::S_IFREG { Ok(File::from(fd)) } else { Err(Errno::EEXIST.into()) }
 }
 
-/// Whether a descriptor can be waited for, and how.
+/// A descriptor that somebody else uses too, read or written here without ever blocking and without
+/// a change that the other side could see.
 #[derive(Debug)]
-pub enum Reopened {
-    /// An own, non-blocking description of the same pipe, FIFO or terminal.
-    Own(OwnedFd),
-    /// A socket or a regular file: use the descriptor itself.
-    Same,
+pub struct Shared {
+    fd: OwnedFd,
+    is_socket: bool,
 }
 
-/// Opens what `fd` refers to once more, non-blocking, for reading or for writing.
-///
-/// # Errors
-/// EACCES when the caller may not; sockets (ENXIO) and regular files are [`Reopened::Same`].
-pub fn reopen(fd: BorrowedFd<'_>, write: bool) -> Result<Reopened> {
-    let kind = SFlag::from_bits_truncate(fstat(fd)?.st_mode) & SFlag::S_IFMT;
-    if kind != SFlag::S_IFIFO && kind != SFlag::S_IFCHR {
-        return Ok(Reopened::Same);
+impl Shared {
+    /// Takes a descriptor for reading, or for writing. Pipes, FIFOs and character devices are opened
+    /// once more as an own description; sockets take a flag at each call; a regular file never
+    /// blocks for long.
+    ///
+    /// # Errors
+    /// EBADF when it is not open that way, EISDIR for a folder, ENXIO when a pipe has no reader.
+    pub fn open(fd: OwnedFd, write: bool) -> Result<Shared> {
+        let mode = OFlag::from_bits_retain(fcntl(&fd, FcntlArg::F_GETFL)?) & OFlag::O_ACCMODE;
+        let (access, other) = match write {
+            true => (OFlag::O_WRONLY, OFlag::O_RDONLY),
+            false => (OFlag::O_RDONLY, OFlag::O_WRONLY),
+        };
+        if mode == other {
+            return Err(Errno::EBADF.into());
+        }
+        let kind = SFlag::from_bits_truncate(fstat(&fd)?.st_mode) & SFlag::S_IFMT;
+        if kind == SFlag::S_IFSOCK || kind == SFlag::S_IFREG {
+            return Ok(Shared { fd, is_socket: kind == SFlag::S_IFSOCK });
+        }
+        if kind != SFlag::S_IFIFO && kind != SFlag::S_IFCHR {
+            return Err(Errno::EISDIR.into());
+        }
+        let flags = access | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
+        let path = PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()));
+        Ok(Shared { fd: open(&path, flags, Mode::empty())?, is_socket: false })
     }
-    let access = if write { OFlag::O_WRONLY } else { OFlag::O_RDONLY };
-    let flags = access | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
-    let path = PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()));
-    Ok(Reopened::Own(open(&path, flags, Mode::empty())?))
+
+    /// Reads once.
+    ///
+    /// # Errors
+    /// As [`read`].
+    pub fn read(&self, buffer: &mut [u8]) -> Result<Moved> {
+        if !self.is_socket {
+            return read(self.fd.as_fd(), buffer);
+        }
+        match recv(self.fd.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT) {
+            Ok(0) | Err(Errno::ECONNRESET) => Ok(Moved::Ended),
+            Ok(len) => Ok(Moved::Bytes(len)),
+            Err(errno) => not_now(errno),
+        }
+    }
+
+    /// Writes once.
+    ///
+    /// # Errors
+    /// As [`write`].
+    pub fn write(&self, bytes: &[u8]) -> Result<Moved> {
+        if !self.is_socket {
+            return write(self.fd.as_fd(), bytes);
+        }
+        match send(self.fd.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL) {
+            Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(Moved::Ended),
+            Ok(len) => Ok(Moved::Bytes(len)),
+            Err(errno) => not_now(errno),
+        }
+    }
+}
+
+impl AsFd for Shared {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
 }
 
 /// Makes the open file description of `fd` non-blocking; only for descriptions that are ours.
@@ -116,6 +166,55 @@ pub fn reopen(fd: BorrowedFd<'_>, write: bool) -> Result<Reopened> {
 pub fn set_nonblocking(fd: BorrowedFd<'_>) -> Result<()> {
     let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
     fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+    Ok(())
+}
+
+/// Takes over a descriptor that this process inherited by number: a close-on-exec duplicate. The
+/// number itself is closed unless it is stdio.
+///
+/// # Errors
+/// EBADF when nothing is open under that number.
+pub fn claim(number: i32) -> Result<File> {
+    if number < 0 {
+        return Err(Errno::EBADF.into());
+    }
+    // SAFETY: only borrowed for the two calls below; fcntl finds out whether it is open.
+    let inherited = unsafe { BorrowedFd::borrow_raw(number) };
+    // SAFETY: fcntl made the duplicate just now.
+    let own = unsafe { OwnedFd::from_raw_fd(fcntl(inherited, FcntlArg::F_DUPFD_CLOEXEC(3))?) };
+    if number > 2 {
+        nix::unistd::close(number)?;
+    }
+    Ok(File::from(own))
+}
+
+/// Leaves the inherited stdio: input from /dev/null, both outputs to `log`.
+///
+/// # Errors
+/// Whatever open or dup2 say.
+pub fn redirect_all(log: &File) -> Result<()> {
+    nix::unistd::dup2_stdin(open_null()?)?;
+    nix::unistd::dup2_stdout(log)?;
+    nix::unistd::dup2_stderr(log)?;
+    Ok(())
+}
+
+nix::ioctl_write_ptr_bad!(
+    /// TIOCSWINSZ of ioctl_tty(2).
+    set_winsize,
+    libc::TIOCSWINSZ,
+    libc::winsize
+);
+
+/// Sets a terminal's window size in characters, through its master; its foreground processes get
+/// SIGWINCH.
+///
+/// # Errors
+/// ENOTTY.
+pub fn set_window_size(master: BorrowedFd<'_>, rows: u16, cols: u16) -> Result<()> {
+    let size = libc::winsize { ws_row: rows, ws_col: cols, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: a whole winsize that the kernel only reads.
+    unsafe { set_winsize(master.as_raw_fd(), &raw const size) }?;
     Ok(())
 }
 
@@ -165,7 +264,6 @@ fn not_now(errno: Errno) -> Result<Moved> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::fd::AsFd;
 
     #[test]
     fn a_fifo_outlives_its_reader_and_ends_with_its_last_writer() {
@@ -190,14 +288,29 @@ mod tests {
     }
 
     #[test]
-    fn reopening_a_pipe_leaves_the_first_description_alone() {
+    fn sharing_a_pipe_leaves_the_first_description_alone() {
         let (reader, writer) = nix::unistd::pipe().unwrap();
-        let Reopened::Own(own) = reopen(reader.as_fd(), false).unwrap() else { panic!("a pipe") };
+        let shared = Shared::open(reader.try_clone().unwrap(), false).unwrap();
         let mut buffer = [0u8; 4];
-        assert_eq!(read(own.as_fd(), &mut buffer).unwrap(), Moved::NotNow);
+        assert_eq!(shared.read(&mut buffer).unwrap(), Moved::NotNow);
         let flags = OFlag::from_bits_retain(fcntl(&reader, FcntlArg::F_GETFL).unwrap());
         assert!(!flags.contains(OFlag::O_NONBLOCK));
+        assert!(Shared::open(reader.try_clone().unwrap(), true).is_err());
         drop(writer);
-        assert_eq!(read(own.as_fd(), &mut buffer).unwrap(), Moved::Ended);
+        assert_eq!(shared.read(&mut buffer).unwrap(), Moved::Ended);
+    }
+
+    #[test]
+    fn a_full_socket_does_not_block() {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let shared = Shared::open(ours.into(), true).unwrap();
+        let block = [0u8; 65536];
+        let mut rounds = 0;
+        while shared.write(&block).unwrap() != Moved::NotNow {
+            rounds += 1;
+            assert!(rounds < 1000);
+        }
+        drop(theirs);
+        assert_eq!(shared.write(&block).unwrap(), Moved::Ended);
     }
 }
