@@ -3,7 +3,10 @@
 pub mod bpf;
 pub mod children;
 pub mod clock;
+pub mod console;
 pub mod dir;
+pub mod folder;
+pub mod foreground;
 pub mod loopback;
 pub mod malloc;
 pub mod pid1;
