@@ -114,8 +114,10 @@ impl Monitor {
     /// Members must not inherit the monitor's protection where their config says nothing.
     pub(crate) fn restore_oom_score(&self, pid: i32, configured: Option<i32>) {
         if let (None, Some(former)) = (configured, self.oom_score_adj) {
-            // Raising is always allowed; the process may be gone already.
-            let _ = fs::write(format!("/proc/{pid}/oom_score_adj"), former.to_string());
+            // A protected supervisor's score is not for members either. Raising is always allowed;
+            // the process may be gone already.
+            let score = former.max(0);
+            let _ = fs::write(format!("/proc/{pid}/oom_score_adj"), score.to_string());
         }
     }
 

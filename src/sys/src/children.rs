@@ -140,6 +140,15 @@ pub fn reap() -> Result<Option<Ended>> {
     }
 }
 
+/// The process has a child, living or unreaped.
+#[must_use]
+pub fn has_any() -> bool {
+    let flags = libc::WNOHANG | libc::WEXITED | libc::WNOWAIT;
+    // SAFETY: a null pointer for the information that is not wanted.
+    let done = unsafe { libc::waitid(libc::P_ALL, 0, std::ptr::null_mut(), flags) };
+    done == 0 || Errno::last() != Errno::ECHILD
+}
+
 /// Makes this process the parent of every orphan among its descendants (prctl(2)).
 ///
 /// # Errors
