@@ -216,3 +216,6 @@ fn io_error(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> E
 fn field_error(field: &str, problem: impl Into<String>) -> Error {
     Error::Field { field: field.to_owned(), problem: problem.into() }
 }
+
+#[cfg(test)]
+mod tests;

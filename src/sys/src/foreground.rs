@@ -161,6 +161,12 @@ pub fn reap(pidfd: BorrowedFd<'_>) -> Result<i32> {
     Ok(if info.si_code == libc::CLD_EXITED { status } else { 128 + status })
 }
 
+/// The group of this process.
+#[must_use]
+pub fn own_gid() -> u32 {
+    nix::unistd::getegid().as_raw()
+}
+
 /// The number of a signal by name (with or without "SIG", any case) or by number; 0 is allowed.
 #[must_use]
 pub fn signal_number(text: &str) -> Option<i32> {

@@ -122,3 +122,6 @@ fn access_bits(text: &str) -> Option<u8> {
         _ => None,
     })
 }
+
+#[cfg(test)]
+mod tests;
