@@ -154,8 +154,10 @@ pub struct Stop {
     pub signalled_at: Option<Millis>,
     /// When it was killed last.
     pub killed_at: Option<Millis>,
-    /// A failure to signal or kill it.
+    /// The latest failure to signal or kill it.
     pub error: Option<String>,
+    /// When the signal failed first.
+    pub failed_at: Option<Millis>,
     /// When a failed signal or kill is tried again.
     pub retry_at: Millis,
 }

@@ -27,6 +27,7 @@ pub fn absorb(memory: &mut PodMemory, action: &Action, outcome: &Outcome, now: M
             match outcome {
                 Outcome::Failed { message, .. } => {
                     stop.error = Some(message.clone());
+                    stop.failed_at.get_or_insert(now);
                     stop.retry_at = now.saturating_add(STOP_RETRY_MS);
                 }
                 _ if matches!(action, Action::StopContainer { .. }) => {

@@ -9,6 +9,9 @@ use crate::MIN_KILL_MS;
 use crate::memory::{Stop, StopCause};
 use crate::state::{Action, Millis};
 
+/// How much longer an attempt may live when nothing is known of its signal (the supervisor died in
+/// between, or the monitor is slow), in milliseconds.
+const UNKNOWN_SIGNAL_MS: Millis = 10_000;
 /// Wait before a kill that had no effect is sent again, in milliseconds.
 const KILL_AGAIN_MS: Millis = 5_000;
 
@@ -61,6 +64,7 @@ impl Turn<'_> {
                     signalled_at: None,
                     killed_at: None,
                     error: None,
+                    failed_at: None,
                     retry_at: now,
                 });
             }
@@ -88,10 +92,14 @@ pub(super) fn signal(turn: &mut Turn<'_>) {
 
 fn due(turn: &mut Turn<'_>, container: String, stop: &Stop) {
     let (now, attempt) = (turn.now, stop.attempt);
-    let told = stop.signalled_at.unwrap_or(stop.decided_at);
-    let kill_at = match stop.killed_at {
-        Some(killed) => killed.saturating_add(KILL_AGAIN_MS),
-        None => stop.deadline.max(told.saturating_add(MIN_KILL_MS)),
+    let from = |told: Millis| stop.deadline.max(told.saturating_add(MIN_KILL_MS));
+    let kill_at = match (stop.killed_at, stop.signalled_at) {
+        (Some(killed), _) => killed.saturating_add(KILL_AGAIN_MS),
+        (None, Some(told)) => from(told),
+        (None, None) => match stop.failed_at {
+            Some(failed) => from(failed),
+            None => from(stop.decided_at).saturating_add(UNKNOWN_SIGNAL_MS),
+        },
     };
     if now < kill_at {
         turn.wake(kill_at);

@@ -1,6 +1,7 @@
 //! Meeting the wanted number of each revision: slow-start batches up, ranked deletions down.
 
 use super::{OwnedPod, PodToCreate, Turn};
+use crate::manifest::StrategyType;
 use crate::state::Millis;
 use std::cmp::Reverse;
 
@@ -58,6 +59,18 @@ fn strangers(turn: &Turn<'_>) -> Vec<String> {
     strangers.map(|pod| pod.uid.clone()).collect()
 }
 
+/// How many may be made without going beyond the surge: after a change of `replicas` in the middle
+/// of a roll-out the wanted numbers may add up to more for a while.
+fn room(turn: &Turn<'_>, wanted: u32) -> u32 {
+    let spec = &turn.deployment.spec;
+    if spec.paused == Some(true) || spec.strategy_type() == StrategyType::Recreate {
+        return wanted;
+    }
+    let (surge, _) = spec.bounds();
+    let active = turn.owned.iter().filter(|pod| !pod.deleting && !pod.phase.is_final()).count();
+    spec.replicas().saturating_add(surge).saturating_sub(active as u32)
+}
+
 /// As many as the batch permits: 1, 2, 4… while every pod of the batch before has come up in the
 /// list. A host that cannot make pods is asked for one at a time.
 fn create(turn: &mut Turn<'_>, missing: Vec<(String, u32)>) -> Vec<PodToCreate> {
@@ -73,6 +86,7 @@ fn create(turn: &mut Turn<'_>, missing: Vec<(String, u32)>) -> Vec<PodToCreate> 
         (batch, true) => (batch * 2).min(MAX_BATCH),
     };
     let wanted: u32 = missing.iter().map(|(_, count)| *count).sum();
+    let room = room(turn, wanted);
     // The newest revision first: it is what is wanted.
     let list: Vec<PodToCreate> = missing
         .into_iter()
@@ -80,11 +94,11 @@ fn create(turn: &mut Turn<'_>, missing: Vec<(String, u32)>) -> Vec<PodToCreate> 
         .flat_map(|(template_hash, count)| {
             std::iter::repeat_n(PodToCreate { template_hash }, count as usize)
         })
-        .take(turn.memory.batch as usize)
+        .take(turn.memory.batch.min(room) as usize)
         .collect();
     let made = list.len() as u32;
     turn.memory.expected = Some(have.saturating_add(made));
-    if made < wanted || !arrived {
+    if (made < wanted && made < room) || !arrived {
         turn.wake(if arrived { turn.now } else { turn.now.saturating_add(CREATE_RETRY_MS) });
     }
     list
