@@ -20,6 +20,8 @@ mod mixed;
 mod pod;
 mod probe;
 mod security;
+#[cfg(test)]
+mod tests;
 mod volume;
 
 pub use crate::finding::Finding;
