@@ -158,6 +158,7 @@ impl World {
         if faulty && self.random.chance(scenario.container_crashes) {
             let code = self.random.pick(&[0, 1, 1, 139]);
             let life = self.random.pick(&[0, 500, 30_000, 900_000]);
+            let life = life.min(scenario.calm_at - self.now);
             self.after(life, Event::Exit(key.0, key.1, code));
         } else if init || (!always && !sidecar) {
             self.after(20_000, Event::Exit(key.0, key.1, 0));

@@ -322,3 +322,6 @@ impl Turn<'_> {
 
 /// Wait before a failed removal is tried again, in milliseconds.
 pub(crate) const REMOVE_RETRY_MS: Millis = 5_000;
+
+#[cfg(test)]
+mod tests;
