@@ -1,1 +1,43 @@
-//! placeholder
+//! Images: from archives of strangers to folders that overlayfs stacks.
+//!
+//! Start at [`Store`] (`store.rs`: folders and locks). Then the way of a load: `load.rs` reads an
+//! archive into blobs (`blobs.rs`) and documents (`document.rs`), `unpack.rs` runs `pipeline.rs`,
+//! `tarball.rs` and `extract.rs` a layer, `snapshot.rs` keeps the result. `catalog.rs` finds, lists
+//! and removes; `container.rs` hands snapshots to containers; `user.rs` reads the image's accounts.
+//!
+//! What must hold: no byte of an image is trusted before its digest is; no name in a layer reaches
+//! outside its folder; a failure at any point leaves the store as it was. Touch `extract` and
+//! `tarball` only with a test of the hostile archive in mind. Not here: registries, mounting.
+
+mod blobs;
+mod catalog;
+mod compression;
+mod container;
+mod digest;
+mod document;
+mod error;
+mod extract;
+mod fault;
+mod import;
+mod load;
+mod pipeline;
+mod progress;
+mod snapshot;
+mod staging;
+mod store;
+mod tarball;
+mod unpack;
+
+pub mod reference;
+pub mod user;
+
+pub use catalog::{Image, ImageSummary, Layer, Removed};
+pub use compression::Compression;
+pub use container::Rootfs;
+pub use digest::Digest;
+pub use error::{Error, Result};
+pub use fault::Fault;
+pub use import::ImportOptions;
+pub use load::{LoadOptions, Loaded};
+pub use progress::{Event, Progress, Quiet};
+pub use store::Store;

@@ -135,6 +135,12 @@ pub fn open_folder(root: impl AsFd, path: &[u8]) -> Result<OwnedFd> {
     beneath(root.as_fd(), path, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW, 0)
 }
 
+/// Whether an open was refused because a symbolic link stood on the way (ELOOP).
+#[must_use]
+pub fn met_a_link(error: &Error) -> bool {
+    error.raw_os_error() == Some(libc::ELOOP)
+}
+
 /// Opens an existing file below `root` for reading without blocking on a pipe or device.
 ///
 /// # Errors
@@ -411,6 +417,22 @@ pub fn rename(
 ) -> Result<()> {
     let flags = if exclusive { RenameFlags::RENAME_NOREPLACE } else { RenameFlags::empty() };
     Ok(renameat2(old_folder, plain(old)?, folder, plain(name)?, flags)?)
+}
+
+/// The names in a folder, in no order, without `.` and `..`.
+///
+/// # Errors
+/// getdents(2)'s.
+pub fn names(folder: impl AsFd) -> Result<Vec<Vec<u8>>> {
+    let own = open_folder(folder, b"")?;
+    let mut names = Vec::new();
+    for entry in nix::dir::Dir::from_fd(own)?.iter() {
+        let name = entry?.file_name().to_bytes().to_vec();
+        if name != b"." && name != b".." {
+            names.push(name);
+        }
+    }
+    Ok(names)
 }
 
 /// Makes everything written so far to the file system of `fd` durable, in one go.

@@ -1,0 +1,150 @@
+//! Which compression some bytes have, and undoing it with bounded memory.
+//!
+//! The first bytes decide; a media type only has to agree with them.
+
+use std::io::{self, BufRead, Read};
+
+use flate2::bufread::MultiGzDecoder;
+
+use crate::fault::Fault;
+
+/// Largest window of zstd that is taken: 2^25 bytes, 32 MiB. `zstd -19` needs 8 MiB.
+const ZSTD_WINDOW_LOG_MAX: u32 = 25;
+/// zstd's own skippable frames: 0x184D2A50 to 0x184D2A5F, little-endian (RFC 8878, 3.1.2).
+const SKIPPABLE: [u8; 3] = [0x2a, 0x4d, 0x18];
+
+/// How a stream is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// RFC 1952, one or more members.
+    Gzip,
+    /// RFC 8878, one or more frames.
+    Zstd,
+}
+
+impl Compression {
+    /// From the first (up to four) bytes.
+    #[must_use]
+    pub fn of(first: &[u8]) -> Compression {
+        match first {
+            [0x1f, 0x8b, ..] => Compression::Gzip,
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Compression::Zstd,
+            [0x50..=0x5f, rest @ ..] if rest.starts_with(&SKIPPABLE) => Compression::Zstd,
+            _ => Compression::None,
+        }
+    }
+
+    /// What a layer's media type says; `None` when it is no layer of a root file system.
+    #[must_use]
+    pub fn of_media_type(media_type: &str) -> Option<Compression> {
+        let oci = media_type
+            .strip_prefix("application/vnd.oci.image.layer.")
+            .map(|rest| rest.strip_prefix("nondistributable.").unwrap_or(rest));
+        match (oci, media_type) {
+            (Some("v1.tar"), _) => Some(Compression::None),
+            (Some("v1.tar+gzip"), _) => Some(Compression::Gzip),
+            (Some("v1.tar+zstd"), _) => Some(Compression::Zstd),
+            (_, "application/vnd.docker.image.rootfs.diff.tar") => Some(Compression::None),
+            (_, "application/vnd.docker.image.rootfs.diff.tar.gzip") => Some(Compression::Gzip),
+            (_, "application/vnd.docker.image.rootfs.diff.tar.zstd") => Some(Compression::Zstd),
+            _ => None,
+        }
+    }
+
+    /// The OCI media type of a layer compressed so.
+    #[must_use]
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Compression::None => "application/vnd.oci.image.layer.v1.tar",
+            Compression::Gzip => "application/vnd.oci.image.layer.v1.tar+gzip",
+            Compression::Zstd => "application/vnd.oci.image.layer.v1.tar+zstd",
+        }
+    }
+
+    /// Its name for people.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Compression::None => "uncompressed",
+            Compression::Gzip => "gzip",
+            Compression::Zstd => "zstd",
+        }
+    }
+}
+
+/// A stream of plain bytes out of a compressed one.
+pub(crate) enum Decoder<R: BufRead> {
+    Plain(R),
+    Gzip(Box<MultiGzDecoder<R>>),
+    Zstd(Box<zstd::stream::read::Decoder<'static, R>>),
+}
+
+impl<R: BufRead> Decoder<R> {
+    pub(crate) fn new(input: R, compression: Compression) -> io::Result<Decoder<R>> {
+        Ok(match compression {
+            Compression::None => Decoder::Plain(input),
+            Compression::Gzip => Decoder::Gzip(Box::new(MultiGzDecoder::new(input))),
+            Compression::Zstd => {
+                let mut decoder = zstd::stream::read::Decoder::with_buffer(input)?;
+                decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
+                Decoder::Zstd(Box::new(decoder))
+            }
+        })
+    }
+}
+
+fn damaged(format: &'static str) -> impl FnOnce(io::Error) -> io::Error {
+    move |source| match source.kind() {
+        // The input's own error, or its early end: not the compressed data's fault.
+        io::ErrorKind::UnexpectedEof => io::Error::new(source.kind(), Fault::Truncated),
+        _ if source.raw_os_error().is_some() => source,
+        _ if source.get_ref().is_some_and(|e| e.is::<Fault>()) => source,
+        _ => io::Error::new(io::ErrorKind::InvalidData, Fault::Compressed { format, source }),
+    }
+}
+
+impl<R: BufRead> Read for Decoder<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Decoder::Plain(input) => input.read(buffer),
+            Decoder::Gzip(decoder) => decoder.read(buffer).map_err(damaged("gzip")),
+            Decoder::Zstd(decoder) => decoder.read(buffer).map_err(damaged("zstd")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_tell_the_compression() {
+        assert_eq!(Compression::of(&[0x1f, 0x8b, 8, 0]), Compression::Gzip);
+        assert_eq!(Compression::of(&[0x28, 0xb5, 0x2f, 0xfd]), Compression::Zstd);
+        assert_eq!(Compression::of(&[0x5a, 0x2a, 0x4d, 0x18]), Compression::Zstd);
+        assert_eq!(Compression::of(b"./"), Compression::None);
+        assert_eq!(Compression::of(b""), Compression::None);
+        for compression in [Compression::None, Compression::Gzip, Compression::Zstd] {
+            let kind = compression.media_type();
+            assert_eq!(Compression::of_media_type(kind), Some(compression));
+        }
+        assert_eq!(Compression::of_media_type("application/vnd.oci.image.config.v1+json"), None);
+    }
+
+    #[test]
+    fn members_and_frames_are_joined_and_huge_windows_refused() {
+        let frame = zstd::encode_all(b"ab".as_slice(), 1).unwrap();
+        let skippable = [0x50, 0x2a, 0x4d, 0x18, 1, 0, 0, 0, 9];
+        let all = [&frame[..], &skippable, &frame].concat();
+        let mut text = String::new();
+        let mut decoder = Decoder::new(all.as_slice(), Compression::Zstd).unwrap();
+        decoder.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "abab");
+        // A frame header that asks for a window of 3 GiB (exponent 21, mantissa 4).
+        let huge = [0x28, 0xb5, 0x2f, 0xfd, 0x00, (21 << 3) | 4, 1, 0, 0];
+        let mut decoder = Decoder::new(huge.as_slice(), Compression::Zstd).unwrap();
+        assert!(decoder.read(&mut [0; 8]).is_err());
+    }
+}

@@ -1,0 +1,188 @@
+//! OCI image layouts: from index.json to the images (image-spec, image-layout.md).
+//!
+//! An entry of index.json is an image, or an index of one image for several platforms, of which
+//! the host's is taken. Nothing is followed by path but the folder's own blobs, opened beneath it
+//! without links.
+
+use std::io::Read;
+use std::path::Path;
+
+use super::{Found, unknown};
+use crate::blobs::Blobs;
+use crate::catalog;
+use crate::document::{self, Descriptor, FULL_NAME, Index, LayoutMark, Manifest, REF_NAME};
+use crate::error::{At, Error, Result};
+use crate::reference::Reference;
+
+/// Indexes within indexes.
+const DEPTH_MAX: usize = 4;
+/// Images of one index, and entries looked at.
+const ENTRIES_MAX: usize = 10_000;
+
+/// Brings a blob within reach of [`Blobs`].
+pub(super) type Fetch<'a> = dyn FnMut(&mut Blobs, &Descriptor, &str) -> Result<()> + 'a;
+
+/// Reads the images of a layout folder.
+pub(super) fn from_folder(folder: &Path, blobs: &mut Blobs) -> Result<Vec<Found>> {
+    let root = sys::dir::open_root(folder).at("opening", folder)?;
+    let read = |name: &str| -> Result<Option<Vec<u8>>> {
+        let path = folder.join(name);
+        let file = match sys::dir::open_beneath(&root, name.as_bytes()) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            file => file.at("opening", &path)?,
+        };
+        if !file.metadata().at("reading", &path)?.is_file() {
+            return Ok(None);
+        }
+        let mut bytes = Vec::new();
+        file.take(document::DOCUMENT_MAX + 1).read_to_end(&mut bytes).at("reading", &path)?;
+        Ok(Some(bytes))
+    };
+    let (Some(mark), Some(index)) = (read("oci-layout")?, read("index.json")?) else {
+        return Err(unknown(blobs, "a folder without oci-layout and index.json"));
+    };
+    let mark: LayoutMark = document::parse(&mark).map_err(|p| blobs.wrong("oci-layout", p))?;
+    if mark.image_layout_version != "1.0.0" {
+        let problem = format!("version {:?}, only 1.0.0 is known", mark.image_layout_version);
+        return Err(blobs.wrong("oci-layout", problem));
+    }
+    let stem = folder.file_name().and_then(|s| s.to_str());
+    images(&index, blobs, stem, &mut |blobs, wanted, what| {
+        let name = format!("blobs/sha256/{}", wanted.digest.hex());
+        let path = folder.join(&name);
+        let mut file = match sys::dir::open_beneath(&root, name.as_bytes()) {
+            // The store may have it; Blobs tells when not.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            file => file.at("opening", &path)?,
+        };
+        let found = file.metadata().at("reading", &path)?;
+        if !found.is_file() {
+            return Err(blobs.wrong(what, "is not a regular file".into()));
+        }
+        if found.len() != wanted.size {
+            return Err(Error::SizeMismatch {
+                archive: blobs.archive().to_owned(),
+                blob: format!("{what} {}", wanted.digest),
+                expected: wanted.size,
+                actual: found.len(),
+            });
+        }
+        let what = format!("{what} (blob sha256:{})", wanted.digest.short());
+        blobs.copy(&mut file, &path, &wanted.digest, &what).map(drop)
+    })
+}
+
+/// Reads the images that an index.json names.
+pub(super) fn images(
+    index: &[u8],
+    blobs: &mut Blobs,
+    stem: Option<&str>,
+    fetch: &mut Fetch,
+) -> Result<Vec<Found>> {
+    let index = Index::parse(index).map_err(|p| blobs.wrong("index.json", p))?;
+    if index.manifests.len() > ENTRIES_MAX {
+        let problem = format!("names {} images, over {ENTRIES_MAX}", index.manifests.len());
+        return Err(blobs.wrong("index.json", problem));
+    }
+    let mut found: Vec<Found> = Vec::new();
+    for entry in &index.manifests {
+        let foreign = entry.platform.as_ref().is_some_and(|p| p.os == "unknown");
+        if foreign || !(entry.is_index() || entry.is_manifest()) {
+            continue;
+        }
+        let manifest = choose(entry, blobs, fetch, 0)?;
+        let name = name(entry, stem);
+        match found.iter_mut().find(|f| f.manifest.digest == manifest.digest) {
+            Some(known) => known.names.extend(name),
+            None => {
+                let mut one = image(manifest, blobs, fetch)?;
+                one.names.extend(name);
+                found.push(one);
+            }
+        }
+    }
+    if found.is_empty() {
+        return Err(blobs.wrong("index.json", "names no image".into()));
+    }
+    Ok(found)
+}
+
+/// Full names as they are; a bare word is a tag, as in skopeo's `oci:web:1`: of the folder's name.
+fn name(entry: &Descriptor, stem: Option<&str>) -> Option<Reference> {
+    let full = entry.annotation(FULL_NAME).and_then(|n| n.parse().ok());
+    full.or_else(|| {
+        let text = entry.annotation(REF_NAME)?;
+        if text.contains([':', '/']) {
+            return text.parse().ok();
+        }
+        let stem = stem.map(|s| s.strip_suffix(".tar").unwrap_or(s).to_lowercase());
+        format!("{}:{text}", stem?).parse().ok()
+    })
+}
+
+/// The manifest for this machine, through indexes.
+fn choose(
+    entry: &Descriptor,
+    blobs: &mut Blobs,
+    fetch: &mut Fetch,
+    depth: usize,
+) -> Result<Descriptor> {
+    if !entry.is_index() {
+        return Ok(entry.clone());
+    }
+    let what = format!("index sha256:{}", entry.digest.short());
+    if depth >= DEPTH_MAX {
+        return Err(blobs.wrong(&what, format!("lies over {DEPTH_MAX} indexes deep")));
+    }
+    fetch(blobs, entry, &what)?;
+    let bytes = blobs.document(entry, &what)?;
+    let index = Index::parse(&bytes).map_err(|p| blobs.wrong(&what, p))?;
+    let of_host = |d: &&Descriptor| {
+        let platform = d.platform.as_ref();
+        (d.is_index() || d.is_manifest())
+            && platform.is_none_or(|p| p.os == "linux" && p.architecture == host_architecture())
+    };
+    let Some(chosen) = index.manifests.iter().find(of_host) else {
+        let mut there: Vec<String> = index
+            .manifests
+            .iter()
+            .filter_map(|d| d.platform.as_ref())
+            .filter(|p| p.os != "unknown")
+            .take(20)
+            .map(|p| crate::fault::shown(format!("{}/{}", p.os, p.architecture).as_bytes()))
+            .collect();
+        there.dedup();
+        let host = host_architecture();
+        let problem = format!("has no image for linux/{host}, only for: {}", there.join(", "));
+        return Err(blobs.wrong(&what, problem));
+    };
+    choose(chosen, blobs, fetch, depth + 1)
+}
+
+fn image(manifest: Descriptor, blobs: &mut Blobs, fetch: &mut Fetch) -> Result<Found> {
+    let what = format!("manifest sha256:{}", manifest.digest.short());
+    fetch(blobs, &manifest, &what)?;
+    let bytes = blobs.document(&manifest, &what)?;
+    let parsed = Manifest::parse(&bytes).map_err(|p| blobs.wrong(&what, p))?;
+    let config_name = format!("configuration of {what}");
+    fetch(blobs, &parsed.config, &config_name)?;
+    let config = blobs.document(&parsed.config, &config_name)?;
+    let image = catalog::join(&manifest, &bytes, &config).map_err(|p| blobs.wrong(&what, p))?;
+    for (i, layer) in image.layers.iter().enumerate() {
+        fetch(blobs, &layer.descriptor, &format!("layer {} of {}", i + 1, image.layers.len()))?;
+    }
+    let (kind, digest) = (manifest.media_type.as_str(), manifest.digest.clone());
+    let manifest = Descriptor::new(kind, digest, manifest.size);
+    Ok(Found { image, manifest, names: Vec::new() })
+}
+
+/// This machine in Go's words, which OCI uses.
+fn host_architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "x86" => "386",
+        "powerpc64" => "ppc64le",
+        other => other,
+    }
+}

@@ -1,0 +1,69 @@
+//! What an operation tells while it runs. Showing it is the caller's.
+
+/// A step of a load or import.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The archive is being read; comes about every 4 MiB.
+    Reading {
+        /// Bytes so far, of the archive's contents.
+        bytes: u64,
+        /// Bytes in all, where that is known.
+        total: Option<u64>,
+    },
+    /// A layer is there already and needs no work.
+    LayerReused {
+        /// Its number, from 1.
+        number: usize,
+        /// How many the image has.
+        count: usize,
+        /// Its digest.
+        digest: String,
+    },
+    /// A layer begins to be unpacked.
+    LayerStarted {
+        /// Its number, from 1.
+        number: usize,
+        /// How many the image has.
+        count: usize,
+        /// Its digest.
+        digest: String,
+        /// Its packed size, bytes.
+        size: u64,
+    },
+    /// A layer is unpacked and verified.
+    LayerDone {
+        /// Its number, from 1.
+        number: usize,
+        /// How many the image has.
+        count: usize,
+        /// Its digest.
+        digest: String,
+        /// Files, folders and the rest.
+        entries: u64,
+        /// Bytes of file data.
+        bytes: u64,
+    },
+    /// Everything is being made durable.
+    Syncing,
+}
+
+/// Takes the steps of an operation, in the caller's thread.
+pub trait Progress {
+    /// Called for each step.
+    fn on(&mut self, event: &Event);
+}
+
+/// Shows nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Quiet;
+
+impl Progress for Quiet {
+    fn on(&mut self, _: &Event) {}
+}
+
+impl<F: FnMut(&Event)> Progress for F {
+    fn on(&mut self, event: &Event) {
+        self(event);
+    }
+}

@@ -1,0 +1,168 @@
+//! Unpacking the layers of an image side by side, each verified against its diff_id.
+//!
+//! Two layers at a time; each is decompressed and hashed in one thread while another one makes the
+//! files. The first failure stops all. Where the layers go, and keeping them, is the caller's.
+
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, channel};
+
+use crate::compression::{Compression, Decoder};
+use crate::digest::Digest;
+use crate::document::Descriptor;
+use crate::error::{At, Error, Result};
+use crate::extract::{self, Failed, Unpacked};
+use crate::fault::Fault;
+use crate::pipeline;
+use crate::progress::{Event, Progress};
+use crate::tarball::Reader;
+
+/// Layers unpacked at the same time.
+const AT_ONCE: usize = 2;
+const READ_BYTES: usize = 128 << 10;
+
+/// One layer to unpack.
+pub(crate) struct Job {
+    /// Its number in the image, from 1.
+    pub(crate) number: usize,
+    /// How many layers the image has.
+    pub(crate) count: usize,
+    pub(crate) descriptor: Descriptor,
+    pub(crate) diff_id: Digest,
+    pub(crate) blob: File,
+    /// An empty folder of ours.
+    pub(crate) target: PathBuf,
+}
+
+impl Job {
+    fn label(&self) -> String {
+        let digest = self.descriptor.digest.short();
+        format!("layer {} of {} (sha256:{digest})", self.number, self.count)
+    }
+
+    fn digest(&self) -> String {
+        self.descriptor.digest.to_string()
+    }
+}
+
+/// Unpacks all; the answers stand in the order of the jobs.
+pub(crate) fn unpack_all(
+    archive: &str,
+    jobs: &[Job],
+    progress: &mut dyn Progress,
+) -> Result<Vec<Unpacked>> {
+    let next = AtomicUsize::new(0);
+    let failed: Mutex<Option<Error>> = Mutex::new(None);
+    let results: Mutex<Vec<(usize, Unpacked)>> = Mutex::new(Vec::new());
+    let (events, told) = channel();
+    std::thread::scope(|threads| {
+        for _ in 0..AT_ONCE.min(jobs.len()) {
+            let (events, next, failed, results) = (events.clone(), &next, &failed, &results);
+            threads.spawn(move || {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(job) = jobs.get(at) else { break };
+                    match one(archive, job, &events) {
+                        Ok(done) => lock(results).push((at, done)),
+                        Err(error) => {
+                            next.store(jobs.len(), Ordering::Relaxed);
+                            lock(failed).get_or_insert(error);
+                        }
+                    }
+                }
+            });
+        }
+        drop(events);
+        for event in told {
+            progress.on(&event);
+        }
+    });
+    if let Some(error) = lock(&failed).take() {
+        return Err(error);
+    }
+    let mut results = std::mem::take(&mut *lock(&results));
+    results.sort_by_key(|(at, _)| *at);
+    Ok(results.into_iter().map(|(_, done)| done).collect())
+}
+
+/// A poisoned lock only means that a worker panicked, which the scope passes on.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn one(archive: &str, job: &Job, events: &Sender<Event>) -> Result<Unpacked> {
+    let (number, count) = (job.number, job.count);
+    let started =
+        Event::LayerStarted { number, count, digest: job.digest(), size: job.descriptor.size };
+    // Nobody listens any more only when the caller panicked.
+    let _ = events.send(started);
+    let compression = compression(archive, job)?;
+    sys::dir::private_umask().at("preparing a thread for", &job.target)?;
+    let blob = job.blob.try_clone().at("opening", &job.target)?;
+    let root = sys::dir::open_root(&job.target).at("opening", &job.target)?;
+    let (writer, output) = pipeline::new();
+    let (extracted, hashed) = std::thread::scope(|threads| {
+        let hashed = threads.spawn(move || {
+            let input = BufReader::with_capacity(READ_BYTES, blob);
+            writer.pump(Decoder::new(input, compression).ok()?)
+        });
+        let extracted = extract::extract(Reader::new(output), root, number == 1);
+        (extracted, hashed.join().unwrap_or(None))
+    });
+    let done = extracted.map_err(|failed| explain(archive, job, failed))?;
+    let actual = hashed.map(|(digest, _)| digest);
+    if actual.as_ref() != Some(&job.diff_id) {
+        let actual = actual.map_or("none".into(), |d| d.to_string());
+        let source = Fault::DiffId { expected: job.diff_id.to_string(), actual };
+        return Err(Error::Layer {
+            archive: archive.into(),
+            layer: job.label(),
+            entry: "(all)".into(),
+            source,
+        });
+    }
+    let (entries, bytes) = (done.entries, done.bytes);
+    let _ = events.send(Event::LayerDone { number, count, digest: job.digest(), entries, bytes });
+    Ok(done)
+}
+
+/// What the bytes are; they must be what the media type says.
+fn compression(archive: &str, job: &Job) -> Result<Compression> {
+    let mut first = Vec::new();
+    let mut blob = &job.blob;
+    let path = Path::new(archive);
+    blob.seek(SeekFrom::Start(0)).at("reading", path)?;
+    blob.take(4).read_to_end(&mut first).at("reading", path)?;
+    blob.seek(SeekFrom::Start(0)).at("reading", path)?;
+    let found = Compression::of(&first);
+    let declared = &job.descriptor.media_type;
+    if Compression::of_media_type(declared) == Some(found) {
+        return Ok(found);
+    }
+    Err(Error::MediaType {
+        archive: archive.into(),
+        layer: job.label(),
+        declared: crate::fault::shown(declared.as_bytes()),
+        found: format!("{} data", found.name()),
+    })
+}
+
+fn explain(archive: &str, job: &Job, Failed { entry, fault }: Failed) -> Error {
+    let (archive, layer) = (archive.to_owned(), job.label());
+    match fault {
+        Fault::Escapes(why) => Error::EscapesRoot { archive, layer, entry, why },
+        Fault::Truncated => Error::Truncated { archive, entry: format!("{layer}, entry {entry}") },
+        Fault::Os { step, source } => {
+            match Error::io(&format!("unpacking {layer} of {archive}"), &job.target, source) {
+                Error::Io { source, .. } => {
+                    Error::Layer { archive, layer, entry, source: Fault::Os { step, source } }
+                }
+                full_or_read_only => full_or_read_only,
+            }
+        }
+        source => Error::Layer { archive, layer, entry, source },
+    }
+}
