@@ -10,6 +10,8 @@
 
 mod replicas;
 mod rollout;
+#[cfg(test)]
+mod tests;
 
 use crate::hash;
 use crate::manifest::{Deployment, PodTemplateSpec};
