@@ -194,17 +194,20 @@ impl Sandbox {
         failed
     }
 
-    /// The folder stays while other monitors live in it, or where this one may not go elsewhere.
+    /// Moves up to the hierarchies' roots and removes the folders it was in; they stay while other
+    /// monitors live there, or where this one may not go up.
     fn leave_home(&self) {
         let home = home_cgroup(&self.config.cgroup_parent);
+        let depth = home.matches('/').count();
         let Ok(cgroup) = Cgroup::open(&self.layout, &home) else { return };
-        let moved = Cgroup::open(&self.layout, "/")
-            .and_then(|root| root.enter(std::process::id().cast_signed()));
-        if moved.is_ok() {
-            for folder in cgroup.paths().values() {
+        for folder in cgroup.paths().values() {
+            let Some(root) = folder.ancestors().nth(depth) else { continue };
+            let moved = fs::write(root.join("cgroup.procs"), std::process::id().to_string());
+            if moved.is_ok() {
                 // rmdir, not the recursive removal that kills: neighbours may be inside.
-                let _ = fs::remove_dir(folder);
-                let _ = folder.parent().map(fs::remove_dir);
+                for folder in folder.ancestors().take(depth) {
+                    let _ = fs::remove_dir(folder);
+                }
             }
         }
     }

@@ -10,6 +10,7 @@ use std::io::Write as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use sys::children::{Caught, Signals};
+use sys::code::Code;
 use sys::watch::{BATCH, Interest, Ready, Watch};
 
 use crate::attachment::Attachment;
@@ -46,6 +47,9 @@ pub(crate) struct Monitor {
     listener: OwnedFd,
     /// Given up for a moment to tell a client that there are no descriptors left.
     spare: Option<File>,
+    code: Code,
+    /// Requests were served since memory was last given back.
+    worked: bool,
     last_key: u32,
     finished: bool,
 }
@@ -93,6 +97,8 @@ impl Monitor {
             signals,
             listener,
             spare: File::open("/dev/null").ok(),
+            code: Code::find(),
+            worked: true,
             last_key: 0,
             finished: false,
         })
@@ -104,6 +110,7 @@ impl Monitor {
         // Orphans may have come before the signal's descriptor was made.
         self.reap();
         while !self.finished {
+            self.rest();
             let now = sys::clock::boot_ms();
             let timeout = self.next_deadline().map(|at| at.saturating_sub(now));
             let count = self.watch.wait(&mut ready, timeout).map_err(MonitorError::Watch)?;
@@ -113,6 +120,14 @@ impl Monitor {
             self.meet_deadlines(sys::clock::boot_ms());
         }
         Ok(())
+    }
+
+    /// Gives memory back before a wait that may be long.
+    fn rest(&mut self) {
+        if std::mem::take(&mut self.worked) {
+            sys::malloc::trim();
+            self.code.release();
+        }
     }
 
     fn dispatch(&mut self, token: Token) {
@@ -229,7 +244,7 @@ impl Monitor {
                 Err(_) => return self.close(key),
             }
         }
-        sys::malloc::trim();
+        self.worked = true;
     }
 
     fn serve_request(&mut self, key: u32, request: Request, fds: Vec<OwnedFd>) {

@@ -3,6 +3,7 @@
 pub mod bpf;
 pub mod children;
 pub mod clock;
+pub mod code;
 pub mod dir;
 pub mod folder;
 pub mod foreground;

@@ -103,6 +103,13 @@ pub fn allow_files(count: u64) -> Result<()> {
     Ok(setrlimit(Resource::RLIMIT_NOFILE, count, count)?)
 }
 
+/// The caller is in the first PID namespace: PID 1 there is PID 1 of the machine, not of a container.
+#[must_use]
+pub fn is_whole_machine() -> bool {
+    // PROC_PID_INIT_INO of linux/proc_ns.h.
+    fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link == Path::new("pid:[4026531836]"))
+}
+
 /// Kills every process but the caller; for PID 1 that is the whole machine or PID namespace.
 /// Refused for any other process.
 ///
@@ -122,12 +129,13 @@ pub fn kill_everything() -> Result<()> {
 }
 
 /// Unmounts what can be unmounted, last mounted first, and makes the root read-only. `buffer` takes
-/// the list of mounts; mounts beyond its size stay. Refused for any process but PID 1.
+/// the list of mounts; mounts beyond its size stay. Refused for any process but PID 1 of the machine:
+/// a file system made read-only is so for everybody, in other mount namespaces too.
 ///
 /// # Errors
-/// `PermissionDenied` when the caller is not PID 1, or what remounting the root says.
+/// `PermissionDenied` when the caller is not that, or what remounting the root says.
 pub fn unmount_everything(buffer: &mut [u8]) -> Result<()> {
-    if std::process::id() != 1 {
+    if std::process::id() != 1 || !is_whole_machine() {
         return Err(Error::from(ErrorKind::PermissionDenied));
     }
     let list = open("/proc/self/mountinfo", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
