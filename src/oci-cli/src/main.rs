@@ -1,1 +1,100 @@
-fn main() {}
+//! `podvisor-oci`: runc's command line over [`runtime`], and the hidden `monitor` verb.
+//!
+//! `main` reads as prose; `args` reads words by the tables of `verbs`; each verb is a file or a
+//! function in `verbs`; `foreground` relays a terminal and signals; `report` writes errors where
+//! engines look for them. Exit codes: the command's for run and exec, 1 for errors, 255 for errors
+//! of exec.
+//!
+//! Not here: anything about containers that an engine other than a shell could want. It is in
+//! `runtime`.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+mod args;
+mod foreground;
+mod help;
+mod report;
+mod verbs;
+
+use args::{Given, UsageError, Words};
+use report::{Failure, Log};
+
+fn main() -> ExitCode {
+    let mut args = std::env::args_os().skip(1).peekable();
+    let globals = match Given::leading(&mut args, verbs::GLOBAL) {
+        Ok(globals) => globals,
+        Err(error) => return usage(&Log::default(), None, error),
+    };
+    let log = match Log::open(&globals) {
+        Ok(log) => log,
+        Err(failure) => return Log::default().fail(&failure),
+    };
+    if globals.has("version") {
+        help::version();
+        return ExitCode::SUCCESS;
+    }
+    let Some(name) = args.next().filter(|_| !globals.has("help")) else {
+        help::program();
+        return ExitCode::SUCCESS;
+    };
+    match name.to_str() {
+        Some("help") => help_for(&log, args.next()),
+        text => match text.and_then(verbs::find) {
+            Some(verb) => run(&log, &globals, verb, &mut args),
+            None => {
+                let name = name.to_string_lossy().into_owned();
+                log.line(&UsageError::Verb(name).to_string());
+                ExitCode::from(3)
+            }
+        },
+    }
+}
+
+fn run(
+    log: &Log,
+    globals: &Given,
+    verb: &'static verbs::Verb,
+    args: &mut impl Iterator<Item = OsString>,
+) -> ExitCode {
+    let given = match Given::parse(args, verb.flags, verb.words) {
+        Ok(given) => given,
+        Err(error) => return usage(log, Some(verb), error),
+    };
+    if given.has("help") {
+        help::verb(verb);
+        return ExitCode::SUCCESS;
+    }
+    let count = given.words.len();
+    if count < verb.least || verb.words == Words::Anywhere && count > verb.most {
+        let wanted = match (verb.least, verb.most) {
+            (least, most) if least == most => format!("exactly {least}"),
+            (least, _) if count < least => format!("a minimum of {least}"),
+            (_, most) => format!("a maximum of {most}"),
+        };
+        return usage(log, Some(verb), UsageError::Words { verb: verb.name, wanted });
+    }
+    match (verb.run)(globals, &given) {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => log.fail(&failure),
+    }
+}
+
+fn help_for(log: &Log, name: Option<OsString>) -> ExitCode {
+    match name.as_ref().map(|n| n.to_str().and_then(verbs::find)) {
+        None => help::program(),
+        Some(Some(verb)) => help::verb(verb),
+        Some(None) => {
+            let name = name.unwrap_or_default().to_string_lossy().into_owned();
+            log.line(&UsageError::Verb(name).to_string());
+            return ExitCode::from(3);
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn usage(log: &Log, verb: Option<&verbs::Verb>, error: UsageError) -> ExitCode {
+    println!("Incorrect Usage: {error}\n");
+    verb.map_or_else(help::program, help::verb);
+    log.fail(&Failure::from(error))
+}

@@ -1,0 +1,168 @@
+//! Errors where engines look for them: the log file in the format they asked for, and stderr.
+//!
+//! As runc does: with `--log FILE` a line in that file and the bare text on stderr; without, one
+//! log line on stderr. podman and containerd read the last line with level "error".
+
+use std::fs::File;
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::args::{Given, UsageError};
+
+/// A failed verb.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// The chain of causes on one line.
+    pub(crate) text: String,
+    /// What to try next.
+    pub(crate) hint: Option<String>,
+    /// The exit code.
+    pub(crate) code: u8,
+}
+
+impl Failure {
+    /// A failure with exit code 1 and no hint.
+    pub(crate) fn new(text: impl Into<String>) -> Failure {
+        Failure { text: text.into(), hint: None, code: 1 }
+    }
+
+    /// The same with words before it.
+    pub(crate) fn within(mut self, prefix: &str) -> Failure {
+        self.text = format!("{prefix}: {}", self.text);
+        self
+    }
+}
+
+impl From<UsageError> for Failure {
+    fn from(error: UsageError) -> Failure {
+        Failure::new(error.to_string())
+    }
+}
+
+impl From<runtime::Error> for Failure {
+    fn from(error: runtime::Error) -> Failure {
+        Failure { text: chain(&error), hint: error.hint(), code: 1 }
+    }
+}
+
+/// The error and its sources, each once: some errors repeat their source in their own text.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        let words = source.to_string();
+        if !text.contains(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        next = source.source();
+    }
+    text
+}
+
+/// Where errors go.
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    file: Option<File>,
+    json: bool,
+}
+
+impl Log {
+    /// Opens what `--log` and `--log-format` name; the file is appended to.
+    pub(crate) fn open(globals: &Given) -> Result<Log, Failure> {
+        let json = match globals.text("log-format")? {
+            None | Some("text" | "") => false,
+            Some("json") => true,
+            Some(other) => {
+                return Err(Failure::new(format!("invalid log-format: {other:?} (text or json)")));
+            }
+        };
+        let file = match globals.path("log").filter(|p| p.as_os_str() != "/dev/stderr") {
+            None => None,
+            Some(path) => {
+                let file = File::options().append(true).create(true).open(&path);
+                Some(file.map_err(|e| Failure::new(format!("open log {}: {e}", path.display())))?)
+            }
+        };
+        Ok(Log { file, json })
+    }
+
+    /// Writes one error line.
+    pub(crate) fn line(&self, text: &str) {
+        let line = format_line(self.json, text, SystemTime::now());
+        match &self.file {
+            Some(file) => {
+                let mut file: &File = file;
+                // Nowhere is left to report a log that cannot be written but stderr, which follows.
+                let _ = file.write_all(line.as_bytes());
+                eprintln!("{text}");
+            }
+            None => eprint!("{line}"),
+        }
+    }
+
+    /// Writes a failure and its hint; the exit code is its own.
+    pub(crate) fn fail(&self, failure: &Failure) -> ExitCode {
+        self.line(&failure.text);
+        if let Some(hint) = &failure.hint {
+            eprintln!("hint: {hint}");
+        }
+        ExitCode::from(failure.code)
+    }
+}
+
+fn format_line(json: bool, text: &str, now: SystemTime) -> String {
+    let time = timestamp(now);
+    if json {
+        let message = serde_json::Value::from(text);
+        format!("{{\"level\":\"error\",\"msg\":{message},\"time\":\"{time}\"}}\n")
+    } else {
+        format!("time=\"{time}\" level=error msg={text:?}\n")
+    }
+}
+
+/// RFC 3339, UTC, whole seconds.
+fn timestamp(now: SystemTime) -> String {
+    let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    format_time(seconds, None)
+}
+
+/// RFC 3339 in UTC of seconds since 1970, with nanoseconds when given.
+/// Source of the calendar: Howard Hinnant, "chrono-compatible low-level date algorithms".
+pub(crate) fn format_time(seconds: u64, nanoseconds: Option<u32>) -> String {
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    let z = days + 719_468;
+    let (era, day_of_era) = (z / 146_097, z % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
+    let fraction = nanoseconds.map_or_else(String::new, |n| format!(".{n:09}"));
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn lines_are_runcs() {
+        let at = UNIX_EPOCH + Duration::from_secs(1_709_210_096);
+        assert_eq!(
+            format_line(true, "container \"x\" does not exist", at),
+            "{\"level\":\"error\",\"msg\":\"container \\\"x\\\" does not exist\",\"time\":\"2024-02-29T12:34:56Z\"}\n"
+        );
+        assert_eq!(
+            format_line(false, "say \"no\"", at),
+            "time=\"2024-02-29T12:34:56Z\" level=error msg=\"say \\\"no\\\"\"\n"
+        );
+        assert_eq!(format_time(0, Some(5)), "1970-01-01T00:00:00.000000005Z");
+        assert_eq!(format_time(951_868_800, None), "2000-03-01T00:00:00Z");
+    }
+}

@@ -1,0 +1,100 @@
+//! The verbs: one table each, and what runs.
+
+use crate::args::{Flag, Given, UsageError, Words};
+use crate::report::Failure;
+
+mod container;
+mod create;
+mod exec;
+mod features;
+mod list;
+mod monitor;
+mod spec;
+
+/// One verb of the command line.
+pub(crate) struct Verb {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// One line about it.
+    pub(crate) help: &'static str,
+    /// Its words, for the usage line.
+    pub(crate) arguments: &'static str,
+    /// Its options.
+    pub(crate) flags: &'static [Flag],
+    /// Whether options may follow words.
+    pub(crate) words: Words,
+    /// Fewest words.
+    pub(crate) least: usize,
+    /// Most words.
+    pub(crate) most: usize,
+    /// Not shown in the help.
+    pub(crate) hidden: bool,
+    /// Two command lines, without the program's name.
+    pub(crate) examples: [&'static str; 2],
+    /// Runs it; the result is the exit code.
+    pub(crate) run: fn(&Given, &Given) -> Result<u8, Failure>,
+}
+
+/// Options before the verb.
+pub(crate) const GLOBAL: &[Flag] = &[
+    Flag::value("root", 0, "DIR", "folder of the containers' state (default /run/podvisor-oci)"),
+    Flag::value("log", 0, "FILE", "write errors to FILE as well"),
+    Flag::value("log-format", 0, "FORMAT", "text (default) or json"),
+    Flag::value("log-level", 0, "LEVEL", "accepted for crun's callers; only errors are logged"),
+    Flag::switch("debug", 0, "accepted for runc's callers; only errors are logged"),
+    Flag::switch("systemd-cgroup", 0, "make cgroups through systemd (refused: not supported)"),
+    Flag::value("cgroup-manager", 0, "NAME", "cgroupfs (default); systemd is refused"),
+    Flag::value("rootless", 0, "MODE", "accepted for runc's callers: true, false or auto"),
+    Flag::switch("version", b'v', "print the version"),
+    Flag::switch("help", b'h', "print this help"),
+];
+
+/// All verbs, in the order of the help.
+pub(crate) const VERBS: &[Verb] = &[
+    create::CREATE,
+    container::START,
+    create::RUN,
+    exec::EXEC,
+    container::STATE,
+    container::KILL,
+    container::DELETE,
+    list::LIST,
+    spec::SPEC,
+    features::FEATURES,
+    monitor::MONITOR,
+];
+
+/// The verb of that name.
+pub(crate) fn find(name: &str) -> Option<&'static Verb> {
+    VERBS.iter().find(|v| v.name == name)
+}
+
+const ROOT: &str = "/run/podvisor-oci";
+
+/// The runtime over the root that was asked for.
+fn open(globals: &Given) -> Result<runtime::Runtime, Failure> {
+    let systemd = match globals.text("cgroup-manager")? {
+        None | Some("cgroupfs" | "") => globals.has("systemd-cgroup"),
+        Some("systemd") => true,
+        Some(other) => {
+            return Err(Failure::new(format!(
+                "unknown cgroup manager {other:?} (cgroupfs or systemd)"
+            )));
+        }
+    };
+    if systemd {
+        return Err(Failure {
+            text: "the systemd cgroup driver is not supported".to_owned(),
+            hint: Some("use the cgroupfs driver: leave --systemd-cgroup out".to_owned()),
+            code: 1,
+        });
+    }
+    let root = globals.path("root").unwrap_or_else(|| ROOT.into());
+    Ok(runtime::Runtime::new(&root)?)
+}
+
+/// The container's id, the first word.
+fn id(given: &Given) -> Result<&str, Failure> {
+    let id = given.words.first().and_then(|w| w.to_str()).ok_or(UsageError::NotText)?;
+    Ok(id)
+}

@@ -1,0 +1,127 @@
+//! `create` and `run`: a container from a bundle.
+
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use runtime::{Console, CreateOptions, Runtime};
+use sys::foreground::Signals;
+
+use super::{Verb, id, open};
+use crate::args::{Flag, Given, Words};
+use crate::report::Failure;
+
+const BUNDLE: Flag =
+    Flag::value("bundle", b'b', "DIR", "the bundle's folder (default: the current one)");
+const CONSOLE: Flag =
+    Flag::value("console-socket", 0, "SOCKET", "unix socket that gets the pty's master");
+const PID_FILE: Flag = Flag::value("pid-file", 0, "FILE", "write the process's pid to FILE");
+const NO_PIVOT: Flag = Flag::switch("no-pivot", 0, "change the root without pivot_root");
+const NO_KEYRING: Flag = Flag::switch("no-new-keyring", 0, "keep the caller's session keyring");
+const PRESERVE: Flag = Flag::value("preserve-fds", 0, "N", "pass N descriptors from 3 on");
+
+/// `create ID`.
+pub(super) const CREATE: Verb = Verb {
+    name: "create",
+    help: "make a container; its process waits for start",
+    arguments: "ID",
+    flags: &[BUNDLE, CONSOLE, PID_FILE, NO_PIVOT, NO_KEYRING, PRESERVE],
+    words: Words::Anywhere,
+    least: 1,
+    most: 1,
+    hidden: false,
+    examples: ["create --bundle /containers/web web", "create web --pid-file /run/web.pid"],
+    run: create,
+};
+
+/// `run ID`.
+pub(super) const RUN: Verb = Verb {
+    name: "run",
+    help: "make and start a container, and wait for its end",
+    flags: &[
+        BUNDLE,
+        CONSOLE,
+        PID_FILE,
+        NO_PIVOT,
+        NO_KEYRING,
+        PRESERVE,
+        Flag::switch("detach", b'd', "do not wait"),
+        Flag::switch("keep", 0, "do not delete it at its end"),
+        Flag::switch("no-subreaper", 0, "accepted for runc's callers; there is no subreaper"),
+    ],
+    examples: ["run --bundle /containers/web web", "run --detach --pid-file /run/web.pid web"],
+    run,
+    ..CREATE
+};
+
+fn options(given: &Given, console: Console) -> Result<CreateOptions, Failure> {
+    Ok(CreateOptions {
+        console,
+        preserve_fds: given.number("preserve-fds")?.unwrap_or(0),
+        no_pivot: given.has("no-pivot"),
+        no_new_keyring: given.has("no-new-keyring"),
+        pid_file: given.path("pid-file"),
+        ..CreateOptions::default()
+    })
+}
+
+fn bundle(given: &Given) -> PathBuf {
+    given.path("bundle").unwrap_or_else(|| PathBuf::from("."))
+}
+
+/// Whether the process wants a terminal: decides where its master goes.
+fn wants_terminal(bundle: &Path) -> Result<bool, Failure> {
+    let spec = runtime::load_spec(bundle)?;
+    Ok(spec.process().as_ref().is_some_and(|p| p.terminal() == Some(true)))
+}
+
+/// runc's rules on who gets the master of the pty.
+pub(super) fn console(
+    terminal: bool,
+    socket: Option<PathBuf>,
+    detach: bool,
+) -> Result<Console, Failure> {
+    match (terminal, socket, detach) {
+        (true, Some(socket), true) => Ok(Console::Socket(socket)),
+        (true, None, true) => Err(Failure::new(
+            "cannot allocate tty if podvisor-oci will detach without setting console socket",
+        )),
+        (true, None, false) => Ok(Console::Keep),
+        (_, Some(_), _) => Err(Failure::new(
+            "cannot use console socket if podvisor-oci will not detach or allocate tty",
+        )),
+        (false, None, _) => Ok(Console::None),
+    }
+}
+
+fn create(globals: &Given, given: &Given) -> Result<u8, Failure> {
+    let (bundle, id) = (bundle(given), id(given)?);
+    let console = console(wants_terminal(&bundle)?, given.path("console-socket"), true)?;
+    open(globals)?.create(id, &bundle, options(given, console)?)?;
+    Ok(0)
+}
+
+fn run(globals: &Given, given: &Given) -> Result<u8, Failure> {
+    let (bundle, id, detach) = (bundle(given), id(given)?, given.has("detach"));
+    let console = console(wants_terminal(&bundle)?, given.path("console-socket"), detach)?;
+    let runtime = open(globals)?;
+    // Blocked before the container exists, so that a signal meant for it is never lost.
+    let signals = if detach { None } else { Some(block()?) };
+    let created = runtime.run(id, &bundle, options(given, console)?)?;
+    let Some(signals) = signals else { return Ok(0) };
+    let pass = |signal| pass_on(&runtime, id, signal);
+    let code = crate::foreground::wait(&signals, created.pidfd.as_fd(), created.console, pass);
+    if !given.has("keep") {
+        runtime.delete(id, true)?;
+    }
+    code.map_err(|e| Failure::new(format!("wait for container {id}: {e}")))
+}
+
+/// Signals as a descriptor.
+pub(super) fn block() -> Result<Signals, Failure> {
+    Signals::block().map_err(|e| Failure::new(format!("block signals: {e}")))
+}
+
+fn pass_on(runtime: &Runtime, id: &str, signal: i32) {
+    // The process may end just now; its exit is what counts then.
+    let _ = runtime.kill(id, signal, false);
+}

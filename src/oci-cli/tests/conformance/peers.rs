@@ -1,0 +1,78 @@
+//! The runtimes under test: ours, and Debian's runc and crun.
+//!
+//! crun 1.8 needs two things here: a pure v2 view of cgroups (it refuses hybrid hosts), and a
+//! setrlimit that forgives, for it raises RLIMIT_MEMLOCK before it loads a program and ends when a
+//! host without CAP_SYS_RESOURCE says no. The second is a preloaded library of three lines.
+
+use std::fs;
+use std::io::{Error, Result};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// One runtime.
+#[derive(Debug, Clone)]
+pub(crate) struct Runtime {
+    pub(crate) name: &'static str,
+    pub(crate) program: PathBuf,
+    pub(crate) version: String,
+    /// Whether it must see cgroup2 alone.
+    pub(crate) pure_v2: bool,
+    /// Library to preload.
+    pub(crate) preload: Option<PathBuf>,
+}
+
+/// Ours first, then the peers that are installed.
+pub(crate) fn find(folder: &Path) -> Result<Vec<Runtime>> {
+    let own = match std::env::var_os("PODVISOR_BIN") {
+        Some(bin) => PathBuf::from(bin).join("podvisor-oci"),
+        None => PathBuf::from(env!("CARGO_BIN_EXE_podvisor-oci")),
+    };
+    let plain = |name, program: PathBuf| Runtime {
+        name,
+        version: version(&program),
+        program,
+        pure_v2: false,
+        preload: None,
+    };
+    let mut all = vec![plain("podvisor-oci", own)];
+    for (name, paths) in
+        [("runc", ["/usr/sbin/runc", "/usr/bin/runc"]), ("crun", ["/usr/bin/crun"; 2])]
+    {
+        match paths.iter().map(PathBuf::from).find(|p| p.exists()) {
+            Some(program) => all.push(plain(name, program)),
+            None => {
+                println!("{name} is not installed: its column is left out (apt-get install {name})")
+            }
+        }
+    }
+    for crun in all.iter_mut().filter(|r| r.name == "crun") {
+        crun.pure_v2 = true;
+        crun.preload = Some(forgiving_setrlimit(folder)?);
+    }
+    Ok(all)
+}
+
+fn version(program: &Path) -> String {
+    let out = Command::new(program).arg("--version").output();
+    let text = out.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
+    text.lines().next().unwrap_or("no version").to_owned()
+}
+
+const SETRLIMIT: &str = r"
+#define _GNU_SOURCE
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+int setrlimit(__rlimit_resource_t what, const struct rlimit *limit) {
+  long got = syscall(SYS_prlimit64, 0, what, limit, 0);
+  return got < 0 && what == RLIMIT_MEMLOCK ? 0 : got;
+}
+";
+
+fn forgiving_setrlimit(folder: &Path) -> Result<PathBuf> {
+    let (source, library) = (folder.join("setrlimit.c"), folder.join("setrlimit.so"));
+    fs::write(&source, SETRLIMIT)?;
+    let mut gcc = Command::new("gcc");
+    gcc.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source);
+    if gcc.status()?.success() { Ok(library) } else { Err(Error::other("gcc failed")) }
+}
