@@ -1,7 +1,7 @@
 //! PID 1 of a pod whose members share their PID namespace: reaps orphans, holds the namespace.
 //!
-//! Runs after a raw clone: no allocation, no locks, no panics, system calls only. Before it waits it
-//! leaves everything a member could reach through /proc/1 behind: its root becomes an empty
+//! Runs after a raw clone: no allocation, no locks, no panics, system calls only. Before it waits
+//! it leaves everything a member could reach through /proc/1 behind: its root becomes an empty
 //! read-only tmpfs, its descriptors are closed, it is nobody without capabilities, cannot gain any,
 //! and cannot be traced. Members cannot signal it away (pid_namespaces(7): PID 1 gets no signal it
 //! has no handler for); it ends by SIGKILL, or by SIGTERM from an ancestor namespace.

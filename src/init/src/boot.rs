@@ -64,7 +64,8 @@ pub(crate) fn prepare_machine() {
     let _ = sys::reboot::disable_ctrl_alt_del();
 }
 
-/// Hands every controller of the root down; one that cannot be handed down does not stop the others.
+/// Hands every controller of the root down; one that cannot be handed down does not stop the
+/// others.
 fn enable_controllers() {
     let Ok(controllers) = fs::read_to_string(format!("{CGROUP}/cgroup.controllers")) else {
         return;

@@ -1,8 +1,8 @@
-//! PID 1 of a machine: a tiny parent that mounts what is missing, starts the supervisor, restarts it
-//! at most once a second, reaps for ever, and ends the machine in order.
+//! PID 1 of a machine: a tiny parent that mounts what is missing, starts the supervisor, restarts
+//! it at most once a second, reaps for ever, and ends the machine in order.
 //!
-//! It decides nothing about pods and links none of the crates that do. Nothing is allocated once the
-//! loop runs: every program is prepared before, every buffer made before. Never out of memory
+//! It decides nothing about pods and links none of the crates that do. Nothing is allocated once
+//! the loop runs: every program is prepared before, every buffer made before. Never out of memory
 //! (oom_score_adj -1000), never gone by a signal (all are blocked and read from a descriptor).
 //!
 //! | asked by                                  | ending    |
@@ -11,9 +11,10 @@
 //! | SIGINT (ctrl-alt-del)                     | restart   |
 //! | `podvisor.exit=` and the set has run      | as it says|
 //!
-//! Kernel command line: `podvisor.images=FILE,…` are loaded first, `podvisor.pods=FILE,…` are brought
-//! up instead of plain `serve`, `podvisor.exit=poweroff|reboot|halt` runs them to completion
-//! (`podvisor up --until-done --json`, whose lines land on the console) and then ends the machine.
+//! Kernel command line: `podvisor.images=FILE,…` are loaded first, `podvisor.pods=FILE,…` are
+//! brought up instead of plain `serve`, `podvisor.exit=poweroff|reboot|halt` runs them to
+//! completion (`podvisor up --until-done --json`, whose lines land on the console) and then ends
+//! the machine.
 //!
 //! Start at [`run`]; `phase` is the table of what follows what, `boot` the mounts, `cmdline` the
 //! kernel's command line.

@@ -15,7 +15,8 @@ use crate::cmdline::Boot;
 use crate::phase::{Action, Event, Phase, Setting, due_at, first, step};
 use crate::say;
 
-/// oom_score_adj of the supervisor: it would inherit PID 1's own, which is out of reach of the killer.
+/// oom_score_adj of the supervisor: it would inherit PID 1's own, which is out of reach of the
+/// killer.
 const SUPERVISOR_OOM_SCORE_ADJ: &[u8] = b"-900";
 /// Room for the list of mounts at the end.
 const MOUNTS_BYTES: usize = 256 * 1024;

@@ -1,4 +1,5 @@
-//! PID 1 of a PID namespace, with a shell script in podvisor's place: starts, restarts, reaps, ends.
+//! PID 1 of a PID namespace, with a shell script in podvisor's place: starts, restarts, reaps,
+//! ends.
 //!
 //! Runs as root in a scope; the machine itself is tried by `make vm`. Run: `cargo test -p init`.
 

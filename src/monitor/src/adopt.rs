@@ -1,9 +1,9 @@
 //! Taking over the containers of a monitor that died.
 //!
 //! The member records say what was asked; an exit record ends a container; a process that has the
-//! recorded pid *and* start time lives and is watched by pidfd. Where the former monitor died between
-//! starting and writing down, the runtime's state has the pid. What is none of these has ended while
-//! nobody looked: it gets a durable exit record that says so.
+//! recorded pid *and* start time lives and is watched by pidfd. Where the former monitor died
+//! between starting and writing down, the runtime's state has the pid. What is none of these has
+//! ended while nobody looked: it gets a durable exit record that says so.
 
 use std::os::fd::AsFd;
 

@@ -1,9 +1,9 @@
 //! One container of the pod: its state, its stdio on the monitor's side, its log.
 //!
 //! Outputs are FIFOs in the pod folder that the container holds open read-write: when the monitor
-//! dies it sees neither SIGPIPE nor EOF, only a pipe that fills (64 KiB), and the next monitor reads
-//! on. A terminal's master cannot be handed over: such a container gets SIGHUP when its monitor
-//! dies. The container's stdin ends with the monitor as well.
+//! dies it sees neither SIGPIPE nor EOF, only a pipe that fills (64 KiB), and the next monitor
+//! reads on. A terminal's master cannot be handed over: such a container gets SIGHUP when its
+//! monitor dies. The container's stdin ends with the monitor as well.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};

@@ -1,9 +1,9 @@
 //! What a monitor writes down about its containers, so that the next one can go on.
 //!
 //! `members/<id>.json`: what was asked and started, written when a container runs; the next monitor
-//! finds log, FIFOs and names there. `exits/<id>.json`: how it ended, written before anyone is told.
-//! Durable means: temporary file, fsync, rename, fsync of the folder. A file that does not parse is
-//! told apart from one that is missing; it is never deleted unasked.
+//! finds log, FIFOs and names there. `exits/<id>.json`: how it ended, written before anyone is
+//! told. Durable means: temporary file, fsync, rename, fsync of the folder. A file that does not
+//! parse is told apart from one that is missing; it is never deleted unasked.
 
 use std::fs::{self, File};
 use std::io::{self, Write};

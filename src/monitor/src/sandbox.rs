@@ -3,9 +3,9 @@
 //! Every step finds what a former monitor left and makes only what is missing, so that starting
 //! anew is the same as taking over. Teardown tries everything and collects what failed.
 //!
-//! The monitor itself lives in `<parent of the pod's cgroup>/monitors`, which all monitors share: it
-//! is charged neither to the pod nor to a member, and a service manager that clears the supervisor's
-//! cgroup does not reach it.
+//! The monitor itself lives in `<parent of the pod's cgroup>/monitors`, which all monitors share:
+//! it is charged neither to the pod nor to a member, and a service manager that clears the
+//! supervisor's cgroup does not reach it.
 
 use std::fs::{self, File};
 use std::io;
@@ -360,7 +360,7 @@ mod tests {
 
     fn config() -> SandboxConfig {
         serde_json::from_str(
-            r#"{"uid":"u","hostname":"web","cgroup_parent":"/podvisor/podu","oci_root":"/run/oci"}"#,
+            r#"{"uid":"u","hostname":"web","cgroup_parent":"/p/podu","oci_root":"/run/oci"}"#,
         )
         .unwrap()
     }

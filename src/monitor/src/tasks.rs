@@ -2,8 +2,8 @@
 //!
 //! An exec uses its client's own descriptors, so its bytes never pass through here; it is killed
 //! when its client goes away. A probe's output comes through a pipe, is cut and drained. Both have
-//! deadlines after which the whole process group is killed; a process that even SIGKILL does not end
-//! is answered for and left to be reaped whenever it ends.
+//! deadlines after which the whole process group is killed; a process that even SIGKILL does not
+//! end is answered for and left to be reaped whenever it ends.
 
 use std::os::fd::{AsFd, OwnedFd};
 

@@ -121,8 +121,8 @@ impl Status {
 pub fn reap() -> Result<Option<Ended>> {
     loop {
         let mut raw = 0;
-        // Not nix's wrapper: it takes a death by a real-time signal for an error, and loses the pid.
-        // SAFETY: `raw` is a whole int to fill.
+        // Not nix's wrapper: it takes a death by a real-time signal for an error, and loses the
+        // pid. SAFETY: `raw` is a whole int to fill.
         let pid = unsafe { libc::waitpid(-1, &raw mut raw, libc::WNOHANG) };
         if pid == 0 {
             return Ok(None);

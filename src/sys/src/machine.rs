@@ -103,7 +103,8 @@ pub fn allow_files(count: u64) -> Result<()> {
     Ok(setrlimit(Resource::RLIMIT_NOFILE, count, count)?)
 }
 
-/// The caller is in the first PID namespace: PID 1 there is PID 1 of the machine, not of a container.
+/// The caller is in the first PID namespace: PID 1 there is PID 1 of the machine, not of a
+/// container.
 #[must_use]
 pub fn is_whole_machine() -> bool {
     // PROC_PID_INIT_INO of linux/proc_ns.h.
@@ -129,8 +130,8 @@ pub fn kill_everything() -> Result<()> {
 }
 
 /// Unmounts what can be unmounted, last mounted first, and makes the root read-only. `buffer` takes
-/// the list of mounts; mounts beyond its size stay. Refused for any process but PID 1 of the machine:
-/// a file system made read-only is so for everybody, in other mount namespaces too.
+/// the list of mounts; mounts beyond its size stay. Refused for any process but PID 1 of the
+/// machine: a file system made read-only is so for everybody, in other mount namespaces too.
 ///
 /// # Errors
 /// `PermissionDenied` when the caller is not that, or what remounting the root says.

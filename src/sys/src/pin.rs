@@ -2,7 +2,8 @@
 //!
 //! [`create`] makes namespaces around the calling thread, lets the caller set them up from inside,
 //! pins each and returns to where the thread was. The caller is single-threaded (namespaces belong
-//! to threads). Not for user, PID or mount namespaces: the calling process cannot return from those.
+//! to threads). Not for user, PID or mount namespaces: the calling process cannot return from
+//! those.
 
 use std::fs::File;
 use std::io::{Error, ErrorKind, Result};

@@ -54,8 +54,8 @@ impl Prepared {
     /// ENOENT, EACCES and the like of exec, EAGAIN or ENOMEM of clone.
     pub fn start(&self) -> Result<i32> {
         let mut pid = 0;
-        // SAFETY: `argv` and `envp` are NULL-terminated and point into `strings`, which `self` keeps;
-        // the attributes are initialised; there are no file actions.
+        // SAFETY: `argv` and `envp` are NULL-terminated and point into `strings`, which `self`
+        // keeps; the attributes are initialised; there are no file actions.
         let failed = unsafe {
             libc::posix_spawn(
                 &raw mut pid,

@@ -95,9 +95,9 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Takes a descriptor for reading, or for writing. Pipes, FIFOs and character devices are opened
-    /// once more as an own description; sockets take a flag at each call; a regular file never
-    /// blocks for long.
+    /// Takes a descriptor for reading, or for writing. Pipes, FIFOs and character devices are
+    /// opened once more as an own description; sockets take a flag at each call; a regular file
+    /// never blocks for long.
     ///
     /// # Errors
     /// EBADF when it is not open that way, EISDIR for a folder, ENXIO when a pipe has no reader.
