@@ -21,18 +21,25 @@ pub fn pod_spec(spec: &PodSpec) -> String {
     short(of(spec))
 }
 
-/// Hash of one container's definition.
+/// Hash of one container's definition. It is compared at every decision, so the JSON form is hashed
+/// as it streams, in the order of the declaration; a test pins its value.
 pub fn container(container: &Container) -> u64 {
-    of(container)
+    let mut hash = Fnv::new();
+    hash.write_bytes(&SCHEMA.to_le_bytes());
+    match serde_json::to_writer(&mut hash, container) {
+        Ok(()) => hash.0,
+        // Neither the writer nor a manifest type can fail.
+        Err(_) => 1,
+    }
 }
 
 fn of(value: &impl Serialize) -> u64 {
     let mut hash = Fnv::new();
-    hash.write(&SCHEMA.to_le_bytes());
+    hash.write_bytes(&SCHEMA.to_le_bytes());
     match serde_json::to_value(value) {
         Ok(value) => hash.value(&value),
         // Manifest types have text keys and finite numbers only.
-        Err(_) => hash.write(b"!"),
+        Err(_) => hash.write_bytes(b"!"),
     }
     hash.0
 }
@@ -45,41 +52,52 @@ impl Fnv {
         Fnv(0xcbf2_9ce4_8422_2325)
     }
 
-    fn write(&mut self, bytes: &[u8]) {
+    fn write_bytes(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
         }
     }
 
     fn text(&mut self, tag: u8, text: &str) {
-        self.write(&[tag]);
-        self.write(&(text.len() as u64).to_le_bytes());
-        self.write(text.as_bytes());
+        self.write_bytes(&[tag]);
+        self.write_bytes(&(text.len() as u64).to_le_bytes());
+        self.write_bytes(text.as_bytes());
     }
 
     fn value(&mut self, value: &serde_json::Value) {
         use serde_json::Value;
         match value {
-            Value::Null => self.write(b"0"),
-            Value::Bool(flag) => self.write(if *flag { b"t" } else { b"f" }),
+            Value::Null => self.write_bytes(b"0"),
+            Value::Bool(flag) => self.write_bytes(if *flag { b"t" } else { b"f" }),
             Value::Number(number) => self.text(b'n', &number.to_string()),
             Value::String(text) => self.text(b's', text),
             Value::Array(items) => {
-                self.write(b"[");
+                self.write_bytes(b"[");
                 items.iter().for_each(|item| self.value(item));
-                self.write(b"]");
+                self.write_bytes(b"]");
             }
             Value::Object(map) => {
                 let mut keys: Vec<&String> = map.keys().collect();
                 keys.sort();
-                self.write(b"{");
+                self.write_bytes(b"{");
                 for key in keys {
                     self.text(b'k', key);
                     self.value(&map[key]);
                 }
-                self.write(b"}");
+                self.write_bytes(b"}");
             }
         }
+    }
+}
+
+impl std::io::Write for Fnv {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.write_bytes(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
