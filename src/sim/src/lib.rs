@@ -6,8 +6,8 @@
 //!
 //! Where to start: [`pods::run`] (one pod through faults, calm and deletion), [`world`] (the fake
 //! runtime), `oracle` (what must hold), [`rollouts::run`] (a Deployment).
-//! `cargo test -p sim` runs the seeds; `PODVISOR_SIM_SEED=n cargo test -p sim -- --nocapture replay`
-//! prints the story of one.
+//! `cargo test -p sim` runs the seeds; one seed is told again with
+//! `PODVISOR_SIM_SEED=n cargo test -p sim -- --nocapture replay`.
 //!
 //! Planted bugs ([`Bug`]) live in the driver, not in `pod`: a wrapper round the decision that
 //! forgets something. A test proves that each is found.

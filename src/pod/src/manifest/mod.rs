@@ -1,8 +1,8 @@
 //! Kubernetes manifests: text to checked objects.
 //!
-//! The way: text -> `tree` (YAML with places, bounds, duplicate keys) -> `decode` with the tables of
-//! `schema` (types, unknown and unsupported fields, `rules` about single values) -> `check` (what
-//! concerns more than one field). Every step reports all it finds; an object with a finding is
+//! The way: text -> `tree` (YAML with places, bounds, duplicate keys) -> `decode` with the tables
+//! of `schema` (types, unknown and unsupported fields, `rules` about single values) -> `check`
+//! (what concerns more than one field). Every step reports all it finds; an object with a finding is
 //! never handed out.
 
 mod check;

@@ -1,6 +1,7 @@
 //! How a pod is: phase, conditions and container states, as data with times since boot.
 //!
-//! Source: kubelet/kubelet_pods.go getPhase and convertStatusToAPIStatus, kubelet/status/generate.go.
+//! Source: kubelet/kubelet_pods.go getPhase and convertStatusToAPIStatus, and
+//! kubelet/status/generate.go.
 //! Computed from spec, listing and memory; the memory keeps only since when conditions hold.
 
 mod kube;
