@@ -180,9 +180,8 @@ fn unhealthy_old_pods_go_first_and_a_broken_template_stops_the_rollout() {
     world.pods[1].ready_since = None;
     let broken = world.pods[1].uid.clone();
     world.image("web:2");
-    world.step();
-    world.step();
-    assert!(world.decide().delete.is_empty(), "two of three are available");
+    assert_eq!(world.step(), (1, 0));
+    assert_eq!(world.step(), (0, 0), "two of three are available, and the new one is missing");
     world.pods.retain(|pod| pod.uid != broken);
     for _ in 0..10 {
         world.step();
