@@ -30,6 +30,9 @@ pub(crate) const STREAMS_FOLDER: &str = "io";
 /// Name of the lock file in the pod folder.
 const LOCK_FILE: &str = "monitor.lock";
 
+/// Longest wait for the end of a killed PID 1, in ms.
+const PID1_DEADLINE_MS: u16 = 2000;
+
 /// Longest wait for a cgroup to become empty.
 const CGROUP_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -159,7 +162,10 @@ impl Sandbox {
             }
         };
         if let Some(init) = self.pid1.take() {
-            note("stop the pod's PID 1", sys::children::signal(init.pidfd.as_fd(), 9));
+            let pidfd = init.pidfd.as_fd();
+            let ended = sys::children::signal(pidfd, 9)
+                .and_then(|()| sys::children::await_end(pidfd, PID1_DEADLINE_MS));
+            note("stop the pod's PID 1", ended.and_then(in_time));
         }
         for kind in [Kind::Net, Kind::Ipc, Kind::Uts, Kind::Pid] {
             let path = self.pin_path(kind);
@@ -291,6 +297,10 @@ impl Sandbox {
         let pidfd = sys::children::open(pid, start_time)?;
         Ok(pidfd.map(|pidfd| Pid1 { pid, start_time, pidfd }))
     }
+}
+
+fn in_time(ended: bool) -> io::Result<()> {
+    if ended { Ok(()) } else { Err(io::Error::from(io::ErrorKind::TimedOut)) }
 }
 
 /// The cgroup of all monitors beside the pods' cgroups.

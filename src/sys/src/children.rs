@@ -9,6 +9,7 @@ use std::io::{Error, ErrorKind, Result};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -138,6 +139,22 @@ pub fn reap() -> Result<Option<Ended>> {
             return Ok(Some(Ended { pid, status }));
         }
     }
+}
+
+/// Waits until the process of a pidfd has ended, and reaps it if it is a child; `false` when it has
+/// not ended within `timeout_ms`.
+///
+/// # Errors
+/// Whatever poll says.
+pub fn await_end(pidfd: BorrowedFd<'_>, timeout_ms: u16) -> Result<bool> {
+    let mut wanted = [PollFd::new(pidfd, PollFlags::POLLIN)];
+    if poll(&mut wanted, PollTimeout::from(timeout_ms))? == 0 {
+        return Ok(false);
+    }
+    let number = pidfd.as_raw_fd().cast_unsigned();
+    // SAFETY: a null pointer for the information that is not wanted. ECHILD: somebody else's child.
+    unsafe { libc::waitid(libc::P_PIDFD, number, std::ptr::null_mut(), libc::WEXITED) };
+    Ok(true)
 }
 
 /// The process has a child, living or unreaped.
