@@ -37,10 +37,7 @@ pub struct Answering<B> {
 }
 
 /// Answers one request; never fails.
-pub async fn answer<B: Backend>(
-    on: &Answering<B>,
-    request: Request<Incoming>,
-) -> Response<Reply> {
+pub async fn answer<B: Backend>(on: &Answering<B>, request: Request<Incoming>) -> Response<Reply> {
     let (head, body) = request.into_parts();
     let query = head.uri.query().unwrap_or_default();
     let answered = match route(head.method.as_str(), head.uri.path(), query) {
@@ -58,10 +55,10 @@ async fn act<B: Backend>(
     let backend = &on.backend;
     match call {
         Call::Version => Ok(reply::json(200, &version())),
-        Call::Health => {
-            Ok(reply::respond(200, "text/plain", Reply::Whole(Some("ok\n".into()))))
+        Call::Health => Ok(reply::respond(200, "text/plain", Reply::Whole(Some("ok\n".into())))),
+        Call::List(kind, selection) => {
+            Ok(reply::json(200, &list(backend, kind, &selection).await?))
         }
-        Call::List(kind, selection) => Ok(reply::json(200, &list(backend, kind, &selection).await?)),
         Call::Watch(kind, selection, from) => watch_list(on, kind, selection, from),
         Call::Get(kind, ns, name) => Ok(reply::json(200, &get(backend, kind, &ns, &name).await?)),
         Call::Create(kind, ns) => create(on, kind, ns, body).await,

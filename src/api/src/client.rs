@@ -57,7 +57,9 @@ impl ClientError {
     pub fn hint(&self) -> Option<String> {
         match self {
             ClientError::Unreachable { source, .. } => Some(match source.kind() {
-                io::ErrorKind::PermissionDenied => "the supervisor belongs to root: try sudo".into(),
+                io::ErrorKind::PermissionDenied => {
+                    "the supervisor belongs to root: try sudo".into()
+                }
                 _ => "start one with 'podvisor serve' or 'podvisor up -d -f FILE'".into(),
             }),
             ClientError::Refused(status) => status.hint.clone(),

@@ -24,6 +24,7 @@ pub mod route;
 pub mod selector;
 pub mod server;
 pub mod stamp;
+pub mod supervised;
 pub mod watch;
 pub mod wire;
 

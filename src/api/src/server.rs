@@ -128,10 +128,9 @@ impl Server {
         // its place is not ours to remove; the supervisor's lock is still held here.
         let _ = std::fs::remove_file(&self.path);
         let farewell = Duration::from_millis(self.limits.farewell_ms);
-        let _ = tokio::time::timeout(farewell, async {
-            while tasks.join_next().await.is_some() {}
-        })
-        .await;
+        let _ =
+            tokio::time::timeout(farewell, async { while tasks.join_next().await.is_some() {} })
+                .await;
     }
 
     fn may_speak(&self, stream: &UnixStream) -> bool {

@@ -1,0 +1,87 @@
+//! What can be typed.
+
+use clap::{CommandFactory, Parser};
+
+use super::*;
+
+/// The examples at the end of a help text.
+fn examples(help: &str) -> Vec<String> {
+    let after = help.split("Examples:\n").nth(1).unwrap_or_default();
+    after.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect()
+}
+
+#[test]
+fn every_verb_ends_with_two_examples_that_parse() {
+    let mut command = Cli::command();
+    let mut all = vec![("podvisor".to_owned(), command.render_help().to_string())];
+    for verb in command.get_subcommands_mut() {
+        all.push((verb.get_name().to_owned(), verb.render_help().to_string()));
+    }
+    for (name, help) in all {
+        let found = examples(&help);
+        assert_eq!(found.len(), 2, "{name}: {help}");
+        for example in found {
+            let line = example.split(" < ").next().unwrap_or_default();
+            let words = line.split_whitespace();
+            let parsed = Cli::try_parse_from(words);
+            assert!(parsed.is_ok(), "{example}: {}", parsed.unwrap_err());
+        }
+    }
+}
+
+#[test]
+fn the_definitions_hold_together() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn a_commands_own_flags_are_its_own() {
+    let words = "podvisor run --rm busybox ls -la --color=never";
+    let Verb::Run(args) = Cli::try_parse_from(words.split(' ')).unwrap().verb else { panic!() };
+    assert_eq!(args.command, ["ls", "-la", "--color=never"]);
+    let words = "podvisor exec -it web sh -c id";
+    let Verb::Exec(args) = Cli::try_parse_from(words.split(' ')).unwrap().verb else { panic!() };
+    assert!(args.tty && args.interactive);
+    assert_eq!(args.command, ["sh", "-c", "id"]);
+}
+
+#[test]
+fn global_flags_stand_before_or_after_the_verb() {
+    for words in ["podvisor --state /x get pods", "podvisor get pods --state /x"] {
+        let cli = Cli::try_parse_from(words.split(' ')).unwrap();
+        assert_eq!(cli.global.state.as_deref(), Some(std::path::Path::new("/x")));
+    }
+}
+
+#[test]
+fn what_does_not_go_together_is_refused() {
+    for words in [
+        "podvisor run -d -i busybox",
+        "podvisor run -d --rm busybox",
+        "podvisor up",
+        "podvisor up -d --until-done -f x",
+        "podvisor delete",
+        "podvisor delete pod x -f y",
+        "podvisor get pods -A -n x",
+        "podvisor exec web",
+        "podvisor scale web",
+        "podvisor get things",
+    ] {
+        assert!(Cli::try_parse_from(words.split(' ')).is_err(), "{words}");
+    }
+}
+
+#[test]
+fn usage_errors_have_the_verbs_code() {
+    for (words, code) in [
+        ("podvisor run --nope", 125),
+        ("podvisor --state run exec --nope", 125),
+        ("podvisor --state run get --nope", 2),
+        ("podvisor imagse", 2),
+        ("podvisor --nope", 2),
+        ("podvisor", 2),
+    ] {
+        let words: Vec<std::ffi::OsString> = words.split(' ').map(Into::into).collect();
+        assert_eq!(crate::usage_code(&words), code, "{words:?}");
+    }
+}

@@ -1,0 +1,41 @@
+//! `podvisor logs`: a container's log, as text.
+
+use std::process::ExitCode;
+
+use api::route::LogOptions;
+
+use super::Ended;
+use crate::args::LogsArgs;
+use crate::failure::Failure;
+use crate::settings::Settings;
+use crate::{age, print, target};
+
+pub(super) async fn logs(args: &LogsArgs, settings: &Settings) -> Ended {
+    let what = format!("logs {}", args.target);
+    let client = settings.client();
+    let since_seconds = match &args.since {
+        None => None,
+        Some(text) => Some(age::parse_seconds(text).ok_or_else(|| {
+            Failure::new(what.clone(), format!("--since {text} is no age"))
+                .hint("90s, 10m, 2h")
+                .code(2)
+        })?),
+    };
+    let member =
+        target::member(&client, &args.target, args.container.as_deref(), args.namespace.as_deref());
+    let options = LogOptions {
+        follow: args.follow,
+        tail: args.tail,
+        since_seconds,
+        previous: args.previous,
+        timestamps: args.timestamps,
+        ..LogOptions::default()
+    };
+    let member = member.await?.target();
+    let failed = |error| Failure::api(what.clone(), &error);
+    let mut stream = client.logs(&member, &options).await.map_err(failed)?;
+    while let Some(bytes) = stream.next().await.map_err(failed)? {
+        print::bytes(&bytes)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

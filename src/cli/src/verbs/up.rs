@@ -1,0 +1,215 @@
+//! `podvisor up`: starts the pods of manifests and watches over them.
+//!
+//! In the foreground, Ctrl-C stops what this `up` has brought: everything, when it hosts the
+//! supervisor itself; the manifest's objects, when another one does. A second Ctrl-C leaves no more
+//! time. With `--until-done` it ends by itself.
+
+mod outcome;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use api::wire::{Kind, ShutdownRequest};
+use api::{Client, stamp};
+use serde_json::Value;
+
+use super::status::{Live, Screen, TICK, board};
+use super::{Ended, apply, delete};
+use crate::args::UpArgs;
+use crate::failure::Failure;
+use crate::hosting::{self, Hosted, Reached};
+use crate::manifest::{self, Manifest};
+use crate::object::{name, namespace, pod_state, readiness, restarts, text};
+use crate::settings::Settings;
+use crate::{print, waiting};
+
+use outcome::Outcomes;
+
+pub(super) async fn up(args: &UpArgs, settings: &Settings) -> Ended {
+    let manifests = manifest::read("up", &args.file)?;
+    let client = settings.client();
+    if args.detach {
+        hosting::spawn(settings).await?;
+        for applied in apply::send("up", &client, &manifests).await? {
+            print::out(&format!("{}\n", apply::line(&applied)))?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let outcomes = Outcomes::new(&manifests, args)?;
+    let mut reached = hosting::reach(settings).await?;
+    let begun = apply::send("up", &client, &manifests).await;
+    let watched = match begun {
+        Ok(applied) => {
+            if !args.json {
+                applied.iter().for_each(|a| print::note(&apply::line(a)));
+            }
+            watch(&client, settings, &mut reached, outcomes).await
+        }
+        Err(failure) => Err(failure),
+    };
+    if let Ok(Watched::SupervisorEnded) = watched {
+        // Someone has taken everything down: there is nothing left to stop.
+        return Ok(ExitCode::SUCCESS);
+    }
+    let stopped = stop(&client, reached, &manifests).await;
+    match watched? {
+        Watched::Done(code) => stopped.map(|()| ExitCode::from(code)),
+        Watched::Interrupted | Watched::SupervisorEnded => stopped.map(|()| ExitCode::SUCCESS),
+    }
+}
+
+/// Why watching has ended.
+enum Watched {
+    Interrupted,
+    SupervisorEnded,
+    Done(u8),
+}
+
+/// Shows what happens until there is a reason to end.
+async fn watch(
+    client: &Client,
+    settings: &Settings,
+    reached: &mut Reached,
+    mut outcomes: Option<Outcomes>,
+) -> Result<Watched, Failure> {
+    let mut live = Live::new(client);
+    let mut screen = Screen::default();
+    let mut journal = Journal::default();
+    let mut told = std::pin::pin!(hosting::told_to_end());
+    let mut tick = tokio::time::interval(TICK);
+    let quiet = outcomes.as_ref().is_some_and(Outcomes::is_json);
+    let terminal = std::io::stdout().is_terminal() && !quiet;
+    loop {
+        tokio::select! {
+            biased;
+            _ = &mut told => return Ok(Watched::Interrupted),
+            ended = hosted_end(reached) => return ended.map(|()| Watched::SupervisorEnded),
+            changed = live.changed() => {
+                changed.map_err(|error| Failure::api("up: watch", &error))?;
+            }
+            _ = tick.tick(), if terminal => {}
+        }
+        if !live.is_complete() {
+            continue;
+        }
+        let pods = live.pods();
+        if terminal {
+            let text = board::board(&live.deployments(), &pods, settings.paint, stamp::now());
+            screen.show(&text)?;
+        } else if !quiet {
+            print::out(&journal.news(&pods))?;
+        }
+        if let Some(outcomes) = &mut outcomes
+            && let Some(code) = outcomes.look(&pods)?
+        {
+            return Ok(Watched::Done(code));
+        }
+    }
+}
+
+/// Waits for the end of a supervisor hosted here; for ever, when it is another's.
+async fn hosted_end(reached: &mut Reached) -> Result<(), Failure> {
+    match reached {
+        Reached::Here(hosted) => hosted.ended().await,
+        Reached::Running => std::future::pending().await,
+    }
+}
+
+/// One line a change, where there is no screen to redraw.
+#[derive(Default)]
+struct Journal {
+    lines: std::collections::BTreeMap<String, String>,
+}
+
+impl Journal {
+    fn news(&mut self, pods: &[Value]) -> String {
+        let mut out = String::new();
+        let mut now = std::collections::BTreeMap::new();
+        for pod in pods {
+            let key = format!("{}/{}", namespace(pod), name(pod));
+            let line = format!(
+                "pod/{} {} {} restarts={} {}",
+                name(pod),
+                pod_state(pod),
+                readiness(pod),
+                restarts(pod),
+                text(pod, "/status/podIP"),
+            );
+            let line = line.trim_end().to_owned();
+            if self.lines.get(&key) != Some(&line) {
+                out.push_str(&format!("{line}\n"));
+            }
+            now.insert(key, line);
+        }
+        for key in self.lines.keys().filter(|key| !now.contains_key(*key)) {
+            let name = key.split_once('/').map_or(key.as_str(), |(_, name)| name);
+            out.push_str(&format!("pod/{name} gone\n"));
+        }
+        self.lines = now;
+        out
+    }
+}
+
+async fn stop(client: &Client, reached: Reached, manifests: &[Manifest]) -> Result<(), Failure> {
+    match reached {
+        Reached::Here(hosted) => stop_all(client, hosted).await,
+        Reached::Running => stop_ours(client, manifests).await,
+    }
+}
+
+/// Stops everything in order and ends the hosted supervisor.
+pub(super) async fn stop_all(client: &Client, mut hosted: Hosted) -> Result<(), Failure> {
+    let order = |grace_seconds| ShutdownRequest { stop_pods: true, grace_seconds };
+    let (gently, at_once) = (order(None), order(Some(0)));
+    let mut ended = std::pin::pin!(hosted.ended());
+    let mut asked = std::pin::pin!(client.shutdown(&gently));
+    let mut hurry = std::pin::pin!(hosting::told_to_end());
+    let (mut answered, mut hurried) = (false, false);
+    loop {
+        tokio::select! {
+            done = &mut ended => return done,
+            answer = &mut asked, if !answered => {
+                answered = true;
+                answer.map_err(|error| Failure::api("stop", &error))?;
+            }
+            _ = &mut hurry, if !hurried => {
+                hurried = true;
+                print::note("no more time for the pods");
+                // The first order's answer tells the end.
+                let _ = tokio::time::timeout(waiting::PATIENCE, client.shutdown(&at_once)).await;
+            }
+        }
+    }
+}
+
+async fn stop_ours(client: &Client, manifests: &[Manifest]) -> Result<(), Failure> {
+    let places: Vec<_> = manifests.iter().flat_map(delete::places).collect();
+    let mut failure = None;
+    for (kind, namespace, name) in &places {
+        if let Err(error) = client.delete(*kind, namespace, name, None).await
+            && error.reason() != Some("NotFound")
+        {
+            failure.get_or_insert(Failure::api(format!("stop {name}"), &error));
+        }
+    }
+    for (kind, namespace, name) in places.iter().filter(|place| place.0 == Kind::Pods) {
+        waiting::gone(client, *kind, namespace, name).await?;
+    }
+    failure.map_or(Ok(()), Err)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_journal_tells_changes_only() {
+        let pod = |phase: &str| json!({"metadata": {"name": "web"}, "status": {"phase": phase}});
+        let mut journal = Journal::default();
+        assert_eq!(journal.news(&[pod("Pending")]), "pod/web Pending 0/0 restarts=0\n");
+        assert_eq!(journal.news(&[pod("Pending")]), "");
+        assert_eq!(journal.news(&[pod("Running")]), "pod/web Running 0/0 restarts=0\n");
+        assert_eq!(journal.news(&[]), "pod/web gone\n");
+    }
+}
