@@ -52,11 +52,13 @@ pub(crate) struct Output {
     pub(crate) fd: OwnedFd,
     /// Out of the watch until an attached client has taken what it was given.
     pub(crate) paused: bool,
+    /// The last read found nothing more.
+    pub(crate) drained: bool,
 }
 
 impl Output {
     pub(crate) fn new(fd: OwnedFd) -> Output {
-        Output { fd, paused: false }
+        Output { fd, paused: false, drained: false }
     }
 }
 
@@ -112,6 +114,11 @@ impl Container {
         let excess = (backlog.len() + data.len()).saturating_sub(BACKLOG_BYTES);
         backlog.drain(..excess);
         backlog.extend_from_slice(data);
+    }
+
+    /// Everything written so far has been read.
+    pub(crate) fn outputs_drained(&self) -> bool {
+        self.outputs.iter().flatten().all(|output| output.drained && !output.paused)
     }
 
     pub(crate) fn outputs_ended(&self) -> bool {

@@ -47,6 +47,7 @@ impl Monitor {
         if ended {
             self.end_output(key, stream);
         }
+        self.finish_attachments(key);
     }
 
     /// Reads behind the first `kept` bytes of the buffer: how much, and whether that filled it.
@@ -57,12 +58,16 @@ impl Monitor {
         kept: usize,
         ended: &mut bool,
     ) -> Option<(usize, bool)> {
-        let container = self.containers.get(&key)?;
-        let output = container.outputs[stream as usize].as_ref().filter(|output| !output.paused)?;
+        let container = self.containers.get_mut(&key)?;
+        let output = container.outputs[stream as usize].as_mut().filter(|output| !output.paused)?;
         let room = &mut self.scratch.input[kept..];
+        output.drained = false;
         match sys::stdio::read(output.fd.as_fd(), room) {
             Ok(Moved::Bytes(len)) => Some((len, len == room.len())),
-            Ok(Moved::NotNow) => None,
+            Ok(Moved::NotNow) => {
+                output.drained = true;
+                None
+            }
             Ok(Moved::Ended) | Err(_) => {
                 *ended = true;
                 None
@@ -142,7 +147,7 @@ impl Monitor {
             }
         }
         self.resume_output(container, stream);
-        self.finish_attachments(container);
+        self.pump_output(container, stream);
     }
 
     /// Reads an output again once no client holds it up.
@@ -231,7 +236,10 @@ impl Monitor {
     /// Sends `Exited` to the clients of an ended container that have taken all output.
     pub(crate) fn finish_attachments(&mut self, key: u32) {
         let Some(container) = self.containers.get(&key) else { return };
-        let (Some(exit), State::Exited) = (container.exit.clone(), container.state) else { return };
+        if container.state != State::Exited || !container.outputs_drained() {
+            return;
+        }
+        let Some(exit) = container.exit.clone() else { return };
         let done: Vec<(u32, u32)> = self
             .attachments
             .iter()
@@ -244,15 +252,17 @@ impl Monitor {
         }
     }
 
-    /// Ends every attachment of a container that is removed.
+    /// Ends every attachment of a container that is removed, whatever its client has not taken.
     pub(crate) fn drop_attachments(&mut self, key: u32) {
-        for attachment in self.attachments.values_mut().filter(|a| a.container == key) {
-            for sink in attachment.outputs.iter_mut().flatten() {
-                self.watch.remove(sink.fd.as_fd());
-                sink.pending.clear();
+        let exit = self.containers.get(&key).and_then(|container| container.exit.clone());
+        let all = self.attachments.iter().filter(|(_, a)| a.container == key);
+        let all: Vec<(u32, u32)> = all.map(|(id, a)| (*id, a.connection)).collect();
+        for (id, connection) in all {
+            self.detach(id);
+            if let Some(exit) = &exit {
+                self.answer(connection, &Response::Exited(exit.clone()), &[]);
             }
         }
-        self.finish_attachments(key);
     }
 
     /// Forgets a client's streams; the container goes on.

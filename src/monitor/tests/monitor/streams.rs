@@ -111,6 +111,25 @@ fn a_slow_client_holds_up_its_stream_only_and_a_dead_one_nothing() {
 }
 
 #[test]
+fn a_client_that_reads_late_gets_everything_before_the_exit() {
+    let name = "streams::a_client_that_reads_late_gets_everything_before_the_exit";
+    let Some(scope) = scope::enter(name) else { return };
+    let mut pod = Pod::start(scope.folder());
+    let mut request = pod.request("web", "read line; seq 20000; exit 3");
+    request.stdin = true;
+    let id = pod.run_request(request);
+    let mut late = attach(&pod, &id);
+    late.input.as_mut().unwrap().write_all(b"go\n").unwrap();
+    // More than the pipes hold: its end is told before its output has been taken.
+    assert_eq!(pod.wait_exit(&id).code, 3);
+    let mut text = String::new();
+    late.output.read_to_string(&mut text).unwrap();
+    assert_eq!(text.lines().count(), 20_000);
+    assert_eq!(exit_code(&mut late.client), 3);
+    pod.end();
+}
+
+#[test]
 fn a_terminal_is_logged_attached_and_resized() {
     let Some(scope) = scope::enter("streams::a_terminal_is_logged_attached_and_resized") else {
         return;
