@@ -51,6 +51,10 @@ impl<'a> Blobs<'a> {
         &self.archive
     }
 
+    pub(crate) fn staging(&self) -> &Staging {
+        self.staging
+    }
+
     /// Begins a blob. With `expected` in the store already, it is only hashed.
     pub(crate) fn begin(&self, expected: Option<&Digest>) -> Result<NewBlob> {
         let path = self.staging.path().join("blob");

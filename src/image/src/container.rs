@@ -102,7 +102,7 @@ impl Store {
         }
         let staging = self.staging()?;
         let blobs = Blobs::new(&staging, self.blobs(), self.layout().display().to_string());
-        let unpacked = self.unpack(image, &blobs, &staging, &mut BTreeMap::new(), &mut Quiet)?;
+        let unpacked = self.unpack(image, &blobs, &mut BTreeMap::new(), &mut Quiet)?;
         staging.sync()?;
         let _lock = self.lock_names()?;
         for (chain, path) in unpacked {

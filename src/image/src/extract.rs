@@ -238,4 +238,8 @@ fn copy<R: BufRead>(
 }
 
 #[cfg(test)]
+pub(crate) mod forge;
+#[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
 mod tests;

@@ -120,7 +120,7 @@ impl Store {
         let mut unpacked = Unpacked::new();
         let mut loaded = Vec::new();
         for one in found {
-            let fresh = self.unpack(&one.image, blobs, staging, &mut unpacked, progress)?;
+            let fresh = self.unpack(&one.image, blobs, &mut unpacked, progress)?;
             let layers = one.image.layers.len();
             loaded.push(Loaded {
                 names: one.names.iter().map(Reference::familiar).collect(),
@@ -170,7 +170,6 @@ impl Store {
         &self,
         image: &Image,
         blobs: &Blobs,
-        staging: &Staging,
         unpacked: &mut Unpacked,
         progress: &mut dyn Progress,
     ) -> Result<Vec<(Digest, PathBuf)>> {
@@ -188,7 +187,7 @@ impl Store {
                 progress.on(&Event::LayerReused { number, count, digest });
                 continue;
             }
-            let target = staging.path().join(format!("layer-{}", chain.hex()));
+            let target = blobs.staging().path().join(format!("layer-{}", chain.hex()));
             make_layer_root(&target)?;
             fresh.push((chain.clone(), target.clone()));
             unpacked.insert(chain.clone(), target.clone());

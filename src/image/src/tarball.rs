@@ -208,7 +208,15 @@ impl<R: BufRead> Reader<R> {
         }
         self.data_left = std::mem::take(&mut self.padding_left);
         while self.data_left > 0 {
-            let used = self.chunk()?.len();
+            let used = match self.chunk() {
+                // Some writers (umoci) end right after the last file's data.
+                Err(Fault::Truncated) => 0,
+                chunk => chunk?.len(),
+            };
+            if used == 0 {
+                self.ended = true;
+                self.data_left = 0;
+            }
             self.consume(used);
         }
         Ok(())

@@ -110,7 +110,7 @@ fn number(text: &str) -> std::result::Result<Option<u32>, String> {
         return if fits { Ok(None) } else { Err("that is no name".into()) };
     }
     match text.parse::<u32>() {
-        Ok(id) if id <= i32::MAX.cast_unsigned() => Ok(Some(id)),
+        Ok(id) if digits == text && id <= i32::MAX.cast_unsigned() => Ok(Some(id)),
         _ => Err(format!("an id is a number from 0 to {}", i32::MAX)),
     }
 }

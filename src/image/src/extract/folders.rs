@@ -106,10 +106,18 @@ impl Folders {
         match dir::open_folder(&*self.root, path) {
             Ok(fd) => Ok(Some(self.keep(path, fd))),
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
-            Err(e) if e.kind() == ErrorKind::NotADirectory => Ok(None),
-            Err(e) if dir::met_a_link(&e) => {
+            // A link in the last place is "no folder" to the kernel, further up it is ELOOP.
+            Err(e) if dir::met_a_link(&e) || e.kind() == ErrorKind::NotADirectory => {
+                let (above, name) = split(path);
+                let link = match self.open_existing(above)? {
+                    Some(parent) => matches!(dir::kind(&*parent, name), Ok(dir::Kind::Link)),
+                    None => false,
+                };
                 let path = crate::fault::shown(path);
-                Err(Fault::Escapes(format!("{path} goes through a symbolic link")))
+                if link {
+                    return Err(Fault::Escapes(format!("{path} is a symbolic link")));
+                }
+                Ok(None)
             }
             Err(e) => Err(Fault::os("opening a folder")(e)),
         }
