@@ -53,6 +53,27 @@ within() { n=0; until "$@" >/dev/null 2>&1; do n=$((n + 1)); [ $n -lt 200 ] || r
 is() { [ "$(status "${2:-c}")" = "$1" ]; }
 groups() { find /sys/fs/cgroup -type d 2>/dev/null | sort; }
 mounts() { cut -d' ' -f 3- /proc/self/mountinfo | sort; }
+# Takes a terminal's master from the socket it makes, and prints what comes out of it.
+receive() {
+  python3 -c '
+import array, os, socket, sys
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1])
+listener.listen(1)
+listener.settimeout(10)
+peer, _ = listener.accept()
+_, control, _, _ = peer.recvmsg(4096, 1024)
+master = array.array("i", control[0][2])[0]
+try:
+    while True:
+        data = os.read(master, 4096)
+        if not data:
+            break
+        os.write(1, data.replace(b"\r", b""))
+except OSError:
+    pass
+' "$1"
+}
 groups >before.groups; mounts >before.mounts
 "#;
 
@@ -97,7 +118,7 @@ impl Workshop {
             format!("NAME={}", runtime.name),
             format!("PRELOAD={}", runtime.preload.as_deref().map(path).unwrap_or_default()),
         ];
-        let mut args: Vec<OsString> = vec!["120".into(), "env".into()];
+        let mut args: Vec<OsString> = vec!["30".into(), "env".into()];
         args.extend(assignments.map(OsString::from));
         args.extend(["sh".into(), bundle.join("script").into_os_string()]);
         let (_, left) = scope::run_command(Path::new("timeout"), &args, runtime.pure_v2)?;
