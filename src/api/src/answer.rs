@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::{Request, Response};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -220,6 +220,9 @@ async fn create<B: Backend>(
 
 /// Reads a JSON body within the limits; no body reads as `null`.
 async fn read<B, T: DeserializeOwned>(on: &Answering<B>, body: Incoming) -> Result<T, ApiError> {
+    if body.size_hint().lower() > BODY_MAX_BYTES as u64 {
+        return Err(ApiError::too_large(BODY_MAX_BYTES));
+    }
     let patience = Duration::from_millis(on.limits.request_ms);
     let collected = tokio::time::timeout(patience, Limited::new(body, BODY_MAX_BYTES).collect());
     let bytes = match collected.await {
