@@ -1,9 +1,9 @@
 //! `make conformance`: the same cases on podvisor-oci, runc and crun, in three columns.
 //!
 //! A case is a few lines of text in `/tests/conformance/*.case` (see `case.rs` for the words). Each
-//! case and runtime gets a scope of its own (mount, pid, network, ipc, uts and cgroup namespaces, an
-//! own cgroup subtree), an own bundle and an own `--root`; after it, what it left in the scope is
-//! counted. A case that fails on podvisor-oci fails the run; a peer's difference is shown, for a
+//! case and runtime gets a scope of its own (mount, pid, network, ipc, uts and cgroup namespaces,
+//! an own cgroup subtree), an own bundle and an own `--root`; after it, what it left in the scope
+//! is counted. A case that fails on podvisor-oci fails the run; a peer's difference is shown, for a
 //! case that all peers fail is suspect itself.
 //!
 //! Arguments that are no options select cases by a part of their name. PODVISOR_BIN is the folder

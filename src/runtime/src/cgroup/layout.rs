@@ -22,7 +22,7 @@ pub enum Mode {
 /// One mounted hierarchy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hierarchy {
-    /// Controllers; a named one is `name=systemd`. For v2, what its root's `cgroup.controllers` has.
+    /// Controllers; a named one is `name=systemd`. For v2, the root's `cgroup.controllers`.
     pub controllers: Vec<String>,
     /// Where it is mounted.
     pub mount: PathBuf,

@@ -1,9 +1,9 @@
 //! Compiled filters on disk, by the content of their profile.
 //!
 //! A file holds flags, notify and the program; it is named by the SHA-256 of the profile, this
-//! compiler's version and the machine. Invariants: a file appears whole or not at all; one that does
-//! not parse, or whose own checksum differs, is compiled anew. Not here: eviction, for profiles are
-//! few and files are a few KiB.
+//! compiler's version and the machine. Invariants: a file appears whole or not at all; one that
+//! does not parse, or whose own checksum differs, is compiled anew. Not here: eviction, for
+//! profiles are few and files are a few KiB.
 
 use std::fs;
 use std::io::Write;
