@@ -12,7 +12,7 @@ mod tests;
 
 use std::future::Future;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -94,7 +94,7 @@ pub async fn open<B: Backend>(
 }
 
 /// Why there is no log.
-async fn absent<B: Backend>(on: &Answering<B>, target: &Target, path: &PathBuf) -> ApiError {
+async fn absent<B: Backend>(on: &Answering<B>, target: &Target, path: &Path) -> ApiError {
     let pod = answer::get(&on.backend, Kind::Pods, &target.namespace, &target.pod).await;
     let Ok(pod) = pod else {
         return ApiError::not_found(format!("pod \"{}\" has gone", target.pod));

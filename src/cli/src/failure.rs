@@ -41,7 +41,13 @@ impl Failure {
     /// A failure with an error at its root.
     pub fn of(operation: impl Into<String>, error: &(dyn Error + 'static)) -> Failure {
         let errno = crate::errno::of(error);
-        Failure { errno, ..Failure::new(operation, api::error::chain(error)) }
+        let mut words = api::error::chain(error);
+        // Its name is shown; std's number beside it says nothing more.
+        if let (Some(_), Some(at)) = (errno, words.rfind(" (os error ")) {
+            let end = words[at..].find(')').map_or(words.len(), |len| at + len + 1);
+            words.replace_range(at..end, "");
+        }
+        Failure { errno, ..Failure::new(operation, words) }
     }
 
     /// A failure of the API.
@@ -144,7 +150,7 @@ mod tests {
         let text = failure.text();
         assert_eq!(
             text,
-            "podvisor: load web.tar: Read-only file system (os error 30) (EROFS)\nhint: remount it\n"
+            "podvisor: load web.tar: Read-only file system (EROFS)\nhint: remount it\n"
         );
         assert_eq!(failure.code, 1);
         assert!(failure.json().contains("\"errno\":\"EROFS\""));

@@ -194,8 +194,12 @@ pub async fn attach(socket: &Path, id: &str, wishes: Wishes, what: &str) -> Resu
         }
         false => None,
     };
-    if wishes.terminal {
-        resize(&mut line, id);
+    if wishes.terminal
+        && let Some((rows, cols)) = window_size(stdout.as_fd())
+    {
+        // Asked and answered before the attach, so that answers stay in step; a container that has
+        // ended has no size, and its output is told all the same.
+        let _ = line.ask(&Request::Resize { id: id.to_owned(), rows, cols }, &[]);
     }
     line.ask(&Request::Attach { id: id.to_owned() }, &[input, stdout.as_fd(), stderr.as_fd()])?;
     loop {

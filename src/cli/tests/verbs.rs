@@ -1,5 +1,11 @@
 //! Verbs as a person meets them without a supervisor: what is said, and with which exit code.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a helper of a test fails the test like the test itself"
+)]
+
 use std::path::PathBuf;
 
 use clap::Parser;

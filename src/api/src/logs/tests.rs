@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::path::PathBuf;
 
 use super::files::Reader;
 use super::line::{Printer, parse};

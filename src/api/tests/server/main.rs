@@ -1,5 +1,11 @@
 //! A real server on a real socket, before a supervisor of the tests.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a helper of a test fails the test like the test itself"
+)]
+
 mod fake;
 
 use std::os::unix::fs::PermissionsExt;
