@@ -371,8 +371,8 @@ impl Store {
         Ok(removed)
     }
 
-    /// Removes blobs and snapshots that nothing uses; returns the freed bytes of blobs. Does nothing
-    /// while another process loads: that one sweeps at its end.
+    /// Removes blobs and snapshots that nothing uses; returns the freed bytes of blobs. Does
+    /// nothing while another process loads: that one sweeps at its end.
     pub(crate) fn sweep(&self) -> Result<u64> {
         let Some(_collecting) = self.try_collect()? else { return Ok(0) };
         let trash = self.staging()?;

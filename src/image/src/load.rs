@@ -68,7 +68,7 @@ impl Store {
     ) -> Result<Vec<Loaded>> {
         let name = opts.name.as_deref().map(str::parse::<Reference>).transpose()?;
         let result = self.load_leased(src, name, progress);
-        // Another process may have left its sweep to this one. What the load has to tell comes first.
+        // Another process may have left its sweep to this one. The load's error comes first.
         let swept = self.sweep();
         let loaded = result?;
         swept?;
