@@ -14,7 +14,8 @@ use crate::table::Table;
 #[must_use]
 pub(crate) fn board(deployments: &[Value], pods: &[Value], paint: Paint, now_ns: i64) -> String {
     let ready = pods.iter().filter(|pod| is_ready(pod)).count();
-    let mut out = format!("{} pods, {ready} ready\n", pods.len());
+    let noun = if pods.len() == 1 { "pod" } else { "pods" };
+    let mut out = format!("{} {noun}, {ready} ready\n", pods.len());
     let mut table = Table::default();
     for deployment in deployments {
         let count = |at: &str| number(deployment, at);
