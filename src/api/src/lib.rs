@@ -3,7 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`wire`] | what travels: Kubernetes' `Status`, lists, watch events, our own few documents |
-//! | [`backend`] | what the server needs of a supervisor, as a trait; [`supervised`] implements it |
+//! | [`backend`] | what the server needs of a supervisor: a trait; [`supervised`] has it |
 //! | [`route`] | method and path to a [`route::Call`]; pure |
 //! | [`server`] | socket, credentials, limits, one task a connection |
 //! | [`answer`] | a call to an answer; [`watch`] and [`logs`] are its streams |
