@@ -1,8 +1,9 @@
 //! The socket: who may speak, how much, how long. One task a connection.
 //!
-//! Invariants: the socket never exists with a mode other than 0600 (it is made beside its place and
-//! renamed); a peer that is neither root nor the server's own user is refused before a byte of it is
-//! read; connections, headers, bodies and waits have limits ([`Limits`]).
+//! Invariants: under its name the socket is never seen with another mode than 0600 (it is made
+//! beside its place and renamed); a peer that is neither root nor the server's own user is
+//! refused before a byte of it is read; connections, headers, bodies and waits have limits
+//! ([`Limits`]).
 
 use std::convert::Infallible;
 use std::io;
@@ -62,6 +63,7 @@ pub struct Server {
     path: PathBuf,
     listener: UnixListener,
     owner: u32,
+    inode: u64,
     limits: Limits,
 }
 
@@ -80,9 +82,10 @@ impl Server {
         let listener = UnixListener::bind(&fresh).map_err(failed)?;
         let mode = std::fs::Permissions::from_mode(0o600);
         std::fs::set_permissions(&fresh, mode).map_err(failed)?;
-        let owner = std::fs::metadata(&fresh).map_err(failed)?.uid();
+        let made = std::fs::metadata(&fresh).map_err(failed)?;
         std::fs::rename(&fresh, path).map_err(failed)?;
-        Ok(Server { path: path.to_path_buf(), listener, owner, limits })
+        let (owner, inode) = (made.uid(), made.ino());
+        Ok(Server { path: path.to_path_buf(), listener, owner, inode, limits })
     }
 
     /// Serves until `stop` is true, then takes the socket away and sees its connections off.
@@ -124,9 +127,11 @@ impl Server {
                 () = stopped(&mut stop) => break,
             }
         }
-        // Connections go on while nobody new can come. A socket that another server has put in
-        // its place is not ours to remove; the supervisor's lock is still held here.
-        let _ = std::fs::remove_file(&self.path);
+        // Connections go on while nobody new can come. The next supervisor may have its own socket
+        // in this place by now.
+        if std::fs::metadata(&self.path).is_ok_and(|now| now.ino() == self.inode) {
+            let _ = std::fs::remove_file(&self.path);
+        }
         let farewell = Duration::from_millis(self.limits.farewell_ms);
         let _ =
             tokio::time::timeout(farewell, async { while tasks.join_next().await.is_some() {} })

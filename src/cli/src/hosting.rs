@@ -1,8 +1,8 @@
 //! A supervisor: the one that answers, one in a thread of this process, or one in the background.
 //!
-//! A hosted supervisor lives on its own thread and its own runtime; the verb that hosts it speaks to
-//! it through the API's socket like anyone else. Its end is told by [`Hosted::ended`]. Invariant:
-//! the socket is removed before the supervisor's lock is known to be free to others.
+//! A hosted supervisor lives on its own thread and its own runtime; the verb that hosts it speaks
+//! to it through the API's socket like anyone else. Its end is told by [`Hosted::ended`]. Another
+//! process may start or end one meanwhile: the lock decides.
 
 mod background;
 mod notify;

@@ -6,7 +6,7 @@
 //! | [`verbs`] | one file a verb; start here |
 //! | [`hosting`] | a supervisor inside this process, or one in the background |
 //! | [`session`] | a person's terminal and a process in a container |
-//! | [`failure`], [`print`], [`table`], [`columns`], [`yaml`] | what is said |
+//! | [`failure`], [`mod@print`], [`table`], [`columns`], [`yaml`] | what is said |
 //! | [`target`], [`object`], [`waiting`], [`manifest`] | naming, reading, awaiting objects |
 //! | [`demo`] | the programs inside the demo's image |
 //!

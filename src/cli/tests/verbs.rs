@@ -102,8 +102,8 @@ fn a_wrong_manifest_is_told_by_place_and_nothing_is_asked() {
     let deployment = host.file(
         "d.yaml",
         "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\nspec:\n  selector: \
-         {matchLabels: {a: b}}\n  template:\n    metadata: {labels: {a: b}}\n    spec: {containers: \
-         [{name: a, image: x}]}\n",
+         {matchLabels: {a: b}}\n  template:\n    metadata: {labels: {a: b}}\n    spec: \
+         {containers: [{name: a, image: x}]}\n",
     );
     let failure = host.fails(&["up", "--until-done", "-f", &deployment]);
     assert_eq!(failure.code, 2);
