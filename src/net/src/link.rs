@@ -87,7 +87,7 @@ pub(crate) fn message(step: &Step) -> Message {
             let up = link_header(0, IFF_UP);
             let peer = new().text(IFLA_IFNAME, POD_LINK).u32(IFLA_MTU, *mtu);
             let peer = peer.bytes(IFLA_ADDRESS, mac).u32(IFLA_NET_NS_FD, netns.cast_unsigned());
-            let data = new().nested_after(VETH_INFO_PEER, &up, &peer);
+            let data = new().nested_after(VETH_INFO_PEER, &link_header(0, 0), &peer);
             let info = new().text(IFLA_INFO_KIND, "veth").nested(IFLA_INFO_DATA, &data);
             let all = new().text(IFLA_IFNAME, host).u32(IFLA_MTU, *mtu);
             let all = all.u32(IFLA_MASTER, *master).nested(IFLA_LINKINFO, &info);

@@ -26,7 +26,8 @@ pub(crate) const DEFAULT_MTU: u32 = 1500;
 pub(crate) enum Step {
     /// A bridge, up, with a MAC of its own (else it would take one of its ports').
     AddBridge { name: String, mac: [u8; 6] },
-    /// A veth pair, both ends up, one in the bridge, one in the namespace.
+    /// A veth pair: one end, up, in the bridge, the other in the namespace. That one cannot be up
+    /// from the start: the kernel makes it before it has its partner (ENOTCONN).
     AddVeth { host: String, master: u32, mtu: u32, mac: [u8; 6], netns: i32 },
     /// The host's end: whose it is, and that it may send back what it has sent.
     MarkPort { host: String, alias: String },
@@ -98,10 +99,11 @@ pub(crate) fn outside(uid: &str, address: Ipv4Addr, netns: i32, facts: Facts) ->
 }
 
 /// The pod's side.
-pub(crate) fn inside(subnet: Ipv4Net, address: Ipv4Addr, index: u32) -> [Step; 2] {
+pub(crate) fn inside(subnet: Ipv4Net, address: Ipv4Addr, index: u32) -> [Step; 3] {
     let link = POD_LINK.to_owned();
     let gateway = subnet.gateway();
     [
+        Step::Up { index, name: POD_LINK },
         Step::AddAddress { index, link: link.clone(), address, subnet },
         Step::AddDefaultRoute { index, link, gateway },
     ]
@@ -163,7 +165,7 @@ mod tests {
     const POD: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 
     #[test]
-    fn connects_a_pod_in_four_steps() {
+    fn connects_a_pod_in_five_steps() {
         let config = Config::default();
         let steps = outside("uid-1", POD, 9, Facts { bridge: 4, mtu: 1400 });
         let host = host_link("uid-1");
@@ -185,6 +187,7 @@ mod tests {
         assert_eq!(
             inside(subnet, POD, 2),
             [
+                Step::Up { index: 2, name: POD_LINK },
                 Step::AddAddress { index: 2, link: link.clone(), address: POD, subnet },
                 Step::AddDefaultRoute { index: 2, link, gateway },
             ]
