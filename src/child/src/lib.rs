@@ -1,4 +1,39 @@
 //! What runs between clone and exec, and the tiny PID 1 of a pod: no allocation, no locks.
+//!
+//! [`run`] interprets a [`Program`]: a flat list of [`Op`]s, a text arena and descriptor slots, made
+//! by the parent before the clone. The stages, and who does what meanwhile:
+//!
+//! ```text
+//!   parent                                   child
+//!   ------                                   -----
+//!   clone3 (namespaces, cgroup, pidfd) ----> 1 namespaces: v1 cgroups, setns, unshare
+//!   [user namespace: writes the id maps -->    waits]
+//!   compiles seccomp, writes state,          2 root: mounts, devices, masks
+//!     oom_score_adj, pid file
+//!   [hooks: runs them <--------------------    waits] pivot_root
+//!   the last word, with the filter --------> 3 process: limits, identity, capabilities
+//!   [create: writes down <-----------------  4 found the executable; waits for `start`]
+//!   end of file: it has begun <------------    execve
+//! ```
+//!
+//! A failure is one [`Frame`] (stage, index of the operation, errno) on the close-on-exec socket.
+//! Start at [`op`]; `run` dispatches; `target` is the only way to a path beneath the root.
+//! Invariants: no panics (nothing is indexed unchecked, `make check` reads the symbols), no libc but
+//! constants, no path of the container is opened but through `target`.
 #![no_std]
 
+mod console;
+mod copy;
+mod device;
+mod identity;
+mod launch;
+mod mount;
+pub mod op;
 pub mod pid1;
+mod raw;
+mod root;
+mod run;
+mod target;
+
+pub use op::{FRAME_BYTES, Frame, Kind, NO_SLOT, Op, Text, stage};
+pub use run::{Program, Strings, run};

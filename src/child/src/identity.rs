@@ -1,0 +1,229 @@
+//! Who the process becomes: limits, user, groups, capabilities, filter.
+
+use core::ffi::c_int;
+
+use crate::op::{Kind, Op, Text};
+use crate::raw::{Done, close, fd, syscall, unit};
+use crate::run::Child;
+
+const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
+const SECCOMP_SET_MODE_FILTER: c_int = 1;
+const SECCOMP_FILTER_FLAG_NEW_LISTENER: u32 = 1 << 3;
+const KEYCTL_JOIN_SESSION_KEYRING: c_int = 1;
+const IOPRIO_WHO_PROCESS: c_int = 1;
+/// Bytes of the kernel's signal set.
+const SIGNAL_SET_BYTES: usize = 8;
+
+/// The kernel's struct sock_fprog.
+#[repr(C)]
+struct FilterProgram {
+    length: u16,
+    filter: *const u8,
+}
+
+/// The kernel's struct sigaction, of which only the handler matters here.
+#[repr(C)]
+struct Disposition {
+    handler: usize,
+    rest: [u64; 3],
+}
+
+impl Child<'_> {
+    pub(crate) fn identify(&mut self, op: &Op) -> Done {
+        match *op {
+            Op::Limit { resource, soft, hard } => {
+                let limit = [soft, hard];
+                unit(syscall!(libc::SYS_prlimit64, 0, resource, limit.as_ptr(), 0))
+            }
+            Op::Personality { domain } => unit(syscall!(libc::SYS_personality, domain)),
+            Op::IoPriority { value } => {
+                unit(syscall!(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, value))
+            }
+            Op::Umask { mask } => unit(syscall!(libc::SYS_umask, mask)),
+            Op::Hostname { name, length } => {
+                unit(syscall!(libc::SYS_sethostname, self.text(name)?, length))
+            }
+            Op::Domainname { name, length } => {
+                unit(syscall!(libc::SYS_setdomainname, self.text(name)?, length))
+            }
+            Op::Keyring { name } => self.keyring(name),
+            Op::Chdir { path } => self.chdir(path),
+            Op::ChdirAgain { path } => self.chdir_again(path),
+            Op::Home { uid } => {
+                self.find_home(uid);
+                Ok(())
+            }
+            Op::Signals => reset_signals(),
+            Op::Bounding { keep } => drop_bounding(keep),
+            Op::Identity { uid, gid, groups } => self.become_user(uid, gid, groups),
+            Op::Capabilities { effective, permitted, inheritable, ambient } => {
+                set_capabilities([effective, permitted, inheritable], ambient)
+            }
+            Op::NoNewPrivileges => prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0),
+            Op::Seccomp { flags } => self.seccomp(flags),
+            _ => Err(libc::ENOSYS),
+        }
+    }
+
+    fn keyring(&self, name: Text) -> Done {
+        let name = self.text(name)?;
+        match unit(syscall!(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name)) {
+            // A kernel without keys has none to leak.
+            Err(libc::ENOSYS) => Ok(()),
+            other => other,
+        }
+    }
+
+    fn chdir(&mut self, path: Text) -> Done {
+        match unit(syscall!(libc::SYS_chdir, self.text(path)?)) {
+            Err(libc::EACCES | libc::EPERM) => {
+                self.late_chdir = true;
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    /// A folder outside shows as "(unreachable)" (CVE-2024-21626).
+    fn chdir_again(&self, path: Text) -> Done {
+        if self.late_chdir {
+            syscall!(libc::SYS_chdir, self.text(path)?)?;
+        }
+        let mut buffer = [0u8; libc::PATH_MAX as usize];
+        syscall!(libc::SYS_getcwd, buffer.as_mut_ptr(), libc::PATH_MAX)?;
+        if buffer.first() == Some(&b'/') { Ok(()) } else { Err(libc::EXDEV) }
+    }
+
+    /// `HOME=` of the user's line; `/` where there is none. Only a regular file is read.
+    fn find_home(&mut self, uid: u32) {
+        let mut passwd = [0u8; 16 * 1024];
+        let length = read_passwd(&mut passwd).unwrap_or(0);
+        let text = passwd.get(..length).unwrap_or_default();
+        let home = text.split(|b| *b == b'\n').find_map(|line| home_of(line, uid));
+        let home = home.filter(|home| !home.is_empty() && home.len() < 240).unwrap_or(b"/");
+        let whole = b"HOME=".iter().chain(home).chain(&[0]);
+        for (to, from) in self.home.iter_mut().zip(whole) {
+            *to = *from;
+        }
+        self.has_home = true;
+    }
+
+    pub(crate) fn become_root(&self, groups: bool) -> Done {
+        if groups {
+            syscall!(libc::SYS_setgroups, 0, 0)?;
+        }
+        syscall!(libc::SYS_setresgid, 0, 0, 0)?;
+        unit(syscall!(libc::SYS_setresuid, 0, 0, 0))
+    }
+
+    fn become_user(&self, uid: u32, gid: u32, groups: bool) -> Done {
+        if groups {
+            let list = self.program.groups;
+            syscall!(libc::SYS_setgroups, list.len(), list.as_ptr())?;
+        }
+        syscall!(libc::SYS_setresgid, gid, gid, gid)?;
+        unit(syscall!(libc::SYS_setresuid, uid, uid, uid))
+    }
+
+    fn seccomp(&self, flags: u32) -> Done {
+        let filter = self.program.inbox.get(8..).ok_or(libc::EFAULT)?;
+        let length = (self.received / 8) as u16;
+        let program = FilterProgram { length, filter: filter.as_ptr() };
+        let mode = SECCOMP_SET_MODE_FILTER;
+        let listener = syscall!(libc::SYS_seccomp, mode, flags, &raw const program)?;
+        if flags & SECCOMP_FILTER_FLAG_NEW_LISTENER != 0 {
+            self.tell(Kind::Listener, 0, listener as c_int)?;
+            close(listener as c_int);
+        }
+        Ok(())
+    }
+}
+
+fn prctl(option: c_int, value: u64, more: u64) -> Done {
+    unit(syscall!(libc::SYS_prctl, option, value, more, 0, 0))
+}
+
+fn reset_signals() -> Done {
+    let default = Disposition { handler: libc::SIG_DFL, rest: [0; 3] };
+    for signal in 1..=64 {
+        // SIGKILL and SIGSTOP refuse, and are what they are.
+        let _ = syscall!(libc::SYS_rt_sigaction, signal, &raw const default, 0, SIGNAL_SET_BYTES);
+    }
+    let none = 0u64;
+    let how = libc::SIG_SETMASK;
+    unit(syscall!(libc::SYS_rt_sigprocmask, how, &raw const none, 0, SIGNAL_SET_BYTES))
+}
+
+fn drop_bounding(keep: u64) -> Done {
+    for capability in 0..64u32 {
+        if keep >> capability & 1 == 1 {
+            continue;
+        }
+        match prctl(libc::PR_CAPBSET_DROP, u64::from(capability), 0) {
+            // The first number that the kernel does not know.
+            Err(libc::EINVAL) => break,
+            other => other?,
+        }
+    }
+    prctl(libc::PR_SET_KEEPCAPS, 1, 0)
+}
+
+fn set_capabilities(sets: [u64; 3], ambient: u64) -> Done {
+    let header = [CAPABILITY_VERSION_3, 0];
+    let [effective, permitted, inheritable] = sets;
+    let low = |set: u64| set as u32;
+    let high = |set: u64| (set >> 32) as u32;
+    let data = [
+        low(effective),
+        low(permitted),
+        low(inheritable),
+        high(effective),
+        high(permitted),
+        high(inheritable),
+    ];
+    syscall!(libc::SYS_capset, header.as_ptr(), data.as_ptr())?;
+    let option = libc::PR_CAP_AMBIENT;
+    prctl(option, libc::PR_CAP_AMBIENT_CLEAR_ALL as u64, 0)?;
+    for capability in 0..64u64 {
+        if ambient >> capability & 1 == 1 {
+            prctl(option, libc::PR_CAP_AMBIENT_RAISE as u64, capability)?;
+        }
+    }
+    Ok(())
+}
+
+fn read_passwd(buffer: &mut [u8]) -> Done<usize> {
+    let flags = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
+    let file = fd(syscall!(libc::SYS_openat, libc::AT_FDCWD, c"/etc/passwd", flags))?;
+    if crate::target::stat(file)?.st_mode & libc::S_IFMT != libc::S_IFREG {
+        close(file);
+        return Ok(0);
+    }
+    let mut length = 0;
+    loop {
+        let rest = buffer.get_mut(length..).unwrap_or_default();
+        let (start, room) = (rest.as_mut_ptr(), rest.len());
+        match syscall!(libc::SYS_read, file, start, room) {
+            Ok(0) | Err(_) => break,
+            Ok(got) => length += got,
+        }
+    }
+    close(file);
+    Ok(length)
+}
+
+/// The sixth field of a passwd line whose third is `uid`.
+fn home_of(line: &[u8], uid: u32) -> Option<&[u8]> {
+    let mut fields = line.split(|b| *b == b':');
+    let number = fields.nth(2)?;
+    let mut value = 0u64;
+    for digit in number {
+        let digit = digit.wrapping_sub(b'0');
+        if digit > 9 || value > u64::from(u32::MAX) {
+            return None;
+        }
+        value = value * 10 + u64::from(digit);
+    }
+    let same = !number.is_empty() && value == u64::from(uid);
+    if same { fields.nth(2) } else { None }
+}

@@ -1,0 +1,134 @@
+//! Mounts: onto a handle of the target, never onto its name.
+//!
+//! A file system goes onto the folder that the target's look-up opened (fchdir, then `.`); a bind
+//! is a detached clone moved onto the opened target. So nothing that changes between look-up and
+//! mount can lead elsewhere.
+
+use core::ffi::{CStr, c_int};
+
+use crate::op::{NO_SLOT, Op, Text};
+use crate::raw::{Done, close, fd, syscall, unit};
+use crate::run::Child;
+use crate::target::{Made, is_folder, open_in, stat};
+
+const OPEN_TREE_CLONE: c_int = 1;
+pub(crate) const AT_RECURSIVE: c_int = 0x8000;
+const MOVE_MOUNT_F_EMPTY_PATH: c_int = 0x04;
+const MOVE_MOUNT_T_EMPTY_PATH: c_int = 0x40;
+
+/// The kernel's struct mount_attr.
+#[repr(C)]
+struct MountAttr {
+    set: u64,
+    clear: u64,
+    propagation: u64,
+    userns_fd: u64,
+}
+
+/// A detached clone of the mount at `path`.
+pub(crate) fn clone_tree(folder: c_int, path: &CStr, recursive: bool) -> Done<c_int> {
+    let empty = if path.is_empty() { libc::AT_EMPTY_PATH } else { 0 };
+    let recursive = if recursive { AT_RECURSIVE } else { 0 };
+    let flags = OPEN_TREE_CLONE | libc::O_CLOEXEC | empty | recursive;
+    fd(syscall!(libc::SYS_open_tree, folder, path, flags))
+}
+
+/// Attaches a detached tree onto what `target` is a handle of.
+pub(crate) fn attach(tree: c_int, target: c_int) -> Done {
+    let flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH;
+    unit(syscall!(libc::SYS_move_mount, tree, c"", target, c"", flags))
+}
+
+/// mount_setattr(2) on a handle.
+pub(crate) fn set_attributes(
+    mount: c_int,
+    recursive: bool,
+    set: u64,
+    clear: u64,
+    propagation: u64,
+) -> Done {
+    let attributes = MountAttr { set, clear, propagation, userns_fd: 0 };
+    let flags = libc::AT_EMPTY_PATH | if recursive { AT_RECURSIVE } else { 0 };
+    let size = size_of::<MountAttr>();
+    unit(syscall!(libc::SYS_mount_setattr, mount, c"", flags, &raw const attributes, size))
+}
+
+impl Child<'_> {
+    pub(crate) fn mounting(&mut self, op: &Op) -> Done {
+        match *op {
+            Op::Propagate { path, flags } => {
+                unit(syscall!(libc::SYS_mount, 0, self.text(path)?, 0, flags, 0))
+            }
+            Op::Mount { target, source, kind, flags, options, firm } => {
+                let text = self.text(target)?;
+                let open = open_in(self.root, text, libc::O_PATH | libc::O_DIRECTORY, firm);
+                let folder = match open {
+                    Err(libc::ENOENT) => self.target_or_make(target, Made::Folder)?,
+                    other => other?,
+                };
+                let entered = unit(syscall!(libc::SYS_fchdir, folder));
+                close(folder);
+                entered?;
+                let (source, kind) = (self.text(source)?, self.text(kind)?);
+                let options = self.options(options)?;
+                unit(syscall!(libc::SYS_mount, source, c".", kind, flags, options))
+            }
+            Op::Bind { target, source, slot, recursive } => {
+                self.bind(target, source, slot, recursive)
+            }
+            Op::Attributes { target, set, clear, propagation, recursive } => {
+                let mount = self.target(target)?;
+                let done = set_attributes(mount, recursive, set, clear, propagation);
+                close(mount);
+                done
+            }
+            Op::Enter { target } => {
+                let folder = self.target_or_make(target, Made::Folder)?;
+                let done = unit(syscall!(libc::SYS_fchdir, folder));
+                close(folder);
+                done
+            }
+            Op::MountHere { name, source, kind, flags, options } => {
+                let name = self.text(name)?;
+                syscall!(libc::SYS_mkdirat, libc::AT_FDCWD, name, 0o755)?;
+                let (source, kind) = (self.text(source)?, self.text(kind)?);
+                let options = self.options(options)?;
+                unit(syscall!(libc::SYS_mount, source, name, kind, flags, options))
+            }
+            Op::BindHere { name, source, set } => {
+                let name = self.text(name)?;
+                syscall!(libc::SYS_mkdirat, libc::AT_FDCWD, name, 0o755)?;
+                let tree = clone_tree(libc::AT_FDCWD, self.text(source)?, true)?;
+                set_attributes(tree, true, set, 0, 0)?;
+                let flags = MOVE_MOUNT_F_EMPTY_PATH;
+                unit(syscall!(libc::SYS_move_mount, tree, c"", libc::AT_FDCWD, name, flags))?;
+                close(tree);
+                Ok(())
+            }
+            _ => Err(libc::ENOSYS),
+        }
+    }
+
+    /// Mount options; an empty string is none.
+    pub(crate) fn options(&self, options: Text) -> Done<Option<&CStr>> {
+        Ok(Some(self.text(options)?).filter(|text| !text.is_empty()))
+    }
+
+    fn bind(&self, target: Text, source: Text, slot: u16, recursive: bool) -> Done {
+        let tree = match slot {
+            NO_SLOT => clone_tree(libc::AT_FDCWD, self.text(source)?, recursive)?,
+            slot => self.slot(slot)?,
+        };
+        let place = match self.target(target) {
+            Err(libc::ENOENT) => {
+                let made = if is_folder(&stat(tree)?) { Made::Folder } else { Made::File };
+                self.target_or_make(target, made)?
+            }
+            other => other?,
+        };
+        let done = attach(tree, place);
+        close(place);
+        close(tree);
+        done
+    }
+}

@@ -1,0 +1,129 @@
+//! The root itself: where it comes from, what in it is hidden or frozen, and moving into it.
+//!
+//! Masks are clones of one /dev/null, verified to be the character device 1:3 (CVE-2025-31133), or
+//! of one empty read-only tmpfs.
+
+use core::ffi::c_int;
+
+use crate::mount::{attach, clone_tree, set_attributes};
+use crate::op::{NO_SLOT, Op, Text};
+use crate::raw::{Done, close, fd, syscall, unit};
+use crate::run::{Child, NONE};
+use crate::target::stat;
+
+const MOUNT_ATTR_RDONLY: u64 = 0x01;
+const MOVE_MOUNT_F_EMPTY_PATH: c_int = 0x04;
+/// makedev(1, 3).
+const NULL_DEVICE: u64 = 0x103;
+
+impl Child<'_> {
+    pub(crate) fn rooting(&mut self, op: &Op) -> Done {
+        match *op {
+            Op::RootBind { source, slot, at } => {
+                let tree = match slot {
+                    NO_SLOT => clone_tree(libc::AT_FDCWD, self.text(source)?, true)?,
+                    slot => self.slot(slot)?,
+                };
+                let (here, at) = (libc::AT_FDCWD, self.text(at)?);
+                let flags = MOVE_MOUNT_F_EMPTY_PATH;
+                syscall!(libc::SYS_move_mount, tree, c"", here, at, flags)?;
+                self.root = tree;
+                Ok(())
+            }
+            Op::RootOverlay { folder, options, at, flags } => {
+                syscall!(libc::SYS_chdir, self.text(folder)?)?;
+                let (at, options) = (self.text(at)?, self.text(options)?);
+                syscall!(libc::SYS_mount, c"overlay", at, c"overlay", flags, options)?;
+                self.root = open_folder(at)?;
+                Ok(())
+            }
+            Op::RootHere => {
+                self.root = open_folder(c"/")?;
+                Ok(())
+            }
+            Op::Mask { target } => self.mask(target),
+            Op::ReadOnly { target } => self.freeze(target),
+            Op::RootReadOnly => set_attributes(self.root, false, MOUNT_ATTR_RDONLY, 0, 0),
+            Op::Pivot { detach } => self.pivot(detach),
+            Op::MoveRoot => {
+                syscall!(libc::SYS_fchdir, self.root)?;
+                syscall!(libc::SYS_mount, c".", c"/", 0, libc::MS_MOVE, 0)?;
+                syscall!(libc::SYS_chroot, c".")?;
+                unit(syscall!(libc::SYS_chdir, c"/"))
+            }
+            _ => Err(libc::ENOSYS),
+        }
+    }
+
+    fn pivot(&self, detach: bool) -> Done {
+        let old = if detach { open_folder(c"/")? } else { NONE };
+        syscall!(libc::SYS_fchdir, self.root)?;
+        syscall!(libc::SYS_pivot_root, c".", c".")?;
+        if detach {
+            syscall!(libc::SYS_fchdir, old)?;
+            let private = libc::MS_SLAVE | libc::MS_REC;
+            syscall!(libc::SYS_mount, 0, c".", 0, private, 0)?;
+            close(old);
+        }
+        syscall!(libc::SYS_umount2, c".", libc::MNT_DETACH)?;
+        unit(syscall!(libc::SYS_chdir, c"/"))
+    }
+
+    fn mask(&mut self, target: Text) -> Done {
+        let place = match self.target(target) {
+            Err(libc::ENOENT | libc::ENOTDIR) => return Ok(()),
+            other => other?,
+        };
+        if self.null == NONE {
+            self.null = clone_tree(libc::AT_FDCWD, c"/dev/null", false)?;
+            let found = stat(self.null)?;
+            if found.st_mode & libc::S_IFMT != libc::S_IFCHR || found.st_rdev != NULL_DEVICE {
+                return Err(libc::ENODEV);
+            }
+        }
+        let done = match attach(self.null, place) {
+            // The first goes where it is to go; its place is what the next ones are cloned from.
+            Ok(()) => {
+                self.null = clone_tree(self.null, c"", false)?;
+                Ok(())
+            }
+            Err(libc::EINVAL | libc::ENOTDIR | libc::EISDIR) => self.mask_folder(target, place),
+            Err(errno) => Err(errno),
+        };
+        close(place);
+        done
+    }
+
+    fn mask_folder(&mut self, target: Text, place: c_int) -> Done {
+        if self.empty != NONE {
+            let tree = clone_tree(self.empty, c"", false)?;
+            let done = attach(tree, place);
+            close(tree);
+            return done;
+        }
+        syscall!(libc::SYS_fchdir, place)?;
+        let flags = libc::MS_RDONLY | libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
+        let options = c"size=0k,mode=0555";
+        syscall!(libc::SYS_mount, c"tmpfs", c".", c"tmpfs", flags, options)?;
+        self.empty = self.target(target)?;
+        Ok(())
+    }
+
+    fn freeze(&self, target: Text) -> Done {
+        let place = match self.target(target) {
+            Err(libc::ENOENT | libc::ENOTDIR) => return Ok(()),
+            other => other?,
+        };
+        let tree = clone_tree(place, c"", true)?;
+        let done =
+            set_attributes(tree, true, MOUNT_ATTR_RDONLY, 0, 0).and_then(|()| attach(tree, place));
+        close(tree);
+        close(place);
+        done
+    }
+}
+
+fn open_folder(path: &core::ffi::CStr) -> Done<c_int> {
+    let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
+    fd(syscall!(libc::SYS_openat, libc::AT_FDCWD, path, flags))
+}

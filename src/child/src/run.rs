@@ -1,0 +1,256 @@
+//! The interpreter: one operation after the other; the first failure is reported and ends it.
+
+use core::ffi::{CStr, c_int};
+
+use crate::op::{FRAME_BYTES, Frame, Kind, Op, Text, stage};
+use crate::raw::{Done, exit, syscall, unit};
+
+/// A list of consecutive NUL-terminated strings in the text.
+#[derive(Clone, Copy, Default)]
+pub struct Strings {
+    /// Offset of the first.
+    pub at: Text,
+    /// How many.
+    pub count: u32,
+}
+
+/// What the child works through. Everything was made before the clone and is only read, but for
+/// the two buffers.
+pub struct Program<'a> {
+    /// The operations.
+    pub ops: &'a [Op],
+    /// NUL-terminated strings.
+    pub text: &'a [u8],
+    /// Descriptors by slot.
+    pub slots: &'a [c_int],
+    /// Supplementary groups.
+    pub groups: &'a [u32],
+    /// Arguments of the command.
+    pub argv: Strings,
+    /// Its environment.
+    pub envp: Strings,
+    /// Paths to try for it, in order.
+    pub candidates: Strings,
+    /// Room for `argv` and `envp` pointers: their counts and three more.
+    pub words: &'a mut [usize],
+    /// Room for the parent's last word.
+    pub inbox: &'a mut [u8],
+    /// The socket to the parent.
+    pub report: c_int,
+}
+
+/// The child's own small state.
+pub(crate) struct Child<'a> {
+    pub(crate) program: Program<'a>,
+    pub(crate) index: u32,
+    pub(crate) stage: u32,
+    pub(crate) root: c_int,
+    pub(crate) null: c_int,
+    pub(crate) empty: c_int,
+    pub(crate) listener: c_int,
+    pub(crate) starter: c_int,
+    pub(crate) received: usize,
+    pub(crate) candidate: Option<Text>,
+    pub(crate) late_chdir: bool,
+    pub(crate) home: [u8; 256],
+    pub(crate) has_home: bool,
+}
+
+/// No descriptor.
+pub(crate) const NONE: c_int = -1;
+
+/// Works through the program and never returns.
+///
+/// # Safety
+/// Only for the single thread of a process just cloned, whose memory is its own.
+pub unsafe fn run(program: Program<'_>) -> ! {
+    let mut child = Child {
+        program,
+        index: 0,
+        stage: 1,
+        root: NONE,
+        null: NONE,
+        empty: NONE,
+        listener: NONE,
+        starter: NONE,
+        received: 0,
+        candidate: None,
+        late_chdir: false,
+        home: [0; 256],
+        has_home: false,
+    };
+    let ops = child.program.ops;
+    for (index, op) in ops.iter().enumerate() {
+        child.index = index as u32;
+        child.stage = stage(op);
+        if let Err(errno) = child.step(op) {
+            child.fail(errno);
+        }
+    }
+    exit(0)
+}
+
+impl Child<'_> {
+    fn step(&mut self, op: &Op) -> Done {
+        match *op {
+            Op::EnterCgroups { first, count } => self.enter_cgroups(first, count),
+            Op::Setns { slot, kind } => {
+                let fd = self.slot(slot)?;
+                unit(syscall!(libc::SYS_setns, fd, kind))
+            }
+            Op::Unshare { flags } => unit(syscall!(libc::SYS_unshare, flags)),
+            Op::Sync { point, tell } => self.sync(point, tell),
+            Op::BecomeRoot { groups } => self.become_root(groups),
+            Op::Fork { flags } => self.fork(flags),
+            Op::Write { path, text, length } => self.write_file(path, text, length),
+            Op::Session => unit(syscall!(libc::SYS_setsid)),
+            Op::Receive => self.receive(),
+            Op::Find => self.find(),
+            Op::Await => self.wait_for_start(),
+            Op::Exec => self.exec(),
+            Op::CloseFrom { first, keep } => self.close_from(first, keep),
+            Op::Console { rows, columns, uid, bind } => self.console(rows, columns, uid, bind),
+            Op::Stdio { first, uid } => self.stdio(first, uid),
+            Op::OwnStdio { uid } => {
+                self.own_stdio(uid);
+                Ok(())
+            }
+            Op::CopyUp { target, options, source, flags } => {
+                self.copy_up(target, options, source, flags)
+            }
+            Op::Node { .. }
+            | Op::NodeHere { .. }
+            | Op::NodeBind { .. }
+            | Op::LinkHere { .. }
+            | Op::Folder { .. } => self.device(op),
+            Op::Propagate { .. }
+            | Op::Mount { .. }
+            | Op::Bind { .. }
+            | Op::Attributes { .. }
+            | Op::Enter { .. }
+            | Op::MountHere { .. }
+            | Op::BindHere { .. } => self.mounting(op),
+            Op::RootBind { .. }
+            | Op::RootOverlay { .. }
+            | Op::RootHere
+            | Op::Mask { .. }
+            | Op::ReadOnly { .. }
+            | Op::RootReadOnly
+            | Op::Pivot { .. }
+            | Op::MoveRoot => self.rooting(op),
+            _ => self.identify(op),
+        }
+    }
+
+    /// The string at an offset; an offset that is none gives EFAULT.
+    pub(crate) fn text(&self, at: Text) -> Done<&CStr> {
+        let bytes = self.program.text.get(at as usize..).ok_or(libc::EFAULT)?;
+        crate::raw::text_of(bytes)
+    }
+
+    /// The descriptor in a slot.
+    pub(crate) fn slot(&self, slot: u16) -> Done<c_int> {
+        self.program.slots.get(usize::from(slot)).copied().ok_or(libc::EBADF)
+    }
+
+    fn enter_cgroups(&self, first: u16, count: u16) -> Done {
+        let all = self.program.slots.iter().skip(usize::from(first)).take(usize::from(count));
+        for fd in all {
+            syscall!(libc::SYS_write, *fd, c"0", 1)?;
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self, point: u32, tell: bool) -> Done {
+        if tell {
+            self.tell(Kind::Reached, point as i32, NONE)?;
+        }
+        self.listen().map(|_| ())
+    }
+
+    /// One message of the parent into the inbox; without a parent there is nothing to go on for.
+    pub(crate) fn listen(&mut self) -> Done<usize> {
+        let (buffer, length) = (self.program.inbox.as_mut_ptr(), self.program.inbox.len());
+        loop {
+            let got = syscall!(libc::SYS_recvfrom, self.program.report, buffer, length, 0, 0, 0);
+            match got {
+                Err(libc::EINTR) => {}
+                Ok(0) => exit(1),
+                other => return other,
+            }
+        }
+    }
+
+    fn receive(&mut self) -> Done {
+        // The first byte only makes the message one that is never empty.
+        self.received = self.listen()?.saturating_sub(8);
+        Ok(())
+    }
+
+    fn fork(&mut self, flags: u64) -> Done {
+        // SAFETY: clone_args is plain data for which all zeroes is valid.
+        let mut args: libc::clone_args = unsafe { core::mem::zeroed() };
+        args.flags = flags | libc::CLONE_PARENT as u64;
+        let size = size_of::<libc::clone_args>();
+        let pid = syscall!(libc::SYS_clone3, &raw mut args, size)?;
+        if pid > 0 {
+            let told = self.tell(Kind::Forked, pid as i32, NONE);
+            exit(i32::from(told.is_err()));
+        }
+        Ok(())
+    }
+
+    fn write_file(&self, path: Text, text: Text, length: u32) -> Done {
+        let (path, text) = (self.text(path)?, self.text(text)?);
+        let flags = libc::O_WRONLY | libc::O_CLOEXEC;
+        let fd = crate::raw::fd(syscall!(libc::SYS_openat, libc::AT_FDCWD, path, flags))?;
+        let written = syscall!(libc::SYS_write, fd, text, length);
+        crate::raw::close(fd);
+        unit(written)
+    }
+
+    /// Sends a frame about the present operation, with a descriptor when `fd` is one.
+    pub(crate) fn tell(&self, kind: Kind, value: i32, fd: c_int) -> Done {
+        let frame = Frame { kind: kind as u32, stage: self.stage, index: self.index, value };
+        send(self.program.report, frame.bytes(), fd)
+    }
+
+    /// Reports and ends.
+    pub(crate) fn fail(&self, errno: c_int) -> ! {
+        // Once `start` listens it is the one to tell; the maker has gone.
+        let listener = if self.starter == NONE { self.program.report } else { self.starter };
+        let kind = Kind::Failed as u32;
+        let frame = Frame { kind, stage: self.stage, index: self.index, value: errno };
+        // Should nobody listen any more, nobody needs to know.
+        let _ = send(listener, frame.bytes(), NONE);
+        exit(1)
+    }
+}
+
+/// A control message with one descriptor.
+#[repr(C, align(8))]
+struct Control {
+    header: libc::cmsghdr,
+    fd: c_int,
+    _padding: c_int,
+}
+
+fn send(socket: c_int, bytes: [u8; FRAME_BYTES], fd: c_int) -> Done {
+    let length = size_of::<libc::cmsghdr>() + size_of::<c_int>();
+    // SAFETY: cmsghdr is plain data for which all zeroes is valid.
+    let mut header: libc::cmsghdr = unsafe { core::mem::zeroed() };
+    header.cmsg_len = length as _;
+    header.cmsg_level = libc::SOL_SOCKET;
+    header.cmsg_type = libc::SCM_RIGHTS;
+    let control = Control { header, fd, _padding: 0 };
+    let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: FRAME_BYTES };
+    // SAFETY: msghdr is plain data for which all zeroes is valid.
+    let mut message: libc::msghdr = unsafe { core::mem::zeroed() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    if fd != NONE {
+        message.msg_control = (&raw const control).cast_mut().cast();
+        message.msg_controllen = size_of::<Control>() as _;
+    }
+    unit(syscall!(libc::SYS_sendmsg, socket, &raw const message, libc::MSG_NOSIGNAL))
+}

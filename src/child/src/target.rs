@@ -1,0 +1,218 @@
+//! Paths beneath the container's root: looked up by the kernel within it, made component by
+//! component.
+//!
+//! Invariants: a look-up never leaves the root (RESOLVE_IN_ROOT), whatever links stand or appear on
+//! the way; what is made is made by `*at` calls on an open folder, with O_EXCL and O_NOFOLLOW, so
+//! that a link swapped in makes the call fail and nothing else (CVE-2021-30465, CVE-2024-45310).
+
+use core::ffi::{CStr, c_int};
+
+use crate::op::Text;
+use crate::raw::{Done, close, fd, syscall, unit};
+use crate::run::Child;
+
+/// The kernel's struct open_how.
+#[repr(C)]
+struct OpenHow {
+    flags: u64,
+    mode: u64,
+    resolve: u64,
+}
+
+const NO_MAGICLINKS: u64 = 0x02;
+const NO_SYMLINKS: u64 = 0x04;
+const IN_ROOT: u64 = 0x10;
+
+/// What a missing target is to become.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Made {
+    Folder,
+    File,
+}
+
+/// Opens `path` in the folder `root`, as if that were `/`.
+pub(crate) fn open_in(root: c_int, path: &CStr, flags: c_int, firm: bool) -> Done<c_int> {
+    let resolve = IN_ROOT | NO_MAGICLINKS | if firm { NO_SYMLINKS } else { 0 };
+    let how = OpenHow { flags: (flags | libc::O_CLOEXEC) as u64, mode: 0, resolve };
+    let size = size_of::<OpenHow>();
+    loop {
+        match fd(syscall!(libc::SYS_openat2, root, path, &raw const how, size)) {
+            // A rename elsewhere on the system during the walk: the kernel asks again.
+            Err(libc::EAGAIN | libc::EINTR) => {}
+            other => return other,
+        }
+    }
+}
+
+impl Child<'_> {
+    /// A handle (O_PATH) of what is at `target`.
+    pub(crate) fn target(&self, target: Text) -> Done<c_int> {
+        open_in(self.root, self.text(target)?, libc::O_PATH, false)
+    }
+
+    /// The same; what is missing is made.
+    pub(crate) fn target_or_make(&self, target: Text, made: Made) -> Done<c_int> {
+        match self.target(target) {
+            Err(libc::ENOENT) => make(self.root, self.text(target)?, made),
+            other => other,
+        }
+    }
+
+    /// The folder of `target`, made if it is missing, and the last component's offset.
+    pub(crate) fn parent(&self, target: Text) -> Done<(c_int, Text)> {
+        let bytes = self.text(target)?.to_bytes();
+        let slash = bytes.iter().rposition(|b| *b == b'/').ok_or(libc::EINVAL)?;
+        let name = target.wrapping_add(slash as u32).wrapping_add(1);
+        if slash == 0 {
+            return Ok((open_in(self.root, c"/", libc::O_PATH, false)?, name));
+        }
+        let mut path = Path::new(bytes)?;
+        let folder = path.prefix(slash)?;
+        let found = match open_in(self.root, folder, libc::O_PATH | libc::O_DIRECTORY, false) {
+            Err(libc::ENOENT) => make(self.root, folder, Made::Folder),
+            other => other,
+        }?;
+        Ok((found, name))
+    }
+}
+
+/// A path that can be cut at any component.
+struct Path {
+    bytes: [u8; libc::PATH_MAX as usize],
+}
+
+impl Path {
+    fn new(path: &[u8]) -> Done<Path> {
+        let mut bytes = [0; libc::PATH_MAX as usize];
+        let room = bytes.get_mut(..path.len()).ok_or(libc::ENAMETOOLONG)?;
+        for (to, from) in room.iter_mut().zip(path) {
+            *to = *from;
+        }
+        *bytes.get_mut(path.len()).ok_or(libc::ENAMETOOLONG)? = 0;
+        Ok(Path { bytes })
+    }
+
+    /// The first `length` bytes as a string. Only ever shortened.
+    fn prefix(&mut self, length: usize) -> Done<&CStr> {
+        *self.bytes.get_mut(length).ok_or(libc::ENAMETOOLONG)? = 0;
+        crate::raw::text_of(&self.bytes)
+    }
+}
+
+/// Makes `path`, of which some leading part exists, and opens it.
+fn make(root: c_int, path: &CStr, made: Made) -> Done<c_int> {
+    let whole = path.to_bytes();
+    let (mut folder, mut at) = deepest(root, whole)?;
+    while let Some((start, end)) = component(whole, at) {
+        let name = whole.get(start..end).ok_or(libc::EINVAL)?;
+        // A `..` behind a missing component would be resolved by name alone.
+        if name == b".." {
+            close(folder);
+            return Err(libc::EINVAL);
+        }
+        let last = component(whole, end).is_none();
+        let next = if name == b"." {
+            at = end;
+            continue;
+        } else {
+            make_one(folder, &Name::new(name)?, last && made == Made::File)
+        };
+        close(folder);
+        folder = next?;
+        at = end;
+    }
+    Ok(folder)
+}
+
+/// The deepest existing folder on the way to `path` and where what is missing begins.
+fn deepest(root: c_int, path: &[u8]) -> Done<(c_int, usize)> {
+    let mut cut = path.len();
+    let mut buffer = Path::new(path)?;
+    loop {
+        let known = path.get(..cut).ok_or(libc::EINVAL)?;
+        let Some(slash) = known.iter().rposition(|b| *b == b'/') else {
+            return Ok((open_in(root, c"/", libc::O_PATH | libc::O_DIRECTORY, false)?, 0));
+        };
+        cut = slash;
+        if slash == 0 {
+            return Ok((open_in(root, c"/", libc::O_PATH | libc::O_DIRECTORY, false)?, 0));
+        }
+        let prefix = buffer.prefix(slash)?;
+        match open_in(root, prefix, libc::O_PATH | libc::O_DIRECTORY, false) {
+            Err(libc::ENOENT) => {}
+            Err(errno) => return Err(errno),
+            Ok(folder) => return Ok((folder, slash)),
+        }
+    }
+}
+
+/// Bounds of the next component from `at` on.
+fn component(path: &[u8], at: usize) -> Option<(usize, usize)> {
+    let rest = path.get(at..)?;
+    let start = at + rest.iter().position(|b| *b != b'/')?;
+    let tail = path.get(start..)?;
+    let length = tail.iter().position(|b| *b == b'/').unwrap_or(tail.len());
+    Some((start, start + length))
+}
+
+/// One component as a string.
+struct Name {
+    bytes: [u8; 256],
+}
+
+impl Name {
+    fn new(name: &[u8]) -> Done<Name> {
+        let mut bytes = [0; 256];
+        let room = bytes.get_mut(..name.len()).ok_or(libc::ENAMETOOLONG)?;
+        if name.len() > 255 {
+            return Err(libc::ENAMETOOLONG);
+        }
+        for (to, from) in room.iter_mut().zip(name) {
+            *to = *from;
+        }
+        Ok(Name { bytes })
+    }
+
+    fn text(&self) -> Done<&CStr> {
+        crate::raw::text_of(&self.bytes)
+    }
+}
+
+/// Makes one component in `folder` and opens it without following it.
+fn make_one(folder: c_int, name: &Name, file: bool) -> Done<c_int> {
+    let name = name.text()?;
+    if file {
+        return make_file(folder, name);
+    }
+    match unit(syscall!(libc::SYS_mkdirat, folder, name, 0o755)) {
+        Ok(()) | Err(libc::EEXIST) => {}
+        Err(errno) => return Err(errno),
+    }
+    let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+    fd(syscall!(libc::SYS_openat, folder, name, flags, 0))
+}
+
+/// Makes an empty file, or takes one that appeared meanwhile, and opens it without following it.
+pub(crate) fn make_file(folder: c_int, name: &CStr) -> Done<c_int> {
+    let flags = libc::O_RDONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+    match fd(syscall!(libc::SYS_openat, folder, name, flags, 0o644)) {
+        Err(libc::EEXIST) => {
+            let flags = libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+            fd(syscall!(libc::SYS_openat, folder, name, flags, 0))
+        }
+        other => other,
+    }
+}
+
+/// What a descriptor is of.
+pub(crate) fn stat(fd: c_int) -> Done<libc::stat> {
+    // SAFETY: stat is plain data for which all zeroes is valid.
+    let mut found: libc::stat = unsafe { core::mem::zeroed() };
+    syscall!(libc::SYS_fstat, fd, &raw mut found)?;
+    Ok(found)
+}
+
+/// Whether a mode is that of a folder.
+pub(crate) fn is_folder(found: &libc::stat) -> bool {
+    found.st_mode & libc::S_IFMT == libc::S_IFDIR
+}
