@@ -1,0 +1,173 @@
+//! `linux`: namespaces, id maps, sysctls, devices, paths.
+
+use oci_spec::runtime::{
+    Linux, LinuxDevice, LinuxDeviceType, LinuxIdMapping, LinuxNamespaceType, Spec,
+};
+
+use super::{Findings, has, namespaces};
+
+/// Sysctls of the IPC namespace beside fs.mqueue.*.
+const IPC_SYSCTLS: &[&str] = &[
+    "kernel.msgmax",
+    "kernel.msgmnb",
+    "kernel.msgmni",
+    "kernel.sem",
+    "kernel.shmall",
+    "kernel.shmmax",
+    "kernel.shmmni",
+    "kernel.shm_rmid_forced",
+];
+
+pub(super) fn check(spec: &Spec, found: &mut Findings) {
+    check_namespaces(spec, found);
+    let Some(linux) = spec.linux() else { return };
+    check_maps(spec, linux, found);
+    for (key, value) in linux.sysctl().iter().flatten() {
+        check_sysctl(spec, key, value, found);
+    }
+    for (index, device) in linux.devices().iter().flatten().enumerate() {
+        check_device(device, &format!("linux.devices[{index}]"), found);
+    }
+    for (field, paths) in
+        [("maskedPaths", linux.masked_paths()), ("readonlyPaths", linux.readonly_paths())]
+    {
+        for (index, path) in paths.iter().flatten().enumerate() {
+            let at = format!("linux.{field}[{index}]");
+            found.need(path.starts_with('/'), at.clone(), "is not an absolute path");
+            found.plain(at, path);
+        }
+    }
+    if let Some(propagation) = linux.rootfs_propagation().as_deref().filter(|p| !p.is_empty()) {
+        let known = ["shared", "rshared", "slave", "rslave", "private", "rprivate", "unbindable"]
+            .contains(&propagation)
+            || propagation == "runbindable";
+        let problem = format!("{propagation:?} is none of shared, slave, private, unbindable");
+        found.need(known, "linux.rootfsPropagation", problem);
+    }
+    if let Some(path) = linux.cgroups_path() {
+        found.plain("linux.cgroupsPath", &path.to_string_lossy());
+    }
+    check_unsupported(linux, found);
+}
+
+fn check_namespaces(spec: &Spec, found: &mut Findings) {
+    let mut seen = Vec::new();
+    for (index, namespace) in namespaces(spec).iter().enumerate() {
+        let at = format!("linux.namespaces[{index}]");
+        let kind = namespace.typ();
+        found.need(!seen.contains(&kind), at.clone(), format!("a second one of type {kind}"));
+        seen.push(kind);
+        if let Some(path) = namespace.path().as_ref().filter(|p| !p.as_os_str().is_empty()) {
+            found.need(path.is_absolute(), format!("{at}.path"), "is not an absolute path");
+        }
+        if kind == LinuxNamespaceType::Time {
+            found.add(at, "time namespaces are not supported");
+        }
+    }
+    let mount = namespaces(spec).iter().find(|n| n.typ() == LinuxNamespaceType::Mount);
+    match mount {
+        None => found.add("linux.namespaces", "needs one of type mount"),
+        Some(mount) => {
+            let new = mount.path().as_ref().is_none_or(|p| p.as_os_str().is_empty());
+            let problem = "a mount namespace by path is not supported: the root would be set up in \
+                           somebody else's";
+            found.need(new, "linux.namespaces", problem);
+        }
+    }
+}
+
+fn check_maps(spec: &Spec, linux: &Linux, found: &mut Findings) {
+    let user = namespaces(spec).iter().find(|n| n.typ() == LinuxNamespaceType::User);
+    let by_path = user.is_some_and(|n| n.path().as_ref().is_some_and(|p| p.is_absolute()));
+    for (field, maps) in
+        [("uidMappings", linux.uid_mappings()), ("gidMappings", linux.gid_mappings())]
+    {
+        let at = format!("linux.{field}");
+        let maps = maps.as_deref().unwrap_or_default();
+        match (user.is_some(), by_path) {
+            (false, _) => found.need(maps.is_empty(), at.clone(), "needs a user namespace"),
+            (true, true) => {
+                found.need(maps.is_empty(), at.clone(), "the user namespace joined has its own");
+            }
+            (true, false) => {
+                found.need(!maps.is_empty(), at.clone(), "is missing for the user namespace");
+            }
+        }
+        check_ranges(maps, &at, found);
+    }
+}
+
+fn check_ranges(maps: &[LinuxIdMapping], at: &str, found: &mut Findings) {
+    for (index, map) in maps.iter().enumerate() {
+        let at = format!("{at}[{index}]");
+        found.need(map.size() > 0, format!("{at}.size"), "is 0");
+        let fits = |start: u32| start.checked_add(map.size()).is_some();
+        let both = fits(map.host_id()) && fits(map.container_id());
+        found.need(both, at.clone(), "reaches beyond 4294967295");
+        let overlap = maps.iter().take(index).any(|o| {
+            let within = |a: u32, b: u32, size: u32| a >= b && u64::from(a - b) < u64::from(size);
+            within(map.container_id(), o.container_id(), o.size())
+                || within(o.container_id(), map.container_id(), map.size())
+        });
+        found.need(!overlap, at, "overlaps another one");
+    }
+}
+
+fn check_sysctl(spec: &Spec, key: &str, value: &str, found: &mut Findings) {
+    let at = format!("linux.sysctl[{key:?}]");
+    found.plain(at.clone(), value);
+    let clean = !key.is_empty()
+        && key.split(['.', '/']).all(|part| !part.is_empty())
+        && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-/:@".contains(&b));
+    if !clean {
+        return found.add(at, "is no name of a sysctl");
+    }
+    let dotted = key.replace('/', ".");
+    if dotted == "kernel.hostname" {
+        return found.add(at, "use the field hostname");
+    }
+    let (kind, name) = if IPC_SYSCTLS.contains(&dotted.as_str()) || dotted.starts_with("fs.mqueue.")
+    {
+        (LinuxNamespaceType::Ipc, "ipc")
+    } else if dotted.starts_with("net.") {
+        (LinuxNamespaceType::Network, "network")
+    } else if dotted == "kernel.domainname" {
+        (LinuxNamespaceType::Uts, "uts")
+    } else {
+        return found.add(at, format!("{dotted} is not in a separate kernel namespace"));
+    };
+    found.need(has(spec, kind), at, format!("needs an own {name} namespace"));
+}
+
+fn check_device(device: &LinuxDevice, at: &str, found: &mut Findings) {
+    found.need(device.path().is_absolute(), format!("{at}.path"), "is not an absolute path");
+    found.plain(format!("{at}.path"), &device.path().to_string_lossy());
+    let kind = device.typ();
+    found.need(kind != LinuxDeviceType::A, format!("{at}.type"), "is none of c, b, u and p");
+    if kind != LinuxDeviceType::P {
+        let within = |n: i64, bits: u32| (0..1 << bits).contains(&n);
+        found.need(within(device.major(), 12), format!("{at}.major"), "is not in 0 to 4095");
+        found.need(within(device.minor(), 20), format!("{at}.minor"), "is not in 0 to 1048575");
+    }
+    let mode = device.file_mode().unwrap_or(0) & !0o170_000;
+    found.need(mode <= 0o7777, format!("{at}.fileMode"), "has more than permission bits");
+}
+
+fn check_unsupported(linux: &Linux, found: &mut Findings) {
+    let devices = linux.net_devices().as_ref().is_some_and(|d| !d.is_empty());
+    let offsets = linux.time_offsets().as_ref().is_some_and(|o| !o.is_empty());
+    let label = linux.mount_label().as_ref().is_some_and(|l| !l.is_empty());
+    let parts = [
+        ("linux.netDevices", devices),
+        ("linux.timeOffsets", offsets),
+        ("linux.mountLabel", label),
+        ("linux.intelRdt", linux.intel_rdt().is_some()),
+        ("linux.memoryPolicy", linux.memory_policy().is_some()),
+    ];
+    for (field, present) in parts {
+        found.need(!present, field, "is not supported");
+    }
+    let flags = linux.personality().as_ref().and_then(|p| p.flags().as_deref());
+    let none = flags.is_none_or(<[String]>::is_empty);
+    found.need(none, "linux.personality.flags", "are not supported, nor does any exist");
+}

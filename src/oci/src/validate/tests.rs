@@ -1,0 +1,124 @@
+//! Every rule by a document that breaks it and nothing else.
+
+use oci_spec::runtime::Spec;
+use serde_json::{Value, json};
+
+use super::{Finding, validate, validate_process};
+
+fn base() -> Value {
+    json!({
+        "ociVersion": "1.0.2",
+        "process": {"args": ["sh"], "cwd": "/", "user": {"uid": 0, "gid": 0}},
+        "root": {"path": "rootfs"},
+        "hostname": "box",
+        "linux": {"namespaces": [{"type": "mount"}, {"type": "pid"}, {"type": "uts"}]}
+    })
+}
+
+fn merge(target: &mut Value, patch: &Value) {
+    let (Some(to), Some(from)) = (target.as_object_mut(), patch.as_object()) else {
+        *target = patch.clone();
+        return;
+    };
+    for (key, value) in from {
+        merge(to.entry(key.clone()).or_insert(Value::Null), value);
+    }
+}
+
+fn findings(patch: &Value) -> Vec<Finding> {
+    let mut document = base();
+    merge(&mut document, patch);
+    let spec: Spec = serde_json::from_value(document).expect("the document's shape");
+    validate(&spec).err().unwrap_or_default()
+}
+
+#[test]
+fn a_plain_document_is_fine() {
+    assert_eq!(findings(&json!({})), []);
+}
+
+#[test]
+fn each_rule_names_its_field() {
+    let mounts = |mount: Value| json!({"mounts": [mount]});
+    let linux = |part: Value| json!({"linux": part});
+    let process = |part: Value| json!({"process": part});
+    let rows: Vec<(Value, &str)> = vec![
+        (json!({"ociVersion": "2.0.0"}), "ociVersion"),
+        (json!({"ociVersion": "one"}), "ociVersion"),
+        (json!({"root": {"path": ""}}), "root.path"),
+        (json!({"hostname": "a\nb"}), "hostname"),
+        (json!({"hostname": "x".repeat(65)}), "hostname"),
+        (process(json!({"args": []})), "process.args"),
+        (process(json!({"args": [""]})), "process.args[0]"),
+        (process(json!({"args": ["a", "b\u{0}"]})), "process.args[1]"),
+        (process(json!({"env": ["A"]})), "process.env[0]"),
+        (process(json!({"cwd": "tmp"})), "process.cwd"),
+        (process(json!({"user": {"uid": 4_294_967_295u32}})), "process.user.uid"),
+        (process(json!({"user": {"umask": 4096}})), "process.user.umask"),
+        (
+            process(json!({"rlimits": [{"type": "RLIMIT_CORE", "soft": 2, "hard": 1}]})),
+            "process.rlimits[0]",
+        ),
+        (
+            process(json!({"capabilities": {"effective": ["CAP_KILL"]}})),
+            "process.capabilities.effective",
+        ),
+        (process(json!({"oomScoreAdj": 2000})), "process.oomScoreAdj"),
+        (mounts(json!({"destination": "/x", "type": "bind"})), "mounts[0].source"),
+        (mounts(json!({"destination": "/x"})), "mounts[0].type"),
+        (mounts(json!({"destination": "", "type": "tmpfs"})), "mounts[0].destination"),
+        (
+            mounts(json!({"destination": "/x", "type": "tmpfs", "options": ["idmap"]})),
+            "mounts[0].options",
+        ),
+        (linux(json!({"namespaces": [{"type": "uts"}]})), "linux.namespaces"),
+        (
+            linux(json!({"namespaces": [{"type": "mount"}, {"type": "uts"}, {"type": "mount"}]})),
+            "linux.namespaces[2]",
+        ),
+        (
+            linux(json!({"namespaces": [{"type": "mount"}, {"type": "uts", "path": "x"}]})),
+            "linux.namespaces[1].path",
+        ),
+        (
+            linux(json!({"uidMappings": [{"containerID": 0, "hostID": 1, "size": 1}]})),
+            "linux.uidMappings",
+        ),
+        (linux(json!({"sysctl": {"kernel.panic": "1"}})), "linux.sysctl[\"kernel.panic\"]"),
+        (
+            linux(json!({"sysctl": {"net.ipv4.ip_forward": "1"}})),
+            "linux.sysctl[\"net.ipv4.ip_forward\"]",
+        ),
+        (linux(json!({"sysctl": {"net/../x": "1"}})), "linux.sysctl[\"net/../x\"]"),
+        (
+            linux(json!({"devices": [{"path": "dev/x", "type": "c", "major": 1, "minor": 3}]})),
+            "linux.devices[0].path",
+        ),
+        (linux(json!({"maskedPaths": ["proc"]})), "linux.maskedPaths[0]"),
+        (linux(json!({"rootfsPropagation": "wild"})), "linux.rootfsPropagation"),
+        (linux(json!({"mountLabel": "x"})), "linux.mountLabel"),
+        (linux(json!({"intelRdt": {}})), "linux.intelRdt"),
+        (json!({"hooks": {"poststop": [{"path": "x"}]}}), "hooks.poststop[0].path"),
+        (
+            json!({"hooks": {"prestart": [{"path": "/x", "timeout": 0}]}}),
+            "hooks.prestart[0].timeout",
+        ),
+    ];
+    for (patch, path) in rows {
+        let found: Vec<String> = findings(&patch).into_iter().map(|f| f.path).collect();
+        assert_eq!(found, [path], "{patch}");
+    }
+}
+
+#[test]
+fn all_findings_come_at_once() {
+    let found = findings(&json!({"ociVersion": "0.1.0", "process": {"args": [], "cwd": "x"}}));
+    assert_eq!(found.len(), 3, "{found:?}");
+}
+
+#[test]
+fn an_exec_process_is_checked_alone() {
+    let process = serde_json::from_value(json!({"cwd": "/", "user": {}})).expect("shape");
+    let found = validate_process(&process).expect_err("no args");
+    assert_eq!(found[0].path, "process.args");
+}

@@ -1,0 +1,248 @@
+//! Starting a child that works through a [`child::Program`]: one clone3, a pidfd, a report socket.
+//!
+//! Everything the child touches is made before the clone. The caller may have threads: the child
+//! allocates nothing and takes no lock. Not here: what the operations are.
+
+use std::io::{Error, ErrorKind, Result};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use child::{FRAME_BYTES, Frame, Op, Program, Strings};
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::sched::{CloneFlags, setns};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+
+use crate::seqpacket;
+
+/// CLONE_INTO_CGROUP of linux/sched.h; libc's constant is cut to 32 bits and is 0.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// Bytes before the filter in the parent's last word, so that the word is never empty.
+pub const WORD_HEADER_BYTES: usize = 8;
+
+/// A compiled program, owned.
+#[derive(Default)]
+pub struct Compiled {
+    /// Operations.
+    pub ops: Vec<Op>,
+    /// NUL-terminated strings.
+    pub text: Vec<u8>,
+    /// Supplementary groups.
+    pub groups: Vec<u32>,
+    /// The command's arguments.
+    pub argv: Strings,
+    /// Its environment.
+    pub envp: Strings,
+    /// Paths to try for it.
+    pub candidates: Strings,
+    /// Bytes that the parent's last word may have.
+    pub inbox_bytes: usize,
+}
+
+/// Where the child is born.
+#[derive(Debug, Default)]
+pub struct Birth<'a> {
+    /// CLONE_NEW* flags.
+    pub namespaces: u64,
+    /// A cgroup v2 folder to be born into.
+    pub cgroup: Option<BorrowedFd<'a>>,
+    /// A PID namespace, or a process's pidfd, whose PID namespace is the child's.
+    pub pid_namespace: Option<BorrowedFd<'a>>,
+}
+
+/// A child at work.
+#[derive(Debug)]
+pub struct Launched {
+    /// Its pid here.
+    pub pid: i32,
+    /// Its pidfd.
+    pub pidfd: OwnedFd,
+    report: OwnedFd,
+}
+
+/// Something the child told.
+#[derive(Debug)]
+pub enum Told {
+    /// Operation `index` failed.
+    Failed {
+        /// Stage of the operation.
+        stage: u32,
+        /// Its index.
+        index: u32,
+        /// Why.
+        errno: i32,
+    },
+    /// It waits at a point.
+    Reached(u32),
+    /// The master of its pty.
+    Master(OwnedFd),
+    /// The listener of its seccomp filter.
+    Listener(OwnedFd),
+    /// It goes on as a sibling with this pid.
+    Forked(i32),
+    /// The socket is closed: it has executed its command, or died.
+    Closed,
+}
+
+/// Clones a child that works through `program` with `slots` as its descriptors.
+///
+/// # Errors
+/// clone3(2)'s: EINVAL or EPERM for namespaces, EBUSY and ENOENT for the cgroup, EAGAIN, ENOMEM.
+pub fn launch(program: &Compiled, slots: &[BorrowedFd<'_>], birth: &Birth<'_>) -> Result<Launched> {
+    let (report, theirs) =
+        socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+    let raw: Vec<RawFd> = slots.iter().map(AsRawFd::as_raw_fd).collect();
+    let mut words = vec![0; (program.argv.count + program.envp.count) as usize + 3];
+    let mut inbox = vec![0; program.inbox_bytes.max(WORD_HEADER_BYTES)];
+    let prepared = Program {
+        ops: &program.ops,
+        text: &program.text,
+        slots: &raw,
+        groups: &program.groups,
+        argv: program.argv,
+        envp: program.envp,
+        candidates: program.candidates,
+        words: &mut words,
+        inbox: &mut inbox,
+        report: theirs.as_raw_fd(),
+    };
+    let within = birth.pid_namespace.map(PidNamespace::enter).transpose()?;
+    let born = clone(prepared, birth);
+    within.map_or(Ok(()), PidNamespace::leave)?;
+    let (pid, pidfd) = born?;
+    Ok(Launched { pid, pidfd, report })
+}
+
+fn clone(prepared: Program<'_>, birth: &Birth<'_>) -> Result<(i32, OwnedFd)> {
+    let mut pidfd: RawFd = -1;
+    // SAFETY: clone_args is plain data for which all zeroes is valid.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.flags = birth.namespaces | u64::from(libc::CLONE_PIDFD.cast_unsigned());
+    args.pidfd = (&raw mut pidfd).addr() as u64;
+    args.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned());
+    if let Some(cgroup) = birth.cgroup {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = u64::from(cgroup.as_raw_fd().cast_unsigned());
+    }
+    let size = size_of::<libc::clone_args>();
+    // SAFETY: no CLONE_VM, so the child has its own copy of the stack and of `prepared`; `args` and
+    // `pidfd` are whole and outlive the call. The child only makes system calls, never returns.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size) };
+    if pid == 0 {
+        // SAFETY: this is the single thread of the clone, and its memory is its own.
+        unsafe { child::run(prepared) }
+    }
+    if pid < 0 {
+        return Err(Error::last_os_error());
+    }
+    // SAFETY: the kernel stored a fresh close-on-exec descriptor that nobody else knows.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    Ok((i32::try_from(pid).map_err(Error::other)?, pidfd))
+}
+
+/// The caller's children are born into another PID namespace until [`PidNamespace::leave`].
+struct PidNamespace {
+    own: OwnedFd,
+}
+
+impl PidNamespace {
+    fn enter(namespace: BorrowedFd<'_>) -> Result<PidNamespace> {
+        let own = crate::teardown::open_process(std::process::id().cast_signed())?;
+        setns(namespace, CloneFlags::CLONE_NEWPID)?;
+        Ok(PidNamespace { own })
+    }
+
+    fn leave(self) -> Result<()> {
+        Ok(setns(self.own.as_fd(), CloneFlags::CLONE_NEWPID)?)
+    }
+}
+
+impl Launched {
+    /// Waits for the next thing it tells.
+    ///
+    /// # Errors
+    /// recvmsg(2)'s; `InvalidData` for what is no frame.
+    pub fn next(&self) -> Result<Told> {
+        read_frame(self.report.as_fd())
+    }
+
+    /// Lets it go on; `word` is what its last wait receives.
+    ///
+    /// # Errors
+    /// EPIPE when it is gone: [`Launched::next`] then has its reason.
+    pub fn say(&self, word: &[u8]) -> Result<()> {
+        seqpacket::send(self.report.as_fd(), word, &[])
+    }
+
+    /// Takes the sibling that the child went on as for the child, which is reaped.
+    ///
+    /// # Errors
+    /// ESRCH when it is gone.
+    pub fn follow(&mut self, pid: i32) -> Result<()> {
+        let pidfd = crate::teardown::open_process(pid)?;
+        let former = std::mem::replace(&mut self.pidfd, pidfd);
+        self.pid = pid;
+        crate::foreground::reap(former.as_fd()).map(|_| ())
+    }
+
+    /// Kills it and waits for its end.
+    pub fn destroy(&self) {
+        // One that is gone already is what is wanted; a child of ours can always be reaped.
+        let _ = crate::children::signal(self.pidfd.as_fd(), libc::SIGKILL);
+        let _ = crate::foreground::reap(self.pidfd.as_fd());
+    }
+
+    /// The signal that ended it, when one did; it stays to be reaped.
+    #[must_use]
+    pub fn killed_by(&self) -> Option<i32> {
+        // SAFETY: an all-zero siginfo is a valid value, the one waitid documents for "nothing".
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        let id = libc::id_t::try_from(self.pidfd.as_raw_fd()).ok()?;
+        let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        // SAFETY: `info` is a whole siginfo that the kernel fills; the rest are integers.
+        let got = unsafe { libc::waitid(libc::P_PIDFD, id, &raw mut info, flags) };
+        let killed = matches!(info.si_code, libc::CLD_KILLED | libc::CLD_DUMPED);
+        // SAFETY: waitid filled the SIGCHLD part of the union, or left it zero.
+        let signal = unsafe { info.si_status() };
+        (got == 0 && killed && signal > 0).then_some(signal)
+    }
+}
+
+/// Takes a frame from any socket that a child reports on.
+///
+/// # Errors
+/// recvmsg(2)'s; `InvalidData` for what is no frame.
+pub fn read_frame(socket: BorrowedFd<'_>) -> Result<Told> {
+    let mut bytes = [0; FRAME_BYTES];
+    let mut received = match seqpacket::recv(socket, &mut bytes) {
+        // The peer closed with our word still unread.
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(Told::Closed),
+        other => other?,
+    };
+    if received.len == 0 {
+        return Ok(Told::Closed);
+    }
+    let frame = Frame::parse(&bytes);
+    let invalid = || Error::new(ErrorKind::InvalidData, "a frame that is none");
+    let Frame { kind, stage, index, value } = frame;
+    Ok(match kind {
+        1 => Told::Failed { stage, index, errno: value },
+        2 => Told::Reached(value.cast_unsigned()),
+        3 => Told::Master(received.fds.pop().ok_or_else(invalid)?),
+        4 => Told::Listener(received.fds.pop().ok_or_else(invalid)?),
+        5 => Told::Forked(value),
+        _ => return Err(invalid()),
+    })
+}
+
+/// The same descriptor, or a copy of it with a number above stdio's, for a slot.
+///
+/// # Errors
+/// EMFILE.
+pub fn above_stdio(fd: OwnedFd) -> Result<OwnedFd> {
+    if fd.as_raw_fd() > 2 {
+        return Ok(fd);
+    }
+    let raw = fcntl(&fd, FcntlArg::F_DUPFD_CLOEXEC(3))?;
+    // SAFETY: the kernel made it just now.
+    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}

@@ -1,0 +1,135 @@
+//! Mount trees, namespace files and small files that the parent opens for a child.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{Error, Result, Seek, Write};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use nix::fcntl::{OFlag, open};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::stat::Mode;
+
+use crate::seqpacket;
+
+/// A detached clone of the mount tree at `path`, with what is mounted below when `recursive`.
+///
+/// # Errors
+/// open_tree(2)'s: ENOENT, EACCES, EPERM.
+pub fn clone(path: &Path, recursive: bool) -> Result<OwnedFd> {
+    const OPEN_TREE_CLONE: u32 = 1;
+    const AT_RECURSIVE: u32 = 0x8000;
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let recursive = if recursive { AT_RECURSIVE } else { 0 };
+    let flags = OPEN_TREE_CLONE | libc::O_CLOEXEC.cast_unsigned() | recursive;
+    // SAFETY: a NUL-terminated path that outlives the call; the rest are integers.
+    let raw = unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags) };
+    if raw < 0 {
+        return Err(Error::last_os_error());
+    }
+    let raw = RawFd::try_from(raw).map_err(Error::other)?;
+    // SAFETY: the kernel made it just now.
+    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+/// A folder's handle (O_PATH).
+///
+/// # Errors
+/// open(2)'s.
+pub fn folder(path: &Path) -> Result<OwnedFd> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    Ok(open(path, flags, Mode::empty())?)
+}
+
+/// A namespace file.
+///
+/// # Errors
+/// open(2)'s.
+pub fn namespace(path: &Path) -> Result<OwnedFd> {
+    Ok(open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?)
+}
+
+/// What kind of namespace a file is, as CLONE_NEW* flag (NS_GET_NSTYPE).
+///
+/// # Errors
+/// ENOTTY when it is none.
+pub fn namespace_kind(file: BorrowedFd<'_>) -> Result<u32> {
+    const NS_GET_NSTYPE: libc::c_ulong = 0xb703;
+    // SAFETY: this request takes no argument.
+    let kind = unsafe { libc::ioctl(file.as_raw_fd(), NS_GET_NSTYPE as _) };
+    if kind < 0 { Err(Error::last_os_error()) } else { Ok(kind.cast_unsigned()) }
+}
+
+/// A nameless file in memory with this content, to be read from its start.
+///
+/// # Errors
+/// memfd_create(2)'s, write(2)'s.
+pub fn memory_file(content: &[u8]) -> Result<File> {
+    let mut file = File::from(memfd_create("podvisor", MFdFlags::MFD_CLOEXEC)?);
+    file.write_all(content)?;
+    file.rewind()?;
+    Ok(file)
+}
+
+/// The socket that a created container waits at: one message lets it go. It blocks.
+///
+/// # Errors
+/// bind(2)'s and listen(2)'s.
+pub fn listen_for_start(path: &Path) -> Result<OwnedFd> {
+    let listener = seqpacket::listen(path, 8)?;
+    // SAFETY: integers only; the socket is ours alone.
+    let done = unsafe { libc::fcntl(listener.as_raw_fd(), libc::F_SETFL, 0) };
+    if done < 0 { Err(Error::last_os_error()) } else { Ok(listener) }
+}
+
+/// Sends a descriptor with `message` over the stream socket at `path`, as runc does a pty's master.
+///
+/// # Errors
+/// connect(2)'s, sendmsg(2)'s.
+pub fn send_fd(socket: BorrowedFd<'_>, message: &[u8], fd: BorrowedFd<'_>) -> Result<()> {
+    seqpacket::send(socket, message, &[fd])
+}
+
+/// Connects to a stream socket.
+///
+/// # Errors
+/// connect(2)'s.
+pub fn connect_stream(path: &Path) -> Result<OwnedFd> {
+    std::os::unix::net::UnixStream::connect(path).map(OwnedFd::from)
+}
+
+/// CLONE_NEW* flags by the specification's names of namespaces; 0 for none.
+#[must_use]
+pub fn namespace_flag(name: &str) -> u32 {
+    let flag = match name {
+        "mount" => libc::CLONE_NEWNS,
+        "pid" => libc::CLONE_NEWPID,
+        "network" => libc::CLONE_NEWNET,
+        "ipc" => libc::CLONE_NEWIPC,
+        "uts" => libc::CLONE_NEWUTS,
+        "user" => libc::CLONE_NEWUSER,
+        "cgroup" => libc::CLONE_NEWCGROUP,
+        "time" => libc::CLONE_NEWTIME,
+        _ => 0,
+    };
+    flag.cast_unsigned()
+}
+
+/// Whether a path is the root of a mount (statx's STATX_ATTR_MOUNT_ROOT).
+///
+/// # Errors
+/// statx(2)'s.
+pub fn is_mount_root(path: &Path) -> Result<bool> {
+    const STATX_ATTR_MOUNT_ROOT: u64 = 0x2000;
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: statx is plain data for which all zeroes is valid.
+    let mut found: libc::statx = unsafe { std::mem::zeroed() };
+    let flags = libc::AT_SYMLINK_NOFOLLOW;
+    // SAFETY: a NUL-terminated path and a whole structure to fill.
+    let done = unsafe { libc::statx(libc::AT_FDCWD, path.as_ptr(), flags, 0, &raw mut found) };
+    if done < 0 {
+        return Err(Error::last_os_error());
+    }
+    Ok(found.stx_attributes & STATX_ATTR_MOUNT_ROOT != 0)
+}
