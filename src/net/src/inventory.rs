@@ -59,12 +59,14 @@ pub(crate) fn take(config: &Config, route: &mut Socket) -> Result<Inventory> {
     })
 }
 
-/// Pods' links among all: those that bear our mark, and half-made ones in our bridge.
+/// Pods' links among all: in our bridge, or in none (it has been deleted by hand); half-made ones
+/// are told by their name. Links of another podvisor with a bridge of its own are not ours.
 pub(crate) fn pod_links(config: &Config, links: &[link::Link]) -> impl Iterator<Item = PodLink> {
     let bridge = links.iter().find(|link| link.name == config.bridge).map(|link| link.index);
     links.iter().filter(|link| link.kind == "veth").filter_map(move |link| {
         let uid = link.alias.strip_prefix(plan::ALIAS).map(str::to_owned);
-        let ours = bridge.is_some() && link.master == bridge;
+        let marked = uid.is_some() || plan::is_host_link(&link.name);
+        let ours = marked && (link.master.is_none() || link.master == bridge);
         ours.then(|| PodLink { host_if: link.name.clone(), uid })
     })
 }

@@ -146,15 +146,11 @@ impl Network {
     fn lay_ground(&self, host: &mut Host) -> Result<Ground> {
         let config = &self.config;
         let found = link::find(&mut host.route, &config.bridge)?;
+        if found.as_ref().is_some_and(|found| found.kind != "bridge") {
+            return Err(Error::NotABridge { name: config.bridge.clone() });
+        }
         let fresh = found.is_none();
-        let result = match found {
-            Some(found) if found.kind != "bridge" => {
-                return Err(Error::NotABridge { name: config.bridge.clone() });
-            }
-            Some(found) => Ok(found.index),
-            None => self.make_bridge(host),
-        };
-        let result = result.and_then(|bridge| {
+        let result = self.ensure_bridge(host, found).and_then(|bridge| {
             sysctl::enable_forwarding(&config.state)?;
             let masquerade = self.ensure_table(host)?;
             if fresh && !host.published.is_empty() {
@@ -170,16 +166,32 @@ impl Network {
         result
     }
 
-    fn make_bridge(&self, host: &mut Host) -> Result<u32> {
+    /// The bridge's index, after what it lacks has been made: one may have been left half-made.
+    fn ensure_bridge(&self, host: &mut Host, found: Option<Link>) -> Result<u32> {
         let config = &self.config;
-        if let Some((route, link)) = link::overlapping_route(&mut host.route, config.subnet)? {
-            return Err(Error::SubnetTaken { subnet: config.subnet, route, link });
+        let route = &mut host.route;
+        let found = match found {
+            Some(found) => Some(found),
+            None => {
+                self.check_subnet(route)?;
+                link::apply(route, &[plan::bridge(config)])?;
+                link::find(route, &config.bridge)?
+            }
+        };
+        let index = found.map(|link| link.index).unwrap_or_default();
+        if !link::has_address(route, index, config.subnet.gateway())? {
+            self.check_subnet(route)?;
+            link::apply(route, &plan::bridge_address(config, index))?;
         }
-        link::apply(&mut host.route, &[plan::bridge(config)])?;
-        let made = link::find(&mut host.route, &config.bridge)?;
-        let index = made.map(|link| link.index).unwrap_or_default();
-        link::apply(&mut host.route, &[plan::gateway(config, index)])?;
         Ok(index)
+    }
+
+    fn check_subnet(&self, route: &mut Socket) -> Result<()> {
+        let subnet = self.config.subnet;
+        match link::overlapping_route(route, subnet)? {
+            Some((route, link)) => Err(Error::SubnetTaken { subnet, route, link }),
+            None => Ok(()),
+        }
     }
 
     /// Puts the table there if somebody has flushed it; false on a kernel without nf_tables.
@@ -228,7 +240,7 @@ impl Network {
         ground: &Ground,
     ) -> Result<Attached> {
         let name = plan::host_link(&target.pod.uid);
-        let up = Step::Up { index: LOOPBACK_INDEX, name: "lo" };
+        let up = Step::Up { index: LOOPBACK_INDEX, name: "lo".to_owned() };
         let found = link::up_and_find(&mut target.inside, &up, POD_LINK)?;
         if let Some(attached) = self.already(host, target, found.as_ref(), ground)? {
             return Ok(attached);

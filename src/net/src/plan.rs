@@ -18,6 +18,10 @@ const NAME_MAX: usize = 15;
 /// Longest alias of a link, in bytes (IFALIASZ less its NUL).
 const ALIAS_MAX: usize = 255;
 
+/// Beginning of the names of pods' links on the host.
+const HOST_LINK: &str = "pv";
+const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+
 /// MTU where no uplink tells another, in bytes.
 pub(crate) const DEFAULT_MTU: u32 = 1500;
 
@@ -32,7 +36,7 @@ pub(crate) enum Step {
     /// The host's end: whose it is, and that it may send back what it has sent.
     MarkPort { host: String, alias: String },
     /// A link up.
-    Up { index: u32, name: &'static str },
+    Up { index: u32, name: String },
     /// An address.
     AddAddress { index: u32, link: String, address: Ipv4Addr, subnet: Ipv4Net },
     /// The default route.
@@ -73,14 +77,14 @@ pub(crate) fn bridge(config: &Config) -> Step {
     Step::AddBridge { name: config.bridge.clone(), mac: mac(config.subnet.gateway()) }
 }
 
-/// The bridge's address.
-pub(crate) fn gateway(config: &Config, bridge: u32) -> Step {
-    Step::AddAddress {
-        index: bridge,
-        link: config.bridge.clone(),
-        address: config.subnet.gateway(),
-        subnet: config.subnet,
-    }
+/// The bridge's address, and the bridge up.
+pub(crate) fn bridge_address(config: &Config, index: u32) -> [Step; 2] {
+    let (link, subnet) = (config.bridge.clone(), config.subnet);
+    let address = subnet.gateway();
+    [
+        Step::AddAddress { index, link: link.clone(), address, subnet },
+        Step::Up { index, name: link },
+    ]
 }
 
 /// The host's side of a pod.
@@ -103,7 +107,7 @@ pub(crate) fn inside(subnet: Ipv4Net, address: Ipv4Addr, index: u32) -> [Step; 3
     let link = POD_LINK.to_owned();
     let gateway = subnet.gateway();
     [
-        Step::Up { index, name: POD_LINK },
+        Step::Up { index, name: link.clone() },
         Step::AddAddress { index, link: link.clone(), address, subnet },
         Step::AddDefaultRoute { index, link, gateway },
     ]
@@ -111,12 +115,17 @@ pub(crate) fn inside(subnet: Ipv4Net, address: Ipv4Addr, index: u32) -> [Step; 3
 
 /// Name of the host's end: "pv" and 64 bits of the uid's hash (FNV-1a), 13 letters of base 32.
 pub(crate) fn host_link(uid: &str) -> String {
-    const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
     let hash = uid.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
     let letter = |position: u32| char::from(LETTERS[(hash >> (5 * position) & 31) as usize]);
-    std::iter::once("pv".to_owned()).chain((0..13).map(|n| letter(n).to_string())).collect()
+    HOST_LINK.chars().chain((0..13).map(letter)).collect()
+}
+
+/// Whether this is such a name.
+pub(crate) fn is_host_link(name: &str) -> bool {
+    let letters = name.strip_prefix(HOST_LINK).unwrap_or_default();
+    letters.len() == 13 && letters.bytes().all(|letter| LETTERS.contains(&letter))
 }
 
 fn alias(uid: &str) -> String {
@@ -187,7 +196,7 @@ mod tests {
         assert_eq!(
             inside(subnet, POD, 2),
             [
-                Step::Up { index: 2, name: POD_LINK },
+                Step::Up { index: 2, name: link.clone() },
                 Step::AddAddress { index: 2, link: link.clone(), address: POD, subnet },
                 Step::AddDefaultRoute { index: 2, link, gateway },
             ]
@@ -200,9 +209,13 @@ mod tests {
         for n in 0..10_000 {
             let name = host_link(&format!("7f3c2a10-{n:04}"));
             assert_eq!(name.len(), NAME_MAX);
+            assert!(is_host_link(&name));
             assert!(names.insert(name));
         }
         assert_eq!(host_link("a"), host_link("a"));
+        for other in ["pv", "pvt", "veth1234567", "pvABCDEFGHIJKLM", "xxabcdefghijklm"] {
+            assert!(!is_host_link(other), "{other}");
+        }
     }
 
     #[test]

@@ -51,7 +51,8 @@ impl OuterCgroups {
     /// Shell lines that show the same hierarchies below `/sys/fs/cgroup`, rooted at the scope; to be
     /// run inside new mount and cgroup namespaces.
     pub fn remount_lines(&self) -> String {
-        let mut lines = String::new();
+        // Only this namespace's copies of the host's mounts go.
+        let mut lines = "umount -R /sys/fs/cgroup; ".to_owned();
         if self.hierarchies.iter().all(|h| h.target != Path::new("/sys/fs/cgroup")) {
             lines.push_str("mount -t tmpfs -o mode=755 cgroup_root /sys/fs/cgroup; ");
         }

@@ -84,7 +84,7 @@ pub fn run_command(
     fs::create_dir(&folder)?;
 
     let remount = if pure_v2 {
-        "mount -t cgroup2 cgroup2 /sys/fs/cgroup; ".to_owned()
+        "umount -R /sys/fs/cgroup; mount -t cgroup2 cgroup2 /sys/fs/cgroup; ".to_owned()
     } else {
         cgroups.remount_lines()
     };

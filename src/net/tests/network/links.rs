@@ -160,6 +160,29 @@ fn attaching_twice_changes_nothing_and_heals_a_half_made_pod() {
 }
 
 #[test]
+fn a_half_made_or_deleted_bridge_is_mended() {
+    let name = "links::a_half_made_or_deleted_bridge_is_mended";
+    let Some(scope) = scope::enter(name) else { return };
+    let world = World::new(scope);
+    let before = Snapshot::take();
+    let (pod, network) = (world.pod(2), world.network());
+    // Killed between making it and giving it its address.
+    run("ip link add podvisor0 type bridge");
+    network.attach(&pod.attachment).unwrap();
+    let _server = Server::in_pod(&pod);
+    ask(None, pod.attachment.address, 80).unwrap();
+    // Deleted by hand: the pod's link stays behind, and is found.
+    run("ip link delete podvisor0");
+    let found = network.inventory().unwrap();
+    assert!(!found.bridge && found.pods.len() == 1, "{found:?}");
+    network.attach(&pod.attachment).unwrap();
+    ask(None, pod.attachment.address, 80).unwrap();
+    run("ip link delete podvisor0");
+    network.teardown().unwrap();
+    before.assert_unchanged("afterwards");
+}
+
+#[test]
 fn a_flushed_table_comes_back_with_the_next_pod() {
     let name = "links::a_flushed_table_comes_back_with_the_next_pod";
     let Some(scope) = scope::enter(name) else { return };
