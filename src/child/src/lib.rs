@@ -35,5 +35,5 @@ mod root;
 mod run;
 mod target;
 
-pub use op::{FRAME_BYTES, Frame, Kind, NO_SLOT, Op, Text, stage};
+pub use op::{Attributes, FRAME_BYTES, Frame, Kind, NO_SLOT, Op, Text, stage};
 pub use run::{Program, Strings, run};

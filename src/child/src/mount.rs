@@ -6,7 +6,7 @@
 
 use core::ffi::{CStr, c_int};
 
-use crate::op::{NO_SLOT, Op, Text};
+use crate::op::{Attributes, NO_SLOT, Op, Text};
 use crate::raw::{Done, close, fd, syscall, unit};
 use crate::run::Child;
 use crate::target::{Made, is_folder, open_in, stat};
@@ -53,6 +53,13 @@ pub(crate) fn set_attributes(
     unit(syscall!(libc::SYS_mount_setattr, mount, c"", flags, &raw const attributes, size))
 }
 
+fn change(mount: c_int, to: Attributes, recursive: bool) -> Done {
+    if to.is_empty() {
+        return Ok(());
+    }
+    set_attributes(mount, recursive, to.set, to.clear, to.propagation)
+}
+
 impl Child<'_> {
     pub(crate) fn mounting(&mut self, op: &Op) -> Done {
         match *op {
@@ -73,12 +80,10 @@ impl Child<'_> {
                 let options = self.options(options)?;
                 unit(syscall!(libc::SYS_mount, source, c".", kind, flags, options))
             }
-            Op::Bind { target, source, slot, recursive } => {
-                self.bind(target, source, slot, recursive)
-            }
-            Op::Attributes { target, set, clear, propagation, recursive } => {
+            Op::Bind { .. } => self.bind(op),
+            Op::Change { target, attributes, recursive } => {
                 let mount = self.target(target)?;
-                let done = set_attributes(mount, recursive, set, clear, propagation);
+                let done = change(mount, attributes, recursive);
                 close(mount);
                 done
             }
@@ -114,11 +119,16 @@ impl Child<'_> {
         Ok(Some(self.text(options)?).filter(|text| !text.is_empty()))
     }
 
-    fn bind(&self, target: Text, source: Text, slot: u16, recursive: bool) -> Done {
+    fn bind(&self, op: &Op) -> Done {
+        let Op::Bind { target, source, slot, recursive, own, deep } = *op else {
+            return Err(libc::ENOSYS);
+        };
         let tree = match slot {
             NO_SLOT => clone_tree(libc::AT_FDCWD, self.text(source)?, recursive)?,
             slot => self.slot(slot)?,
         };
+        change(tree, own, false)?;
+        change(tree, deep, true)?;
         let place = match self.target(target) {
             Err(libc::ENOENT) => {
                 let made = if is_folder(&stat(tree)?) { Made::Folder } else { Made::File };

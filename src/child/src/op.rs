@@ -10,6 +10,23 @@ pub type Text = u32;
 /// No slot.
 pub const NO_SLOT: u16 = u16::MAX;
 
+/// What mount_setattr(2) changes; nothing by default.
+#[allow(missing_docs, reason = "the fields are those of struct mount_attr")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Attributes {
+    pub set: u64,
+    pub clear: u64,
+    pub propagation: u64,
+}
+
+impl Attributes {
+    /// Whether nothing is to be changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.set | self.clear | self.propagation == 0
+    }
+}
+
 /// One operation of the child.
 #[allow(missing_docs, reason = "the fields are those of the system call named")]
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -36,10 +53,18 @@ pub enum Op {
     RootHere,
     /// mount(2) of a file system on `target`; `firm` refuses links on the way.
     Mount { target: Text, source: Text, kind: Text, flags: u64, options: Text, firm: bool },
-    /// Clones `source` (or takes a slot's tree) onto `target`, which is made if it is missing.
-    Bind { target: Text, source: Text, slot: u16, recursive: bool },
+    /// Clones `source` (or takes a slot's tree) onto `target`, which is made if it is missing; its
+    /// attributes are set before it is attached: `own` of the mount, `deep` of all below too.
+    Bind {
+        target: Text,
+        source: Text,
+        slot: u16,
+        recursive: bool,
+        own: Attributes,
+        deep: Attributes,
+    },
     /// mount_setattr(2) on what is mounted at `target`.
-    Attributes { target: Text, set: u64, clear: u64, propagation: u64, recursive: bool },
+    Change { target: Text, attributes: Attributes, recursive: bool },
     /// Mounts a tmpfs on `target` and copies what it covers into it.
     CopyUp { target: Text, options: Text, source: Text, flags: u64 },
     /// Makes the folder what is at `target` the working folder, for the `Here` operations.

@@ -126,7 +126,7 @@ impl Child<'_> {
             Op::Propagate { .. }
             | Op::Mount { .. }
             | Op::Bind { .. }
-            | Op::Attributes { .. }
+            | Op::Change { .. }
             | Op::Enter { .. }
             | Op::MountHere { .. }
             | Op::BindHere { .. } => self.mounting(op),

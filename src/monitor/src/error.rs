@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 /// A failure of the monitor itself; failures of requests are answers, not this.
 #[derive(Debug, thiserror::Error)]
-pub enum MonitorError {
+pub(crate) enum MonitorError {
     /// A file of the pod folder cannot be read, written or made.
     #[error("cannot {operation} {}", path.display())]
     File {
@@ -64,7 +64,7 @@ pub enum MonitorError {
 impl MonitorError {
     /// What to try next.
     #[must_use]
-    pub fn hint(&self) -> Option<String> {
+    pub(crate) fn hint(&self) -> Option<String> {
         match self {
             MonitorError::Occupied { .. } => {
                 Some("connect to its monitor.sock, or send it Shutdown".into())
@@ -80,7 +80,7 @@ impl MonitorError {
 
     /// The whole cause chain in one line.
     #[must_use]
-    pub fn chain(&self) -> String {
+    pub(crate) fn chain(&self) -> String {
         chain(self)
     }
 }

@@ -20,13 +20,29 @@
 //!
 //! May be touched: everything, but an exit record is on disk before anybody hears of it.
 
+mod adopt;
+mod attachment;
+mod bundle;
 pub mod client;
+mod container;
+mod error;
 pub mod frame;
+mod lifecycle;
 pub mod log;
+mod process;
 pub mod protocol;
 pub mod record;
+mod relay;
+mod requests;
+mod sandbox;
 pub mod sandbox_config;
+mod server;
+mod sysctl;
 pub mod table;
+mod tasks;
+mod token;
+
+pub use process::run;
 
 pub use client::{Client, ClientError};
 pub use sandbox_config::{Identity, SandboxConfig};

@@ -7,7 +7,7 @@
 use std::fs;
 use std::os::fd::AsFd;
 
-use runtime::{Console, CreateOptions, Stdio};
+use runtime::{Bundle, Console, CreateOptions, Stdio};
 use sys::children::Status;
 use sys::watch::Interest;
 
@@ -92,7 +92,8 @@ impl Monitor {
         };
         let options =
             CreateOptions { stdio, console, rootfs: rootfs(request), ..CreateOptions::default() };
-        let created = self.sandbox.runtime.run(&request.id, &request.bundle, options)?;
+        let bundle = Bundle::load(&request.bundle)?;
+        let created = self.sandbox.runtime.run(&request.id, &bundle, options)?;
         member.pid = created.pid;
         member.started_at_ns = sys::clock::unix_ns();
         member.started_boot_ms = sys::clock::boot_ms();

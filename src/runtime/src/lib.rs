@@ -1,4 +1,181 @@
-//! The OCI runtime (front page: rt1).
+//! The OCI runtime: containers from bundles, by the kernel alone.
+//!
+//! [`Runtime`] has one function a verb. The way of `create` through the files:
+//!
+//! ```text
+//! bundle   config.json read and validated whole (crate oci)
+//! store    the claim on the id, the state on disk
+//! cgroup   folders and limits
+//! plan     document -> operations of the child (pure)        draft: operations, texts, slots
+//! spawn    slots opened, one clone, questions answered        child, sys: what runs after it
+//! hooks, idmaps, seccomp                                      what the parent does meanwhile
+//! ```
+//!
+//! `start`, `exec`, `remove` (kill, delete) are the other verbs; `lifecycle` is the one table of what
+//! may follow what. Synchronous, single-threaded, no global state.
+//! May be touched: everything; `error`'s words are matched by engines.
 
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use oci::runtime::Process;
+use oci::{State, Status};
+
+mod bundle;
 pub mod cgroup;
+mod create;
+mod draft;
+mod error;
+mod exec;
+mod hooks;
+mod idmaps;
+mod lifecycle;
+mod plan;
+mod remove;
 pub mod seccomp;
+mod spawn;
+mod start;
+mod store;
+
+pub use bundle::Bundle;
+pub use create::{Console, CreateOptions, Created, Stdio};
+pub use error::{Error, Result};
+pub use exec::ExecOptions;
+pub use plan::Rootfs;
+
+/// Longest time that a removal takes before it says what is left.
+const DELETE_WITHIN: Duration = Duration::from_secs(8);
+
+/// The containers below one root folder.
+#[derive(Debug, Clone)]
+pub struct Runtime {
+    store: store::Store,
+}
+
+/// A container as `list` shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The specification's state.
+    pub state: State,
+    /// Its root file system.
+    pub rootfs: PathBuf,
+    /// When it was made, in nanoseconds since 1970.
+    pub created_unix_ns: u64,
+    /// Name of the user who made it, or the number.
+    pub owner: String,
+}
+
+impl Runtime {
+    /// The containers below `root`, which is made (0700) with the first one.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the path cannot be made absolute.
+    pub fn new(root: &Path) -> Result<Runtime> {
+        let root = std::path::absolute(root).map_err(Error::io("find", root))?;
+        Ok(Runtime { store: store::Store { root } })
+    }
+
+    /// Makes a container whose process waits for [`Runtime::start`].
+    ///
+    /// # Errors
+    /// The step that failed; nothing is left.
+    pub fn create(&self, id: &str, bundle: &Bundle, options: CreateOptions) -> Result<Created> {
+        create::create(self, id, bundle, options, true)
+    }
+
+    /// Makes a container and starts it. The process is the caller's child, to be reaped by it.
+    ///
+    /// # Errors
+    /// The step that failed; nothing is left.
+    pub fn run(&self, id: &str, bundle: &Bundle, options: CreateOptions) -> Result<Created> {
+        create::create(self, id, bundle, options, false)
+    }
+
+    /// Lets a created container's process go.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] in another state; why the command could not begin.
+    pub fn start(&self, id: &str) -> Result<()> {
+        start::start(self, id)
+    }
+
+    /// Starts one more process in a container. It is the caller's child.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for the process, [`Error::Refused`], the step that failed.
+    pub fn exec(&self, id: &str, process: &Process, options: ExecOptions) -> Result<Created> {
+        exec::exec(self, id, process, options)
+    }
+
+    /// Signals a container's first process, or everything in its cgroup when `all`.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when it has stopped and not `all`.
+    pub fn kill(&self, id: &str, signal: i32, all: bool) -> Result<()> {
+        remove::kill(self, id, signal, all)
+    }
+
+    /// Removes what is left of a container; `force` kills it first, and one that does not exist is
+    /// fine then.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when it lives, [`Error::Several`] when something withstood.
+    pub fn delete(&self, id: &str, force: bool) -> Result<()> {
+        remove::delete(self, id, force)
+    }
+
+    /// The state of a container.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub fn state(&self, id: &str) -> Result<State> {
+        Ok(self.entry(id)?.state)
+    }
+
+    /// A container as `list` shows it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub fn entry(&self, id: &str) -> Result<Listed> {
+        let record = self.store.record(id)?;
+        let status = store::status(&record, &self.store.folder(id)?)?;
+        let lives = status != Status::Stopped;
+        let state = hooks::state(&record, status, if lives { record.pid } else { 0 });
+        let owner = if record.uid == 0 { "root".to_owned() } else { record.uid.to_string() };
+        let (rootfs, created_unix_ns) = (record.rootfs, record.created_unix_ns);
+        Ok(Listed { state, rootfs, created_unix_ns, owner })
+    }
+
+    /// Every container below the root, by id. One that is removed meanwhile is left out.
+    ///
+    /// # Errors
+    /// [`Error::Io`] for the root.
+    pub fn list(&self) -> Result<Vec<Listed>> {
+        let mut all = Vec::new();
+        for id in self.store.ids()? {
+            match self.entry(&id) {
+                Ok(entry) => all.push(entry),
+                Err(Error::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(all)
+    }
+
+    /// The container's own process, as its config.json has it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub fn process(&self, id: &str) -> Result<Process> {
+        let (_, spec) = self.store.record_and_spec(id)?;
+        Ok(spec.process().clone().unwrap_or_default())
+    }
+
+    /// Whether the kernel's OOM killer has struck in the container's cgroup.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; the cgroup's files.
+    pub fn oom_killed(&self, id: &str) -> Result<bool> {
+        Ok(self.store.record(id)?.open_cgroup()?.oom_kills()? > 0)
+    }
+}

@@ -10,7 +10,7 @@
 //! runc and crun do. An ABI that the profile does not list is killed.
 //! Not here: loading the program (`sys`, `child`) and serving its notifications.
 
-use oci::runtime::LinuxSeccomp;
+use oci::runtime::{LinuxSeccomp, LinuxSeccompAction};
 
 mod abi;
 mod cache;
@@ -47,6 +47,14 @@ pub fn compile(profile: &LinuxSeccomp) -> Result<Filter, Error> {
         return Err(Error::TooLong { instructions: program.len() });
     }
     Ok(Filter { program, flags: policy.flags, notify: policy.notify })
+}
+
+/// The flags that [`compile`] will give, without compiling.
+#[must_use]
+pub fn load_flags(profile: &LinuxSeccomp) -> u32 {
+    let rules = profile.syscalls().iter().flatten();
+    let notify = rules.map(|rule| rule.action()).any(|a| a == LinuxSeccompAction::ScmpActNotify);
+    rules::flags(profile.flags().as_deref().unwrap_or_default(), notify)
 }
 
 #[cfg(test)]

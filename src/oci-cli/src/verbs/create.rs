@@ -1,9 +1,9 @@
 //! `create` and `run`: a container from a bundle.
 
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use runtime::{Console, CreateOptions, Runtime};
+use runtime::{Bundle, Console, CreateOptions, Runtime};
 use sys::foreground::Signals;
 
 use super::{Verb, id, open};
@@ -64,14 +64,11 @@ fn options(given: &Given, console: Console) -> Result<CreateOptions, Failure> {
     })
 }
 
-fn bundle(given: &Given) -> PathBuf {
-    given.path("bundle").unwrap_or_else(|| PathBuf::from("."))
-}
-
-/// Whether the process wants a terminal: decides where its master goes.
-fn wants_terminal(bundle: &Path) -> Result<bool, Failure> {
-    let spec = runtime::load_spec(bundle)?;
-    Ok(spec.process().as_ref().is_some_and(|p| p.terminal() == Some(true)))
+/// The bundle, and whether its process wants a terminal: that decides where the master goes.
+fn bundle(given: &Given) -> Result<(Bundle, bool), Failure> {
+    let bundle = Bundle::load(&given.path("bundle").unwrap_or_else(|| PathBuf::from(".")))?;
+    let terminal = bundle.spec().process().as_ref().and_then(|p| p.terminal()) == Some(true);
+    Ok((bundle, terminal))
 }
 
 /// runc's rules on who gets the master of the pty.
@@ -94,15 +91,15 @@ pub(super) fn console(
 }
 
 fn create(globals: &Given, given: &Given) -> Result<u8, Failure> {
-    let (bundle, id) = (bundle(given), id(given)?);
-    let console = console(wants_terminal(&bundle)?, given.path("console-socket"), true)?;
+    let ((bundle, terminal), id) = (bundle(given)?, id(given)?);
+    let console = console(terminal, given.path("console-socket"), true)?;
     open(globals)?.create(id, &bundle, options(given, console)?)?;
     Ok(0)
 }
 
 fn run(globals: &Given, given: &Given) -> Result<u8, Failure> {
-    let (bundle, id, detach) = (bundle(given), id(given)?, given.has("detach"));
-    let console = console(wants_terminal(&bundle)?, given.path("console-socket"), detach)?;
+    let ((bundle, terminal), id, detach) = (bundle(given)?, id(given)?, given.has("detach"));
+    let console = console(terminal, given.path("console-socket"), detach)?;
     let runtime = open(globals)?;
     // Blocked before the container exists, so that a signal meant for it is never lost.
     let signals = if detach { None } else { Some(block()?) };

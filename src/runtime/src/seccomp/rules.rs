@@ -115,7 +115,7 @@ fn tables(listed: &[Arch]) -> Result<Vec<Table>, Error> {
     Ok(abis.into_iter().map(empty).collect())
 }
 
-fn flags(given: &[Flag], notify: bool) -> u32 {
+pub(super) fn flags(given: &[Flag], notify: bool) -> u32 {
     const TSYNC: u32 = 1;
     const TSYNC_ESRCH: u32 = 1 << 4;
     let mut bits = 0;

@@ -1,0 +1,66 @@
+//! A bundle: its folder and its config.json, read once and validated whole.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use oci::runtime::Spec;
+
+use crate::error::{Error, Result};
+
+/// Longest config.json that is read, in bytes.
+const CONFIG_MAX_BYTES: u64 = 16 * 1024 * 1024;
+
+/// A bundle as read.
+#[derive(Debug)]
+pub struct Bundle {
+    /// Its folder, absolute.
+    pub(crate) path: PathBuf,
+    /// config.json as it stands there.
+    pub(crate) text: Vec<u8>,
+    pub(crate) spec: Spec,
+}
+
+impl Bundle {
+    /// Reads and checks `path/config.json`.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Config`] for what is no such document, [`Error::Invalid`] with every
+    /// finding.
+    pub fn load(path: &Path) -> Result<Bundle> {
+        let path = std::path::absolute(path).map_err(Error::io("find", path))?;
+        let file = path.join("config.json");
+        let text = read(&file)?;
+        let spec = parse(&text, &file)?;
+        oci::validate::validate(&spec)
+            .map_err(|findings| Error::Invalid { what: file.display().to_string(), findings })?;
+        Ok(Bundle { path, text, spec })
+    }
+
+    /// The document.
+    #[must_use]
+    pub fn spec(&self) -> &Spec {
+        &self.spec
+    }
+}
+
+fn read(file: &Path) -> Result<Vec<u8>> {
+    use std::io::Read;
+    let failed = |source| Error::Io { what: "read", path: file.to_owned(), source };
+    let open = fs::File::open(file).map_err(failed)?;
+    let failed = |source| Error::Io { what: "read", path: file.to_owned(), source };
+    let size = open.metadata().map_err(failed)?.len();
+    if size > CONFIG_MAX_BYTES {
+        let problem = format!("is larger than {CONFIG_MAX_BYTES} bytes");
+        return Err(Error::Config { path: file.to_owned(), problem });
+    }
+    let mut text = Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 1);
+    let failed = |source| Error::Io { what: "read", path: file.to_owned(), source };
+    open.take(CONFIG_MAX_BYTES).read_to_end(&mut text).map_err(failed)?;
+    Ok(text)
+}
+
+/// A document from its text; `file` is named in the error.
+pub(crate) fn parse(text: &[u8], file: &Path) -> Result<Spec> {
+    serde_json::from_slice(text)
+        .map_err(|error| Error::Config { path: file.to_owned(), problem: error.to_string() })
+}

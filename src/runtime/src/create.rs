@@ -1,0 +1,348 @@
+//! `create` and `run`: a bundle becomes a container.
+//!
+//! Order: the claim on the id and a first state (enough to remove everything by), the cgroup, the
+//! clone; while the child mounts, the rest of the parent's work; hooks; the child's last word. On a
+//! failure all of it is undone, in reverse.
+
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use oci::runtime::{LinuxNamespaceType, LinuxResources, Spec};
+use oci::{Status, state::SPEC_VERSION};
+use sys::launch::above_stdio;
+
+use crate::bundle::Bundle;
+use crate::cgroup::{Cgroup, Layout};
+use crate::error::{Error, Result};
+use crate::hooks::{self, List};
+use crate::plan::{self, Birthplace, Facts, Rootfs, Streams, point};
+use crate::spawn::{self, Child, Given};
+use crate::store::{Claim, Record};
+use crate::{DELETE_WITHIN, Runtime, idmaps};
+
+/// What happens to the master of a container's pty.
+#[derive(Debug, Default)]
+pub enum Console {
+    /// There is none.
+    #[default]
+    None,
+    /// The caller gets it.
+    Keep,
+    /// It is sent to this unix socket.
+    Socket(PathBuf),
+}
+
+/// Where descriptors 0 to 2 come from.
+#[derive(Debug, Default)]
+pub enum Stdio {
+    /// The caller's own.
+    #[default]
+    Inherit,
+    /// These.
+    Fds([OwnedFd; 3]),
+}
+
+/// How a container is made, beside its bundle.
+#[derive(Debug, Default)]
+pub struct CreateOptions {
+    /// Descriptors 0 to 2, unless the process has a terminal.
+    pub stdio: Stdio,
+    /// The pty's master.
+    pub console: Console,
+    /// The root file system.
+    pub rootfs: Rootfs,
+    /// How many descriptors from 3 on are passed.
+    pub preserve_fds: u32,
+    /// Move the root instead of pivoting.
+    pub no_pivot: bool,
+    /// Keep the caller's session keyring.
+    pub no_new_keyring: bool,
+    /// Where the pid is written.
+    pub pid_file: Option<PathBuf>,
+}
+
+/// A process that was started.
+#[derive(Debug)]
+pub struct Created {
+    /// Its pid.
+    pub pid: i32,
+    /// Its pidfd; the process is the caller's child.
+    pub pidfd: OwnedFd,
+    /// The master of its pty, when it is kept.
+    pub console: Option<OwnedFd>,
+}
+
+/// A container in the making: undone on drop unless finished.
+struct Making<'r> {
+    runtime: &'r Runtime,
+    bundle: &'r Bundle,
+    options: &'r mut CreateOptions,
+    claim: Option<Claim>,
+    cgroup: Option<Cgroup>,
+    record: Record,
+    waits: bool,
+}
+
+/// Makes the container; its process waits for `start` when `waits`, else it runs.
+pub(crate) fn create(
+    runtime: &Runtime,
+    id: &str,
+    bundle: &Bundle,
+    mut options: CreateOptions,
+    waits: bool,
+) -> Result<Created> {
+    let spec = &bundle.spec;
+    check_modules(spec)?;
+    let claim = runtime.store.claim_new(id)?;
+    let cgroup = spec.linux().as_ref().and_then(|l| l.cgroups_path().as_ref());
+    let cgroup = cgroup.map(|path| path.to_string_lossy().into_owned());
+    let cgroup = cgroup.filter(|p| !p.is_empty()).unwrap_or_else(|| format!("/{id}"));
+    let record = Record::new(id, bundle, &cgroup);
+    let mut making = Making {
+        runtime,
+        bundle,
+        options: &mut options,
+        claim: Some(claim),
+        cgroup: None,
+        record,
+        waits,
+    };
+    let child = making.make()?;
+    making.finish(child)
+}
+
+impl Making<'_> {
+    fn spec(&self) -> &Spec {
+        &self.bundle.spec
+    }
+
+    fn save(&self) -> Result<()> {
+        let claim = self.claim.as_ref();
+        claim.map_or(Ok(()), |claim| claim.write(&self.record, &self.bundle.text))
+    }
+
+    fn make(&mut self) -> Result<Child> {
+        self.save()?;
+        let layout = Layout::detect()?;
+        let resources = resources(self.spec());
+        let path = self.record.cgroup.clone();
+        self.cgroup = Some(Cgroup::create_container(&layout, &path, resources)?);
+        let mut child = self.launch(&layout)?;
+        if self.spec_maps() {
+            child.await_point(point::MAPS)?;
+            idmaps::write(self.spec(), child.pid())?;
+            child.go_on()?;
+        }
+        self.beside(&mut child)?;
+        Ok(child)
+    }
+
+    fn spec_maps(&self) -> bool {
+        let linux = self.spec().linux().as_ref();
+        linux.is_some_and(|l| l.uid_mappings().as_ref().is_some_and(|maps| !maps.is_empty()))
+    }
+
+    /// Plans and clones.
+    fn launch(&mut self, layout: &Layout) -> Result<Child> {
+        let cgroup = self.cgroup.as_ref();
+        let tasks = cgroup.map(Cgroup::v1_task_files).transpose()?.unwrap_or_default();
+        let tasks = tasks.into_iter().map(above_stdio).collect::<std::io::Result<Vec<_>>>();
+        let tasks = tasks.map_err(|source| Error::Clone { source })?;
+        let mut given = Given { tasks, ..Given::default() };
+        if let Stdio::Fds(fds) = std::mem::take(&mut self.options.stdio) {
+            let [first, second, third] = fds.map(above_stdio);
+            let all = [first, second, third].into_iter().collect::<std::io::Result<Vec<_>>>();
+            let all = all.map_err(|source| Error::Clone { source })?;
+            given.stdio = <[OwnedFd; 3]>::try_from(all).ok();
+        }
+        if let (true, Some(claim)) = (self.waits, &self.claim) {
+            let socket = claim.socket();
+            let listener = sys::tree::listen_for_start(&socket).and_then(above_stdio);
+            given.listener = Some(listener.map_err(Error::io("listen at", socket))?);
+        }
+        let (draft, birth) = self.plan(layout, &given);
+        let args = self.spec().process().as_ref().and_then(|p| p.args().as_ref());
+        let command = args.and_then(|args| args.first()).map_or("", String::as_str);
+        spawn::begin(draft, given, &birth, cgroup, command)
+    }
+
+    fn plan(&self, layout: &Layout, given: &Given) -> (crate::draft::Draft, Birthplace) {
+        let spec = self.spec();
+        let process = spec.process().as_ref();
+        let terminal = process.and_then(|p| p.terminal()) == Some(true);
+        let keyring = format!("_ses.{}", self.record.id);
+        let parent = mount_above(&self.record.rootfs);
+        let facts = Facts {
+            bundle: &self.bundle.path,
+            rootfs: &self.options.rootfs,
+            layout,
+            tasks: given.tasks.len(),
+            cgroup: &self.record.cgroup,
+            cgroup_namespace: plan::kinds(spec) & plan::namespace_flag(LinuxNamespaceType::Cgroup)
+                != 0,
+            streams: match (terminal, &given.stdio) {
+                (true, _) => Streams::Terminal,
+                (false, Some(_)) => Streams::Given,
+                (false, None) => Streams::Inherit,
+            },
+            waits: self.waits,
+            hooks: hooks::any(spec, &[List::Prestart, List::CreateRuntime, List::CreateContainer]),
+            start_hooks: !self.waits && hooks::any(spec, &[List::StartContainer]),
+            preserve_fds: self.options.preserve_fds,
+            pivot: !self.options.no_pivot,
+            keyring: (!self.options.no_new_keyring).then_some(keyring.as_str()),
+            root_parent: parent.as_deref().filter(|_| is_shared(spec)),
+        };
+        plan::container(spec, &facts)
+    }
+
+    /// All that the parent does while the child sets itself up.
+    fn beside(&mut self, child: &mut Child) -> Result<()> {
+        let spec = &self.bundle.spec;
+        let score = spec.process().as_ref().and_then(|p| p.oom_score_adj());
+        if let Some(score) = score {
+            let path = format!("/proc/{}/oom_score_adj", child.pid());
+            fs::write(&path, score.to_string()).map_err(Error::io("write", path))?;
+        }
+        let profile = plan::loads_filter(spec);
+        let filter = spawn::filter(&self.runtime.store.root, profile)?;
+        self.record.cgroups = self.cgroup.as_ref().map(Cgroup::paths).unwrap_or_default();
+        if hooks::any(spec, &[List::Prestart, List::CreateRuntime, List::CreateContainer]) {
+            child.await_point(point::HOOKS)?;
+            let state = hooks::state(&self.record, Status::Creating, child.pid());
+            hooks::run(spec, List::Prestart, &state, None)?;
+            hooks::run(spec, List::CreateRuntime, &state, None)?;
+            let inside = Some((child.pidfd(), plan::kinds(spec)));
+            hooks::run(spec, List::CreateContainer, &state, inside)?;
+            child.go_on()?;
+        }
+        child.last_word(filter.as_ref())?;
+        child.await_ready()?;
+        self.record.pid = child.pid();
+        let started = sys::children::start_time(child.pid());
+        self.record.start_time = started.map_err(|source| Error::Clone { source })?;
+        self.save()?;
+        self.pid_file(child.pid())?;
+        self.hand_over(child)
+    }
+
+    fn pid_file(&self, pid: i32) -> Result<()> {
+        let Some(path) = &self.options.pid_file else { return Ok(()) };
+        write_pid(path, pid)
+    }
+
+    /// The pty and the filter's listener go to who asked for them; hooks before the command run.
+    fn hand_over(&mut self, child: &mut Child) -> Result<()> {
+        let spec = &self.bundle.spec;
+        if let Some(listener) = child.listener.take() {
+            send_listener(spec, &self.record, listener, child.pid())?;
+        }
+        if let Console::Socket(path) = &self.options.console {
+            send_master(child, path)?;
+        }
+        if self.waits {
+            return Ok(());
+        }
+        if hooks::any(spec, &[List::StartContainer]) {
+            let state = hooks::state(&self.record, Status::Created, child.pid());
+            let inside = Some((child.pidfd(), plan::kinds(spec)));
+            hooks::run(spec, List::StartContainer, &state, inside)?;
+            child.go_on()?;
+        }
+        child.await_begin()?;
+        let state = hooks::state(&self.record, Status::Running, child.pid());
+        hooks::run(spec, List::Poststart, &state, None)
+    }
+
+    fn finish(mut self, child: Child) -> Result<Created> {
+        let (pid, pidfd, master) = child.release()?;
+        self.claim = None;
+        self.cgroup = None;
+        let console = master.filter(|_| matches!(self.options.console, Console::Keep));
+        Ok(Created { pid, pidfd, console })
+    }
+}
+
+impl Drop for Making<'_> {
+    fn drop(&mut self) {
+        // The child has been ended before; the failure that led here is the one to tell.
+        if let Some(cgroup) = self.cgroup.take() {
+            let _ = cgroup.remove(Instant::now() + DELETE_WITHIN);
+        }
+        if let Some(claim) = self.claim.take() {
+            let _ = claim.remove();
+        }
+    }
+}
+
+/// Writes a pid, whole or not at all, and without a line break, as runc does.
+pub(crate) fn write_pid(path: &Path, pid: i32) -> Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let unfinished = path.with_file_name(format!(".{name}"));
+    fs::write(&unfinished, pid.to_string())
+        .and_then(|()| fs::rename(&unfinished, path))
+        .map_err(Error::io("write pid file", path))
+}
+
+/// Sends the pty's master as runc does: its name in the message, the descriptor beside it.
+pub(crate) fn send_master(child: &mut Child, path: &Path) -> Result<()> {
+    let Some(master) = child.master.take() else { return Ok(()) };
+    let socket = sys::tree::connect_stream(path).map_err(Error::io("connect to", path))?;
+    sys::tree::send_fd(socket.as_fd(), b"/dev/ptmx", master.as_fd())
+        .map_err(Error::io("send the terminal to", path))
+}
+
+/// Sends the filter's listener with the container's state to the profile's listenerPath.
+/// Source: runtime-spec config-linux.md "Container Process State".
+pub(crate) fn send_listener(spec: &Spec, record: &Record, fd: OwnedFd, pid: i32) -> Result<()> {
+    let profile = plan::loads_filter(spec);
+    let Some(path) = profile.and_then(|p| p.listener_path().as_ref()) else { return Ok(()) };
+    let metadata = profile.and_then(|p| p.listener_metadata().as_deref()).unwrap_or_default();
+    let document = serde_json::json!({
+        "ociVersion": SPEC_VERSION,
+        "fds": ["seccompFd"],
+        "pid": pid,
+        "metadata": metadata,
+        "state": hooks::state(record, Status::Creating, record.pid),
+    });
+    let socket = sys::tree::connect_stream(path).map_err(Error::io("connect to", path))?;
+    sys::tree::send_fd(socket.as_fd(), document.to_string().as_bytes(), fd.as_fd())
+        .map_err(Error::io("send the seccomp listener to", path))
+}
+
+fn resources(spec: &Spec) -> Option<&LinuxResources> {
+    spec.linux().as_ref().and_then(|linux| linux.resources().as_ref())
+}
+
+fn is_shared(spec: &Spec) -> bool {
+    let linux = spec.linux().as_ref();
+    let word = linux.and_then(|linux| linux.rootfs_propagation().as_deref());
+    matches!(word, Some("shared" | "rshared"))
+}
+
+/// The mount that a path is on.
+fn mount_above(path: &Path) -> Option<PathBuf> {
+    let is_root = |path: &&Path| sys::tree::is_mount_root(path).unwrap_or(false);
+    path.ancestors().find(is_root).map(Path::to_path_buf)
+}
+
+/// What the document asks of security modules that are not there.
+pub(crate) fn check_modules(spec: &Spec) -> Result<()> {
+    spec.process().as_ref().map_or(Ok(()), check_process_modules)
+}
+
+pub(crate) fn check_process_modules(process: &oci::runtime::Process) -> Result<()> {
+    let apparmor = process.apparmor_profile().as_deref().unwrap_or_default();
+    let enabled =
+        || fs::read("/sys/module/apparmor/parameters/enabled").is_ok_and(|t| t[..] == *b"Y\n");
+    if !apparmor.is_empty() && apparmor != "unconfined" && !enabled() {
+        return Err(Error::NoModule { field: "process.apparmorProfile", module: "AppArmor" });
+    }
+    let selinux = process.selinux_label().as_deref().unwrap_or_default();
+    if !selinux.is_empty() && !Path::new("/sys/fs/selinux/enforce").exists() {
+        return Err(Error::NoModule { field: "process.selinuxLabel", module: "SELinux" });
+    }
+    Ok(())
+}

@@ -1,0 +1,83 @@
+//! A program for the child under construction: operations, texts, and what its slots will hold.
+//!
+//! Pure: a slot is described by a [`Source`], which `spawn` opens. Offsets and indices are stable
+//! once given out.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use child::{Op, Strings, Text};
+use sys::launch::Compiled;
+
+/// What is to be in a slot when the child runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// A detached clone of a mount tree of the host.
+    Tree { path: PathBuf, recursive: bool },
+    /// A namespace file.
+    Namespace { path: PathBuf, kind: u32 },
+    /// The v1 `tasks` file of this number.
+    Tasks(usize),
+    /// The socket that `start` connects to.
+    Listener,
+    /// The caller's stdin, stdout or stderr.
+    Stdio(usize),
+    /// The pidfd of the process whose namespaces are joined.
+    Process,
+}
+
+/// A program under construction.
+#[derive(Default)]
+pub(crate) struct Draft {
+    pub(crate) program: Compiled,
+    pub(crate) sources: Vec<Source>,
+}
+
+impl Draft {
+    /// Appends an operation.
+    pub(crate) fn op(&mut self, op: Op) {
+        self.program.ops.push(op);
+    }
+
+    /// Keeps a text; what follows a NUL in it would be lost, and is refused before.
+    pub(crate) fn text(&mut self, text: impl AsRef<[u8]>) -> Text {
+        let at = self.end();
+        self.program.text.extend_from_slice(text.as_ref());
+        self.program.text.push(0);
+        at
+    }
+
+    /// Keeps a path.
+    pub(crate) fn path(&mut self, path: &Path) -> Text {
+        self.text(path.as_os_str().as_bytes())
+    }
+
+    /// Keeps texts one behind the other.
+    pub(crate) fn strings<T: AsRef<[u8]>>(&mut self, all: impl IntoIterator<Item = T>) -> Strings {
+        let (at, mut count) = (self.end(), 0);
+        for text in all {
+            self.text(text);
+            count += 1;
+        }
+        Strings { at, count }
+    }
+
+    /// A slot for what is described.
+    pub(crate) fn slot(&mut self, source: Source) -> u16 {
+        let index = self.sources.len();
+        self.sources.push(source);
+        // More than 65,535 mounts would fail with EBADF in the child.
+        u16::try_from(index).unwrap_or(child::NO_SLOT)
+    }
+
+    fn end(&self) -> Text {
+        Text::try_from(self.program.text.len()).unwrap_or(Text::MAX)
+    }
+}
+
+/// The text at an offset of a program, for words about it.
+pub(crate) fn text_at(program: &Compiled, at: Text) -> String {
+    let rest = program.text.get(at as usize..).unwrap_or_default();
+    let text = rest.split(|byte| *byte == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(text).into_owned()
+}

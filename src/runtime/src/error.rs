@@ -1,0 +1,190 @@
+//! What can go wrong with a container. The words are API: engines match runc's.
+
+use std::io;
+use std::path::PathBuf;
+
+use oci::Finding;
+use oci::Status;
+
+use crate::{cgroup, seccomp};
+
+/// Result of the runtime's operations.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A failed operation; nothing of what it began is left.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no container of that id.
+    #[error("container \"{id}\" does not exist")]
+    NotFound {
+        /// The id.
+        id: String,
+    },
+    /// The id is taken.
+    #[error("container with id \"{id}\" exists already")]
+    Exists {
+        /// The id.
+        id: String,
+    },
+    /// The id cannot be one.
+    #[error("invalid container id {id:?}")]
+    BadId {
+        /// What was given.
+        id: String,
+    },
+    /// The operation is none for a container in this state.
+    #[error("cannot {operation} container \"{id}\": it is {status}")]
+    Refused {
+        /// "start", "delete".
+        operation: &'static str,
+        /// The id.
+        id: String,
+        /// Its status.
+        status: Status,
+    },
+    /// config.json cannot be read or understood.
+    #[error("{}: {problem}", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// config.json, or the process of an exec, is wrong.
+    #[error("{what}: {}", list(findings))]
+    Invalid {
+        /// File, or "process".
+        what: String,
+        /// All that is wrong.
+        findings: Vec<Finding>,
+    },
+    /// A step of the set-up failed in the container's process.
+    #[error("{stage}: {step}: {}", sys::errno::full(*errno))]
+    Step {
+        /// Which stage.
+        stage: &'static str,
+        /// Which step.
+        step: String,
+        /// Why.
+        errno: i32,
+    },
+    /// The command cannot be started.
+    #[error("{}", command_words(command, *errno))]
+    Command {
+        /// As in process.args[0].
+        command: String,
+        /// Why.
+        errno: i32,
+    },
+    /// The container's process ended before its command began.
+    #[error("the container's process was killed by signal {signal} during its set-up")]
+    Killed {
+        /// The signal.
+        signal: i32,
+    },
+    /// The container's process ended before its command began, without a word.
+    #[error("the container's process ended during its set-up")]
+    Vanished,
+    /// The process cannot be made.
+    #[error("clone the container's process: {source}")]
+    Clone {
+        /// The kernel's reason.
+        source: io::Error,
+    },
+    /// Cgroups.
+    #[error(transparent)]
+    Cgroup(#[from] cgroup::Error),
+    /// The seccomp profile.
+    #[error(transparent)]
+    Seccomp(#[from] seccomp::Error),
+    /// A hook failed.
+    #[error("hooks.{name}[{index}] {}: {problem}", path.display())]
+    Hook {
+        /// Which list.
+        name: &'static str,
+        /// Which of it.
+        index: usize,
+        /// Its path.
+        path: PathBuf,
+        /// What happened.
+        problem: String,
+    },
+    /// A file or a call.
+    #[error("{what} {}: {source}", path.display())]
+    Io {
+        /// "write", "open".
+        what: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+    /// A security module that the document asks for is not there.
+    #[error("{field}: {module} is not enabled on this kernel")]
+    NoModule {
+        /// Field of config.json.
+        field: &'static str,
+        /// "AppArmor", "SELinux".
+        module: &'static str,
+    },
+    /// Several steps of a removal failed.
+    #[error("{}", failures.join("; "))]
+    Several {
+        /// What failed, in words.
+        failures: Vec<String>,
+    },
+}
+
+impl Error {
+    /// What to try next, where there is something.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::NotFound { .. } => Some("list shows the containers below --root".to_owned()),
+            Error::Exists { id } => Some(format!("choose another id, or delete {id} first")),
+            Error::BadId { .. } => {
+                Some("use 1 to 1024 of A-Z a-z 0-9 _ + - . and do not begin with a dot".to_owned())
+            }
+            Error::Refused { operation: "delete", id, .. } => {
+                Some(format!("kill {id} KILL first, or delete --force"))
+            }
+            Error::Step { errno: libc::EPERM, stage, .. } if *stage == "set up namespaces" => {
+                Some("root, or CAP_SYS_ADMIN, is needed".to_owned())
+            }
+            Error::Clone { source } if source.raw_os_error() == Some(libc::EPERM) => {
+                Some("root, or CAP_SYS_ADMIN, is needed".to_owned())
+            }
+            Error::NoModule { field, .. } => {
+                Some(format!("leave {field} out, or boot a kernel that has it"))
+            }
+            Error::Cgroup(source) => source.hint(),
+            Error::Seccomp(source) => source.hint(),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn io(
+        what: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Error {
+        let path = path.into();
+        move |source| Error::Io { what, path, source }
+    }
+}
+
+fn list(findings: &[Finding]) -> String {
+    let all: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    all.join("; ")
+}
+
+/// runc's words for a command that cannot be started.
+fn command_words(command: &str, errno: i32) -> String {
+    let words = sys::errno::words(errno);
+    match (errno, command.contains('/')) {
+        (libc::ENOENT, false) => {
+            format!("exec: \"{command}\": executable file not found in $PATH")
+        }
+        (libc::ENOENT, true) => format!("exec: \"{command}\": stat {command}: {words}"),
+        _ => format!("exec: \"{command}\": {words}"),
+    }
+}

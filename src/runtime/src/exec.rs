@@ -1,0 +1,140 @@
+//! `exec`: one more process in a container.
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use oci::runtime::{LinuxNamespaceType, Process};
+use sys::launch::above_stdio;
+
+use crate::Runtime;
+use crate::cgroup::Cgroup;
+use crate::create::{
+    Console, Created, Stdio, check_process_modules, send_listener, send_master, write_pid,
+};
+use crate::error::{Error, Result};
+use crate::lifecycle::Operation;
+use crate::plan::{self, Birthplace, Joining, Streams};
+use crate::spawn::{self, Given};
+
+/// How a process is started, beside what it is.
+#[derive(Debug, Default)]
+pub struct ExecOptions {
+    /// Descriptors 0 to 2, unless it has a terminal.
+    pub stdio: Stdio,
+    /// The pty's master.
+    pub console: Console,
+    /// How many descriptors from 3 on are passed.
+    pub preserve_fds: u32,
+    /// Where the pid is written.
+    pub pid_file: Option<PathBuf>,
+    /// A cgroup below the container's own: `PATH`, or `CONTROLLER:PATH`.
+    pub cgroup: Option<String>,
+    /// Also when the container is paused.
+    pub ignore_paused: bool,
+}
+
+pub(crate) fn exec(
+    runtime: &Runtime,
+    id: &str,
+    process: &Process,
+    options: ExecOptions,
+) -> Result<Created> {
+    oci::validate::validate_process(process)
+        .map_err(|findings| Error::Invalid { what: "process".to_owned(), findings })?;
+    check_process_modules(process)?;
+    let (record, spec) = runtime.store.record_and_spec(id)?;
+    let operation = Operation::Exec { even_paused: options.ignore_paused };
+    let status = runtime.check(&record, &runtime.store.folder(id)?, operation)?;
+    let refused = || Error::Refused { operation: "exec in", id: id.to_owned(), status };
+    let init = record.process().ok_or_else(refused)?;
+    let cgroup = cgroup(&record.cgroups, options.cgroup.as_deref())?;
+    let given = given(&cgroup, init, options.stdio)?;
+    let terminal = process.terminal() == Some(true);
+    let joining = Joining {
+        tasks: given.tasks.len(),
+        streams: match (terminal, &given.stdio) {
+            (true, _) => Streams::Terminal,
+            (false, Some(_)) => Streams::Given,
+            (false, None) => Streams::Inherit,
+        },
+        preserve_fds: options.preserve_fds,
+    };
+    let draft = plan::joined(&spec, process, &joining);
+    let pid_flag = plan::namespace_flag(LinuxNamespaceType::Pid);
+    // Without a PID namespace of its own there is none to be born into.
+    let birth = Birthplace {
+        flags: 0,
+        joins_pid: plan::kinds(&spec) & pid_flag != 0,
+        ..Birthplace::default()
+    };
+    let command = process.args().as_ref().and_then(|args| args.first()).map_or("", String::as_str);
+    let mut child = spawn::begin(draft, given, &birth, Some(&cgroup), command)?;
+    if let Some(score) = process.oom_score_adj() {
+        let path = format!("/proc/{}/oom_score_adj", child.pid());
+        std::fs::write(&path, score.to_string()).map_err(Error::io("write", path))?;
+    }
+    let filter = spawn::filter(&runtime.store.root, plan::loads_filter(&spec))?;
+    child.last_word(filter.as_ref())?;
+    child.await_ready()?;
+    if let Some(listener) = child.listener.take() {
+        send_listener(&spec, &record, listener, child.pid())?;
+    }
+    if let Some(path) = &options.pid_file {
+        write_pid(path, child.pid())?;
+    }
+    if let Console::Socket(path) = &options.console {
+        send_master(&mut child, path)?;
+    }
+    child.await_begin()?;
+    let (pid, pidfd, master) = child.release()?;
+    let console = master.filter(|_| matches!(options.console, Console::Keep));
+    Ok(Created { pid, pidfd, console })
+}
+
+fn given(cgroup: &Cgroup, init: OwnedFd, stdio: Stdio) -> Result<Given> {
+    let failed = |source| Error::Clone { source };
+    let tasks = cgroup.v1_task_files()?.into_iter().map(above_stdio);
+    let tasks = tasks.collect::<std::io::Result<Vec<_>>>().map_err(failed)?;
+    let process = Some(above_stdio(init).map_err(failed)?);
+    let stdio = match stdio {
+        Stdio::Inherit => None,
+        Stdio::Fds(fds) => {
+            let all = fds.into_iter().map(above_stdio).collect::<std::io::Result<Vec<_>>>();
+            <[OwnedFd; 3]>::try_from(all.map_err(failed)?).ok()
+        }
+    };
+    Ok(Given { tasks, process, stdio, listener: None })
+}
+
+/// The container's cgroup, or what `--cgroup` names below it.
+fn cgroup(
+    paths: &std::collections::BTreeMap<String, PathBuf>,
+    below: Option<&str>,
+) -> Result<Cgroup> {
+    let mut paths = paths.clone();
+    if let Some(text) = below.filter(|text| !text.is_empty()) {
+        let (controllers, path) = match text.split_once(':') {
+            Some((controllers, path)) => (Some(controllers), path),
+            None => (None, text),
+        };
+        let inner = std::path::Path::new(path.trim_start_matches('/'));
+        let climbs = inner.components().any(|c| !matches!(c, std::path::Component::Normal(_)));
+        if climbs {
+            let source = std::io::Error::other("must stay below the container's cgroup");
+            return Err(Error::io("--cgroup", path)(source));
+        }
+        for (controller, folder) in &mut paths {
+            let named = controllers.is_none_or(|all| all.split(',').any(|c| c == controller));
+            if !named {
+                continue;
+            }
+            *folder = folder.join(inner);
+            if !folder.is_dir() {
+                return Err(Error::io("open cgroup", folder.clone())(
+                    std::io::ErrorKind::NotFound.into(),
+                ));
+            }
+        }
+    }
+    Ok(Cgroup::from_paths(&paths)?)
+}

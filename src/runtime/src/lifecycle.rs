@@ -1,0 +1,76 @@
+//! What may be done to a container in which state: one total table.
+//!
+//! Not here: finding out what the state is (`store`).
+
+use oci::Status;
+
+/// Something to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Start,
+    /// Signal the first process.
+    Kill,
+    /// Signal everything in the cgroup.
+    KillAll,
+    Exec {
+        even_paused: bool,
+    },
+    Delete {
+        force: bool,
+    },
+}
+
+impl Operation {
+    /// The word for messages.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Operation::Start => "start",
+            Operation::Kill | Operation::KillAll => "signal",
+            Operation::Exec { .. } => "exec in",
+            Operation::Delete { .. } => "delete",
+        }
+    }
+}
+
+/// Whether the operation is allowed.
+pub(crate) fn allows(status: Status, operation: Operation) -> bool {
+    use Operation::{Delete, Exec, Kill, KillAll, Start};
+    use Status::{Created, Creating, Paused, Running, Stopped};
+    match (operation, status) {
+        (Start, Created) => true,
+        (Start, Creating | Running | Paused | Stopped) => false,
+        (Kill, Created | Running | Paused) => true,
+        (Kill, Creating | Stopped) => false,
+        // What the first process left behind may still live.
+        (KillAll, Creating | Created | Running | Paused | Stopped) => true,
+        // runc allows it in a created container: its namespaces are there.
+        (Exec { .. }, Created | Running) => true,
+        (Exec { even_paused }, Paused) => even_paused,
+        (Exec { .. }, Creating | Stopped) => false,
+        (Delete { .. }, Stopped | Created) => true,
+        (Delete { force }, Creating | Running | Paused) => force,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table() {
+        use Status::{Created, Creating, Paused, Running, Stopped};
+        let all = [Creating, Created, Running, Paused, Stopped];
+        let rows: [(Operation, [bool; 5]); 7] = [
+            (Operation::Start, [false, true, false, false, false]),
+            (Operation::Kill, [false, true, true, true, false]),
+            (Operation::KillAll, [true; 5]),
+            (Operation::Exec { even_paused: false }, [false, true, true, false, false]),
+            (Operation::Exec { even_paused: true }, [false, true, true, true, false]),
+            (Operation::Delete { force: false }, [false, true, false, false, true]),
+            (Operation::Delete { force: true }, [true; 5]),
+        ];
+        for (operation, expected) in rows {
+            assert_eq!(all.map(|status| allows(status, operation)), expected, "{operation:?}");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! From config.json and what the caller wants to the child's program. Pure.
+//!
+//! [`container`] is the whole of `create` and `run`; [`joined`] that of `exec`. The parts in the
+//! order of the program: `namespaces` (stage 1), `root`, `mounts`, `cgroups`, `devices` (stage 2),
+//! `process` (stages 3 and 4). `options` reads fstab-style words, `words` tells what an operation
+//! is about when it has failed.
+//!
+//! Invariants: everything that needs the host's view of files stands before the pivot; the command
+//! is looked for as the user it will be, and before a filter may forbid looking.
+
+mod cgroups;
+mod devices;
+mod mounts;
+mod namespaces;
+mod options;
+mod process;
+mod root;
+#[cfg(test)]
+mod tests;
+mod words;
+
+use std::path::{Path, PathBuf};
+
+use oci::runtime::{LinuxNamespaceType, Process, Spec};
+
+use crate::cgroup::Layout;
+use crate::draft::{Draft, Source};
+
+pub(crate) use namespaces::{Birthplace, namespace_flag};
+pub(crate) use process::loads_filter;
+pub(crate) use words::{place, step};
+
+/// Points at which the child waits for the parent, as [`child::Op::Sync`] tells them.
+pub(crate) mod point {
+    /// `find` has found the command.
+    pub(crate) const READY: u32 = 0;
+    /// The user namespace is there: its id maps can be written.
+    pub(crate) const MAPS: u32 = 1;
+    /// The namespaces and the root are there: hooks can run.
+    pub(crate) const HOOKS: u32 = 2;
+    /// All but the command: what precedes it can run.
+    pub(crate) const BEGIN: u32 = 3;
+}
+
+/// Where the root file system comes from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Rootfs {
+    /// `root.path` of config.json.
+    #[default]
+    Bundle,
+    /// An overlay, mounted in the container's own mount namespace only.
+    Overlay {
+        /// Read-only layers, top first.
+        lower: Vec<PathBuf>,
+        /// Writable layer.
+        upper: PathBuf,
+        /// Overlay's work folder.
+        work: PathBuf,
+        /// Mount it read-only.
+        readonly: bool,
+    },
+}
+
+/// How stdio is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Streams {
+    /// The caller's own descriptors 0 to 2.
+    Inherit,
+    /// Three slots.
+    Given,
+    /// A new pty.
+    Terminal,
+}
+
+/// What the document does not say.
+#[derive(Debug)]
+pub(crate) struct Facts<'a> {
+    pub(crate) bundle: &'a Path,
+    pub(crate) rootfs: &'a Rootfs,
+    pub(crate) layout: &'a Layout,
+    /// Number of v1 hierarchies.
+    pub(crate) tasks: usize,
+    /// The container's cgroup, as a path below each hierarchy's root.
+    pub(crate) cgroup: &'a str,
+    /// The container has a cgroup namespace, its own or a joined one.
+    pub(crate) cgroup_namespace: bool,
+    pub(crate) streams: Streams,
+    /// The command waits for `start`.
+    pub(crate) waits: bool,
+    /// Hooks of before the pivot.
+    pub(crate) hooks: bool,
+    /// Hooks of before the command, in a container that does not wait.
+    pub(crate) start_hooks: bool,
+    pub(crate) preserve_fds: u32,
+    pub(crate) pivot: bool,
+    /// Name of the new session keyring; none keeps the caller's.
+    pub(crate) keyring: Option<&'a str>,
+    /// The mount whose propagation must end at the root (`rootfsPropagation: shared`).
+    pub(crate) root_parent: Option<&'a Path>,
+}
+
+/// The program of a new container.
+pub(crate) fn container(spec: &Spec, facts: &Facts<'_>) -> (Draft, Birthplace) {
+    let mut draft = Draft::default();
+    let process = spec.process().clone().unwrap_or_default();
+    process::labels(&mut draft, &process);
+    let birth = namespaces::plan(&mut draft, spec, facts.tasks);
+    root::plan(&mut draft, spec, facts, &birth);
+    process::plan(&mut draft, &process, &process::Surroundings::of(spec, facts));
+    (draft, birth)
+}
+
+/// What `exec` knows of the container it goes into.
+#[derive(Debug)]
+pub(crate) struct Joining {
+    pub(crate) tasks: usize,
+    pub(crate) streams: Streams,
+    pub(crate) preserve_fds: u32,
+}
+
+/// The program of one more process in a container that was made from `spec`.
+pub(crate) fn joined(spec: &Spec, process: &Process, joining: &Joining) -> Draft {
+    let mut draft = Draft::default();
+    process::labels(&mut draft, process);
+    namespaces::enter_cgroups(&mut draft, joining.tasks);
+    let kinds = kinds(spec) & !namespace_flag(LinuxNamespaceType::Pid);
+    let slot = draft.slot(Source::Process);
+    let kind = u32::try_from(kinds).unwrap_or(0);
+    draft.op(child::Op::Setns { slot, kind });
+    if has_user_namespace(spec) {
+        draft.op(child::Op::BecomeRoot { groups: true });
+    }
+    draft.op(child::Op::RootHere);
+    draft.op(child::Op::Session);
+    root::streams(&mut draft, process, joining.streams, false);
+    process::plan(&mut draft, process, &process::Surroundings::joining(spec, joining));
+    draft
+}
+
+/// CLONE_NEW* flags of every namespace the container does not share with the host.
+pub(crate) fn kinds(spec: &Spec) -> u64 {
+    namespaces::of(spec).iter().fold(0, |all, n| all | namespace_flag(n.typ()))
+}
+
+/// Whether the container has a user namespace of its own, or joins one.
+pub(crate) fn has_user_namespace(spec: &Spec) -> bool {
+    namespaces::of(spec).iter().any(|n| n.typ() == LinuxNamespaceType::User)
+}

@@ -1,0 +1,75 @@
+//! A mount of type cgroup: what a container sees of its cgroups.
+//!
+//! On v1 and hybrid hosts a tmpfs with one folder a hierarchy and links for joint controllers; on
+//! v2 one cgroup2 mount. With a cgroup namespace of its own the hierarchies are mounted afresh, so
+//! that they begin at the container's cgroup; without one, that cgroup's folders are bound.
+
+use std::path::Path;
+
+use child::{Attributes, Op};
+
+use super::Facts;
+use super::options::Options;
+use crate::cgroup::{Hierarchy, Mode};
+use crate::draft::Draft;
+
+const TMPFS_FLAGS: u64 = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
+
+/// Plans the mount.
+pub(super) fn plan(draft: &mut Draft, destination: &Path, options: &Options, facts: &Facts<'_>) {
+    let target = draft.path(destination);
+    if facts.layout.mode() == Mode::V2 {
+        let (source, kind) = (draft.text("cgroup"), draft.text("cgroup2"));
+        let (flags, data) = (options.flags, draft.text(""));
+        return draft.op(Op::Mount { target, source, kind, flags, options: data, firm: true });
+    }
+    let (source, kind) = (draft.text("tmpfs"), draft.text("tmpfs"));
+    let data = draft.text("mode=755");
+    draft.op(Op::Mount { target, source, kind, flags: TMPFS_FLAGS, options: data, firm: true });
+    draft.op(Op::Enter { target });
+    let flags = options.flags | TMPFS_FLAGS;
+    for hierarchy in facts.layout.hierarchies() {
+        one(draft, hierarchy, flags, facts);
+    }
+    if options.flags & libc::MS_RDONLY != 0 {
+        let set = libc::MOUNT_ATTR_RDONLY;
+        let attributes = Attributes { set, ..Attributes::default() };
+        draft.op(Op::Change { target, attributes, recursive: false });
+    }
+}
+
+fn one(draft: &mut Draft, hierarchy: &Hierarchy, flags: u64, facts: &Facts<'_>) {
+    let named: Vec<&str> =
+        hierarchy.controllers.iter().filter_map(|c| c.strip_prefix("name=")).collect();
+    let joint = hierarchy.controllers.join(",");
+    // The usual names, whatever the host's mount points are called.
+    let name = match (hierarchy.v2, named.first()) {
+        (true, _) => "unified".to_owned(),
+        (false, Some(name)) => (*name).to_owned(),
+        (false, None) => joint.clone(),
+    };
+    let at = draft.text(&name);
+    if facts.cgroup_namespace {
+        let source = draft.text("cgroup");
+        let kind = draft.text(if hierarchy.v2 { "cgroup2" } else { "cgroup" });
+        let options = match (hierarchy.v2, named.is_empty()) {
+            (true, _) => String::new(),
+            (false, true) => joint,
+            (false, false) => format!("none,{joint}"),
+        };
+        let options = draft.text(options);
+        draft.op(Op::MountHere { name: at, source, kind, flags, options });
+    } else if let Ok(path) = hierarchy.folder(facts.cgroup) {
+        let source = draft.path(&path);
+        let set = if flags & libc::MS_RDONLY != 0 { libc::MOUNT_ATTR_RDONLY } else { 0 }
+            | libc::MOUNT_ATTR_NOSUID
+            | libc::MOUNT_ATTR_NODEV
+            | libc::MOUNT_ATTR_NOEXEC;
+        draft.op(Op::BindHere { name: at, source, set });
+    }
+    let alone = hierarchy.controllers.len() < 2 || hierarchy.v2;
+    for controller in hierarchy.controllers.iter().filter(|_| !alone) {
+        let (link, to) = (draft.text(controller), draft.text(&name));
+        draft.op(Op::LinkHere { name: link, to, replace: false });
+    }
+}

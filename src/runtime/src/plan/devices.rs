@@ -1,0 +1,89 @@
+//! /dev of a container: the nodes and links that every one has, and those of `linux.devices`.
+//!
+//! In a user namespace no node can be made: the host's own is bound instead.
+//! Source: runtime-spec config-linux.md "Default Devices", "Dev symbolic links".
+
+use std::path::Path;
+
+use child::Op;
+use oci::runtime::{LinuxDevice, LinuxDeviceType, Spec};
+
+use super::mounts::{absolute, is_bind};
+use crate::draft::Draft;
+
+const NODES: &[(&str, u64, u64)] = &[
+    ("null", 1, 3),
+    ("zero", 1, 5),
+    ("full", 1, 7),
+    ("random", 1, 8),
+    ("urandom", 1, 9),
+    ("tty", 5, 0),
+];
+
+const LINKS: &[(&str, &str, bool)] = &[
+    ("fd", "/proc/self/fd", false),
+    ("stdin", "/proc/self/fd/0", false),
+    ("stdout", "/proc/self/fd/1", false),
+    ("stderr", "/proc/self/fd/2", false),
+    ("core", "/proc/kcore", false),
+    ("ptmx", "pts/ptmx", true),
+];
+
+const DEFAULT_MODE: u32 = 0o666;
+
+/// Plans the devices; a /dev that is bound from elsewhere is left as it is.
+pub(super) fn plan(draft: &mut Draft, spec: &Spec, bound: bool) {
+    let foreign = spec.mounts().iter().flatten().any(|mount| {
+        let path = absolute(mount.destination());
+        is_bind(mount) && path.components().eq(Path::new("/dev").components())
+    });
+    if !foreign {
+        defaults(draft, bound);
+    }
+    let listed = spec.linux().as_ref().and_then(|l| l.devices().as_deref()).unwrap_or_default();
+    for device in listed {
+        one(draft, device, bound);
+    }
+}
+
+fn defaults(draft: &mut Draft, bound: bool) {
+    for (name, _, _) in NODES.iter().filter(|_| bound) {
+        let path = draft.text(format!("/dev/{name}"));
+        draft.op(Op::NodeBind { target: path, source: path });
+    }
+    let target = draft.text("/dev");
+    draft.op(Op::Enter { target });
+    for (name, major, minor) in NODES.iter().filter(|_| !bound) {
+        let (name, device) = (draft.text(name), number(*major, *minor));
+        let mode = libc::S_IFCHR | DEFAULT_MODE;
+        draft.op(Op::NodeHere { name, mode, device, uid: 0, gid: 0 });
+    }
+    for (name, to, replace) in LINKS {
+        let (name, to) = (draft.text(name), draft.text(to));
+        draft.op(Op::LinkHere { name, to, replace: *replace });
+    }
+}
+
+fn one(draft: &mut Draft, device: &LinuxDevice, bound: bool) {
+    let target = draft.path(device.path());
+    if bound && device.typ() != LinuxDeviceType::P {
+        return draft.op(Op::NodeBind { target, source: target });
+    }
+    let (kind, device_number) = match device.typ() {
+        LinuxDeviceType::B => (libc::S_IFBLK, numbers(device)),
+        LinuxDeviceType::P => (libc::S_IFIFO, 0),
+        _ => (libc::S_IFCHR, numbers(device)),
+    };
+    let mode = kind | device.file_mode().unwrap_or(DEFAULT_MODE) & 0o7777;
+    let (uid, gid) = (device.uid().unwrap_or(0), device.gid().unwrap_or(0));
+    draft.op(Op::Node { target, mode, device: device_number, uid, gid });
+}
+
+fn numbers(device: &LinuxDevice) -> u64 {
+    number(device.major().unsigned_abs(), device.minor().unsigned_abs())
+}
+
+/// The kernel's encoding of a device number for mknod(2): 12 bits major, 20 bits minor.
+fn number(major: u64, minor: u64) -> u64 {
+    (minor & 0xff) | (major & 0xfff) << 8 | (minor & !0xff) << 12
+}

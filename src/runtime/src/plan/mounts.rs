@@ -1,0 +1,92 @@
+//! `mounts` of config.json, in their order.
+
+use std::path::{Path, PathBuf};
+
+use child::{Attributes, NO_SLOT, Op};
+use oci::runtime::{Mount, Spec};
+
+use super::options::{self, Options};
+use super::{Birthplace, Facts, cgroups};
+use crate::draft::{Draft, Source};
+
+/// Plans every mount of the document.
+pub(super) fn plan(draft: &mut Draft, spec: &Spec, facts: &Facts<'_>, birth: &Birthplace) {
+    for mount in spec.mounts().iter().flatten() {
+        one(draft, mount, facts, birth);
+    }
+}
+
+/// The kind of a mount, bind mounts included.
+pub(super) fn is_bind(mount: &Mount) -> bool {
+    let words = mount.options().as_deref().unwrap_or_default();
+    mount.typ().as_deref() == Some("bind") || words.iter().any(|w| w == "bind" || w == "rbind")
+}
+
+fn one(draft: &mut Draft, mount: &Mount, facts: &Facts<'_>, birth: &Birthplace) {
+    let options = options::read(mount.options().as_deref().unwrap_or_default());
+    let kind = mount.typ().as_deref().unwrap_or("none");
+    let destination = absolute(mount.destination());
+    if is_bind(mount) && !options.remount {
+        return bind(draft, mount, &options, facts, birth);
+    }
+    if is_bind(mount) {
+        return change(draft, &destination, options.own, options.deep);
+    }
+    if kind == "cgroup" || kind == "cgroup2" {
+        return cgroups::plan(draft, &destination, &options, facts);
+    }
+    let target = draft.path(&destination);
+    let source = mount.source().as_deref().unwrap_or(Path::new(kind)).to_owned();
+    let source = draft.path(&source);
+    let data = draft.text(&options.data);
+    if options.copy_up && kind == "tmpfs" {
+        draft.op(Op::CopyUp { target, options: data, source, flags: options.flags });
+    } else {
+        let remount = if options.remount { libc::MS_REMOUNT } else { 0 };
+        let flags = options.flags | remount;
+        let firm = matches!(kind, "proc" | "sysfs");
+        let kind = draft.text(kind);
+        draft.op(Op::Mount { target, source, kind, flags, options: data, firm });
+    }
+    // mount(2) has taken the flags; what it cannot do is left.
+    let own = Attributes { propagation: options.own.propagation, ..Attributes::default() };
+    change(draft, &destination, own, options.deep);
+}
+
+fn bind(
+    draft: &mut Draft,
+    mount: &Mount,
+    options: &Options,
+    facts: &Facts<'_>,
+    birth: &Birthplace,
+) {
+    let source = facts.bundle.join(mount.source().as_deref().unwrap_or(Path::new("")));
+    let recursive = options.bind.unwrap_or(mount.typ().as_deref() == Some("bind"));
+    let target = draft.path(&absolute(mount.destination()));
+    let (own, mut deep) = (options.own, options.deep);
+    let slot = if birth.user {
+        // A clone of the host's namespace would send mounts back there.
+        if own.propagation | deep.propagation == 0 {
+            deep.propagation = libc::MS_SLAVE;
+        }
+        draft.slot(Source::Tree { path: source.clone(), recursive })
+    } else {
+        NO_SLOT
+    };
+    let source = draft.path(&source);
+    draft.op(Op::Bind { target, source, slot, recursive, own, deep });
+}
+
+fn change(draft: &mut Draft, destination: &Path, own: Attributes, deep: Attributes) {
+    for (attributes, recursive) in [(own, false), (deep, true)] {
+        if !attributes.is_empty() {
+            let target = draft.path(destination);
+            draft.op(Op::Change { target, attributes, recursive });
+        }
+    }
+}
+
+/// Relative destinations were allowed once, and meant the root.
+pub(super) fn absolute(destination: &Path) -> PathBuf {
+    Path::new("/").join(destination)
+}

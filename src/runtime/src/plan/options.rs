@@ -1,0 +1,137 @@
+//! fstab-style mount options to flags. Pure.
+//!
+//! Source: mount(8), runtime-spec config.md "Linux mount options". A word that is none of these is
+//! data for the file system, which refuses what it does not know.
+
+use child::Attributes;
+
+const RDONLY: u64 = libc::MOUNT_ATTR_RDONLY;
+const NOSUID: u64 = libc::MOUNT_ATTR_NOSUID;
+const NODEV: u64 = libc::MOUNT_ATTR_NODEV;
+const NOEXEC: u64 = libc::MOUNT_ATTR_NOEXEC;
+const NOATIME: u64 = libc::MOUNT_ATTR_NOATIME;
+const STRICTATIME: u64 = libc::MOUNT_ATTR_STRICTATIME;
+const ATIME: u64 = libc::MOUNT_ATTR__ATIME;
+const NODIRATIME: u64 = libc::MOUNT_ATTR_NODIRATIME;
+const NOSYMFOLLOW: u64 = libc::MOUNT_ATTR_NOSYMFOLLOW;
+
+/// What the options of one mount say.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Options {
+    /// MS_* flags for mount(2).
+    pub(super) flags: u64,
+    /// The same for mount_setattr(2).
+    pub(super) own: Attributes,
+    /// For the whole tree (`rro` and its like).
+    pub(super) deep: Attributes,
+    /// bind (`false`) or rbind (`true`).
+    pub(super) bind: Option<bool>,
+    pub(super) remount: bool,
+    pub(super) copy_up: bool,
+    /// What is left for the file system.
+    pub(super) data: String,
+}
+
+/// One word's meaning on a mount's attributes: MS_* flag, bits to set, bits to clear; whether the
+/// word switches the flag on.
+type Row = (&'static str, u64, u64, u64, bool);
+
+const ROWS: &[Row] = &[
+    ("ro", libc::MS_RDONLY, RDONLY, 0, true),
+    ("rw", libc::MS_RDONLY, 0, RDONLY, false),
+    ("nosuid", libc::MS_NOSUID, NOSUID, 0, true),
+    ("suid", libc::MS_NOSUID, 0, NOSUID, false),
+    ("nodev", libc::MS_NODEV, NODEV, 0, true),
+    ("dev", libc::MS_NODEV, 0, NODEV, false),
+    ("noexec", libc::MS_NOEXEC, NOEXEC, 0, true),
+    ("exec", libc::MS_NOEXEC, 0, NOEXEC, false),
+    ("nodiratime", libc::MS_NODIRATIME, NODIRATIME, 0, true),
+    ("diratime", libc::MS_NODIRATIME, 0, NODIRATIME, false),
+    ("nosymfollow", 256, NOSYMFOLLOW, 0, true),
+    ("symfollow", 256, 0, NOSYMFOLLOW, false),
+    ("noatime", libc::MS_NOATIME, NOATIME, ATIME, true),
+    ("atime", libc::MS_NOATIME, 0, ATIME, false),
+    ("relatime", libc::MS_RELATIME, 0, ATIME, true),
+    ("norelatime", libc::MS_RELATIME, 0, ATIME, false),
+    ("strictatime", libc::MS_STRICTATIME, STRICTATIME, ATIME, true),
+    ("nostrictatime", libc::MS_STRICTATIME, 0, ATIME, false),
+    ("sync", libc::MS_SYNCHRONOUS, 0, 0, true),
+    ("async", libc::MS_SYNCHRONOUS, 0, 0, false),
+    ("dirsync", libc::MS_DIRSYNC, 0, 0, true),
+    ("mand", libc::MS_MANDLOCK, 0, 0, true),
+    ("nomand", libc::MS_MANDLOCK, 0, 0, false),
+    ("lazytime", libc::MS_LAZYTIME, 0, 0, true),
+    ("nolazytime", libc::MS_LAZYTIME, 0, 0, false),
+    ("iversion", libc::MS_I_VERSION, 0, 0, true),
+    ("noiversion", libc::MS_I_VERSION, 0, 0, false),
+    ("silent", libc::MS_SILENT, 0, 0, true),
+    ("loud", libc::MS_SILENT, 0, 0, false),
+];
+
+const PROPAGATIONS: &[(&str, u64)] = &[
+    ("private", libc::MS_PRIVATE),
+    ("shared", libc::MS_SHARED),
+    ("slave", libc::MS_SLAVE),
+    ("unbindable", libc::MS_UNBINDABLE),
+];
+
+/// The propagation flag of a word, and whether it is meant for the whole tree.
+pub(super) fn propagation(word: &str) -> Option<(u64, bool)> {
+    let find = |name: &str| PROPAGATIONS.iter().find(|(n, _)| *n == name).map(|(_, f)| *f);
+    let deep = || word.strip_prefix('r').and_then(find).map(|flag| (flag, true));
+    find(word).map(|flag| (flag, false)).or_else(deep)
+}
+
+/// Reads the options of a mount.
+pub(super) fn read(words: &[String]) -> Options {
+    let mut out = Options::default();
+    for word in words {
+        out.word(word);
+    }
+    out
+}
+
+impl Options {
+    fn word(&mut self, word: &str) {
+        match word {
+            "defaults" | "" => return,
+            "bind" => self.bind = Some(false),
+            "rbind" => self.bind = Some(true),
+            "remount" => self.remount = true,
+            "tmpcopyup" => self.copy_up = true,
+            _ => {
+                if let Some((flag, deep)) = propagation(word) {
+                    let to = if deep { &mut self.deep } else { &mut self.own };
+                    to.propagation = flag;
+                } else if !self.attribute(word) {
+                    if !self.data.is_empty() {
+                        self.data.push(',');
+                    }
+                    self.data.push_str(word);
+                }
+            }
+        }
+    }
+
+    fn attribute(&mut self, word: &str) -> bool {
+        if let Some((_, flag, set, clear, on)) = ROWS.iter().find(|row| row.0 == word) {
+            self.flags = if *on { self.flags | flag } else { self.flags & !flag };
+            change(&mut self.own, *set, *clear);
+            return true;
+        }
+        let deep = word.strip_prefix('r').and_then(|w| ROWS.iter().find(|row| row.0 == w));
+        match deep.filter(|row| row.2 | row.3 != 0) {
+            Some((_, _, set, clear, _)) => {
+                change(&mut self.deep, *set, *clear);
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+/// The last word wins.
+fn change(to: &mut Attributes, set: u64, clear: u64) {
+    to.set = to.set & !clear | set;
+    to.clear = to.clear & !set | clear;
+}

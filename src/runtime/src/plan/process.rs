@@ -1,0 +1,228 @@
+//! Stages 3 and 4: who the process is and what it may do; then the command.
+//!
+//! Order: what needs privileges, then the filter where only root may load it, the user, the
+//! capabilities, the search for the command, `start`, and the filter where anybody may load it.
+
+use std::collections::HashMap;
+
+use child::Op;
+use oci::runtime::{
+    Capability, IOPriorityClass, LinuxPersonalityDomain, LinuxSeccomp, PosixRlimitType, Process,
+    Spec,
+};
+
+use super::{Facts, Joining, point};
+use crate::draft::{Draft, Source};
+use crate::seccomp;
+
+/// The search path of a process without PATH.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const FIRST_AFTER_STDIO: u32 = 3;
+const DEFAULT_UMASK: u32 = 0o022;
+
+/// What the process does not say.
+pub(super) struct Surroundings<'a> {
+    seccomp: Option<&'a LinuxSeccomp>,
+    personality: Option<LinuxPersonalityDomain>,
+    keyring: Option<&'a str>,
+    preserve_fds: u32,
+    waits: bool,
+    start_hooks: bool,
+}
+
+impl<'a> Surroundings<'a> {
+    pub(super) fn of(spec: &'a Spec, facts: &Facts<'a>) -> Surroundings<'a> {
+        Surroundings {
+            keyring: facts.keyring,
+            preserve_fds: facts.preserve_fds,
+            waits: facts.waits,
+            start_hooks: facts.start_hooks,
+            ..Surroundings::common(spec)
+        }
+    }
+
+    pub(super) fn joining(spec: &'a Spec, joining: &Joining) -> Surroundings<'a> {
+        Surroundings { preserve_fds: joining.preserve_fds, ..Surroundings::common(spec) }
+    }
+
+    fn common(spec: &'a Spec) -> Surroundings<'a> {
+        let linux = spec.linux().as_ref();
+        Surroundings {
+            seccomp: linux.and_then(|l| l.seccomp().as_ref()),
+            personality: linux.and_then(|l| l.personality().as_ref()).map(|p| p.domain()),
+            keyring: None,
+            preserve_fds: 0,
+            waits: false,
+            start_hooks: false,
+        }
+    }
+}
+
+/// Whether the parent's last word has to hold a filter.
+pub(crate) fn loads_filter(spec: &Spec) -> Option<&LinuxSeccomp> {
+    spec.linux().as_ref().and_then(|l| l.seccomp().as_ref())
+}
+
+/// AppArmor and SELinux labels, to be taken on by exec: the host's procfs is needed.
+pub(super) fn labels(draft: &mut Draft, process: &Process) {
+    let apparmor = process.apparmor_profile().as_deref().filter(|name| !name.is_empty());
+    let selinux = process.selinux_label().as_deref().filter(|label| !label.is_empty());
+    let parts = [
+        ("/proc/thread-self/attr/apparmor/exec", apparmor.map(|name| format!("exec {name}"))),
+        ("/proc/thread-self/attr/exec", selinux.map(str::to_owned)),
+    ];
+    for (path, text) in parts {
+        let Some(text) = text else { continue };
+        let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
+        let (path, text) = (draft.text(path), draft.text(text));
+        draft.op(Op::Write { path, text, length });
+    }
+}
+
+/// Plans everything from the parent's last word to execve.
+pub(super) fn plan(draft: &mut Draft, process: &Process, around: &Surroundings<'_>) {
+    command(draft, process);
+    draft.op(Op::Receive);
+    limits(draft, process);
+    if let Some(name) = around.keyring {
+        let name = draft.text(name);
+        draft.op(Op::Keyring { name });
+    }
+    settings(draft, process, around);
+    let keep = if around.waits { draft.slot(Source::Listener) } else { child::NO_SLOT };
+    let first = FIRST_AFTER_STDIO.saturating_add(around.preserve_fds);
+    draft.op(Op::CloseFrom { first, keep });
+    let user = process.user();
+    let cwd = draft.path(process.cwd());
+    draft.op(Op::Chdir { path: cwd });
+    let env = process.env().as_deref().unwrap_or_default();
+    if !env.iter().any(|variable| variable.starts_with("HOME=")) {
+        draft.op(Op::Home { uid: user.uid() });
+    }
+    draft.op(Op::Signals);
+    let sets = process.capabilities().as_ref();
+    let bits = |set: fn(&oci::runtime::LinuxCapabilities) -> &Option<_>| {
+        sets.and_then(|sets| set(sets).as_ref()).map_or(0, capability_bits)
+    };
+    draft.op(Op::Bounding { keep: bits(|s| s.bounding()) });
+    let filter = around.seccomp.map(seccomp::load_flags);
+    let unprivileged = process.no_new_privileges() == Some(true);
+    let early = filter.filter(|_| !unprivileged);
+    if let Some(flags) = early {
+        draft.op(Op::Seccomp { flags });
+    }
+    draft.program.groups = user.additional_gids().clone().unwrap_or_default();
+    draft.op(Op::Identity { uid: user.uid(), gid: user.gid(), groups: true });
+    draft.op(Op::Capabilities {
+        effective: bits(|s| s.effective()),
+        permitted: bits(|s| s.permitted()),
+        inheritable: bits(|s| s.inheritable()),
+        ambient: bits(|s| s.ambient()),
+    });
+    draft.op(Op::ChdirAgain { path: cwd });
+    if unprivileged {
+        draft.op(Op::NoNewPrivileges);
+    }
+    let late = filter.filter(|_| unprivileged);
+    begin(draft, around, late);
+}
+
+/// The end of the program. A filter with a listener is loaded while the parent still listens.
+fn begin(draft: &mut Draft, around: &Surroundings<'_>, filter: Option<u32>) {
+    let listens = |flags: &u32| flags & seccomp::FLAG_NEW_LISTENER != 0;
+    if let Some(flags) = filter.filter(listens) {
+        draft.op(Op::Seccomp { flags });
+    }
+    draft.op(Op::Find);
+    if around.start_hooks {
+        draft.op(Op::Sync { point: point::BEGIN, tell: false });
+    }
+    if around.waits {
+        draft.op(Op::Await);
+    }
+    if let Some(flags) = filter.filter(|flags| !listens(flags)) {
+        draft.op(Op::Seccomp { flags });
+    }
+    draft.op(Op::Exec);
+}
+
+fn command(draft: &mut Draft, process: &Process) {
+    let args = process.args().as_deref().unwrap_or_default();
+    // The last of two variables of one name wins, as in runc.
+    let mut last: HashMap<&str, usize> = HashMap::new();
+    let env = process.env().as_deref().unwrap_or_default();
+    let name = |variable: &'_ str| variable.split('=').next().map_or(0, str::len);
+    for (index, variable) in env.iter().enumerate() {
+        last.insert(&variable[..name(variable)], index);
+    }
+    let kept = env.iter().enumerate().filter(|(index, v)| last.get(&v[..name(v)]) == Some(index));
+    draft.program.argv = draft.strings(args);
+    draft.program.envp = draft.strings(kept.map(|(_, variable)| variable));
+    let first = args.first().map_or("", String::as_str);
+    draft.program.candidates = if first.contains('/') {
+        draft.strings([first])
+    } else {
+        let path = last.get("PATH").map_or(PATH, |index| &env[*index]["PATH=".len()..]);
+        let folder = |folder: &str| if folder.is_empty() { "." } else { folder }.to_owned();
+        draft.strings(path.split(':').map(|f| format!("{}/{first}", folder(f))))
+    };
+}
+
+fn limits(draft: &mut Draft, process: &Process) {
+    for limit in process.rlimits().iter().flatten() {
+        let resource = resource(limit.typ());
+        draft.op(Op::Limit { resource, soft: limit.soft(), hard: limit.hard() });
+    }
+}
+
+fn settings(draft: &mut Draft, process: &Process, around: &Surroundings<'_>) {
+    if let Some(domain) = around.personality {
+        let domain = match domain {
+            LinuxPersonalityDomain::PerLinux => 0,
+            LinuxPersonalityDomain::PerLinux32 => 8,
+        };
+        draft.op(Op::Personality { domain });
+    }
+    if let Some(priority) = process.io_priority() {
+        let class = match priority.class() {
+            IOPriorityClass::IoprioClassRt => 1,
+            IOPriorityClass::IoprioClassBe => 2,
+            IOPriorityClass::IoprioClassIdle => 3,
+        };
+        let level = u32::try_from(priority.priority()).unwrap_or(0);
+        draft.op(Op::IoPriority { value: class << 13 | level });
+    }
+    draft.op(Op::Umask { mask: process.user().umask().unwrap_or(DEFAULT_UMASK) });
+}
+
+/// The set as the kernel's bits.
+fn capability_bits<'a>(set: impl IntoIterator<Item = &'a Capability>) -> u64 {
+    // The names are the kernel's; the two crates spell them alike but for the prefix.
+    let bit = |capability: &Capability| {
+        let name = caps::to_canonical(&capability.to_string());
+        name.parse::<caps::Capability>().map_or(0, |known| known.bitmask())
+    };
+    set.into_iter().fold(0, |all, capability| all | bit(capability))
+}
+
+fn resource(kind: PosixRlimitType) -> u32 {
+    use PosixRlimitType as Limit;
+    match kind {
+        Limit::RlimitCpu => libc::RLIMIT_CPU,
+        Limit::RlimitFsize => libc::RLIMIT_FSIZE,
+        Limit::RlimitData => libc::RLIMIT_DATA,
+        Limit::RlimitStack => libc::RLIMIT_STACK,
+        Limit::RlimitCore => libc::RLIMIT_CORE,
+        Limit::RlimitRss => libc::RLIMIT_RSS,
+        Limit::RlimitNproc => libc::RLIMIT_NPROC,
+        Limit::RlimitNofile => libc::RLIMIT_NOFILE,
+        Limit::RlimitMemlock => libc::RLIMIT_MEMLOCK,
+        Limit::RlimitAs => libc::RLIMIT_AS,
+        Limit::RlimitLocks => libc::RLIMIT_LOCKS,
+        Limit::RlimitSigpending => libc::RLIMIT_SIGPENDING,
+        Limit::RlimitMsgqueue => libc::RLIMIT_MSGQUEUE,
+        Limit::RlimitNice => libc::RLIMIT_NICE,
+        Limit::RlimitRtprio => libc::RLIMIT_RTPRIO,
+        Limit::RlimitRttime => libc::RLIMIT_RTTIME,
+    }
+}

@@ -1,0 +1,163 @@
+//! Plans by table: what a document becomes, without root and without a kernel.
+
+use super::*;
+use child::Op;
+use serde_json::{Value, json};
+
+fn spec(patch: Value) -> Spec {
+    let mut document = json!({
+        "ociVersion": "1.2.0", "root": {"path": "rootfs", "readonly": true},
+        "process": {"args": ["sh"], "cwd": "/", "user": {"uid": 0, "gid": 0},
+            "env": ["PATH=/a:/b", "PATH=/bin:"]},
+        "linux": {"namespaces": [{"type": "mount"}, {"type": "pid"}, {"type": "cgroup"}]}
+    });
+    for (key, value) in patch.as_object().unwrap() {
+        document[key] = value.clone();
+    }
+    serde_json::from_value(document).unwrap()
+}
+
+fn planned(patch: Value) -> (Draft, Birthplace) {
+    let layout =
+        Layout::parse("25 1 0:22 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n", "0::/own\n").unwrap();
+    let facts = Facts {
+        bundle: Path::new("/b"),
+        rootfs: &Rootfs::Bundle,
+        layout: &layout,
+        tasks: 2,
+        cgroup: "/c",
+        cgroup_namespace: true,
+        streams: Streams::Inherit,
+        waits: false,
+        hooks: false,
+        start_hooks: false,
+        preserve_fds: 0,
+        pivot: true,
+        keyring: None,
+        root_parent: None,
+    };
+    container(&spec(patch), &facts)
+}
+
+fn words(draft: &Draft) -> Vec<String> {
+    (0..draft.program.ops.len()).map(|i| step(&draft.program, i as u32)).collect()
+}
+
+fn position(all: &[String], text: &str) -> usize {
+    all.iter().position(|w| w == text).unwrap_or_else(|| panic!("{text:?} in {all:#?}"))
+}
+
+#[test]
+fn a_plain_container_is_one_clone_and_its_cgroup_namespace_comes_after_its_cgroups() {
+    let (draft, birth) = planned(json!({}));
+    let new = (libc::CLONE_NEWNS | libc::CLONE_NEWPID).cast_unsigned();
+    assert_eq!(birth, Birthplace { flags: u64::from(new), ..Birthplace::default() });
+    let all = words(&draft);
+    assert_eq!(all[0], "enter the cgroups");
+    assert_eq!(all[1], "make a namespace");
+    let order = [
+        "take /b/rootfs as the root",
+        "make device /dev/null",
+        "make the root read-only",
+        "pivot_root",
+        "become uid 0, gid 0",
+        "set capabilities",
+        "find the command",
+        "exec",
+    ];
+    let at: Vec<usize> = order.iter().map(|text| position(&all, text)).collect();
+    assert!(at.is_sorted(), "{at:?} {all:#?}");
+}
+
+#[test]
+fn the_command_is_looked_for_in_the_last_path() {
+    let (draft, _) = planned(json!({}));
+    let mut at = draft.program.candidates.at;
+    let mut found = Vec::new();
+    for _ in 0..draft.program.candidates.count {
+        let text = crate::draft::text_at(&draft.program, at);
+        at += u32::try_from(text.len()).unwrap() + 1;
+        found.push(text);
+    }
+    assert_eq!(found, ["/bin/sh", "./sh"]);
+    assert_eq!(draft.program.envp.count, 1);
+}
+
+#[test]
+fn user_namespaces_decide_the_order() {
+    let maps = json!([{"containerID": 0, "hostID": 1000, "size": 10}]);
+    let linux = |namespaces: Value| json!({"linux": {"namespaces": namespaces, "uidMappings": maps, "gidMappings": maps}});
+    // All new: one clone.
+    let (draft, birth) = planned(linux(json!([{"type": "mount"}, {"type": "user"}])));
+    assert!(birth.mapped && birth.flags & libc::CLONE_NEWUSER as u64 != 0);
+    assert!(!draft.program.ops.iter().any(|op| matches!(op, Op::Fork { .. })));
+    assert!(matches!(draft.sources[2], Source::Tree { recursive: true, .. }));
+    // New beside a joined one: join, unshare, fork.
+    let namespaces =
+        json!([{"type": "mount"}, {"type": "user"}, {"type": "network", "path": "/n"}]);
+    let (draft, birth) = planned(linux(namespaces));
+    assert_eq!(birth.flags, 0);
+    let kinds: Vec<&Op> = draft.program.ops.iter().skip(1).take(5).collect();
+    assert!(
+        matches!(
+            kinds[..],
+            [
+                Op::Setns { .. },
+                Op::Unshare { .. },
+                Op::Sync { tell: true, .. },
+                Op::BecomeRoot { .. },
+                Op::Fork { .. }
+            ]
+        ),
+        "{:?}",
+        words(&draft)
+    );
+}
+
+#[test]
+fn mount_options_become_flags_attributes_and_data() {
+    let read = |text: &str| {
+        let words: Vec<String> = text.split(' ').map(str::to_owned).collect();
+        options::read(&words)
+    };
+    let plain = read("nosuid ro size=1k mode=700 rw");
+    assert_eq!((plain.flags, plain.data.as_str()), (libc::MS_NOSUID, "size=1k,mode=700"));
+    assert_eq!(plain.own.set, libc::MOUNT_ATTR_NOSUID);
+    assert_eq!(plain.own.clear, libc::MOUNT_ATTR_RDONLY);
+    let bind = read("rbind rro rprivate noexec noatime relatime");
+    assert_eq!((bind.bind, bind.data.as_str()), (Some(true), ""));
+    assert_eq!(bind.deep.set, libc::MOUNT_ATTR_RDONLY);
+    assert_eq!(bind.deep.propagation, libc::MS_PRIVATE);
+    assert_eq!(bind.own.set, libc::MOUNT_ATTR_NOEXEC);
+    assert_eq!(bind.own.clear, libc::MOUNT_ATTR__ATIME);
+}
+
+#[test]
+fn a_filter_is_loaded_as_late_as_its_privileges_allow() {
+    let with = |unprivileged: bool| {
+        let process = json!({"args": ["sh"], "cwd": "/", "user": {"uid": 0, "gid": 0},
+            "noNewPrivileges": unprivileged});
+        let linux = json!({"namespaces": [{"type": "mount"}],
+            "seccomp": {"defaultAction": "SCMP_ACT_ALLOW"}});
+        let (draft, _) = planned(json!({"process": process, "linux": linux}));
+        let all = words(&draft);
+        (
+            position(&all, "load the seccomp filter"),
+            position(&all, "find the command"),
+            position(&all, "become uid 0, gid 0"),
+        )
+    };
+    let (load, find, _) = with(true);
+    assert!(load > find);
+    let (load, _, user) = with(false);
+    assert!(load < user);
+}
+
+#[test]
+fn shared_roots_stop_at_the_root() {
+    let linux = json!({"namespaces": [{"type": "mount"}], "rootfsPropagation": "rshared"});
+    let (draft, _) = planned(json!({"linux": linux}));
+    assert!(draft.program.ops.iter().any(|op| matches!(op, Op::Pivot { detach: true })));
+    let (draft, _) = planned(json!({}));
+    assert!(draft.program.ops.iter().any(|op| matches!(op, Op::Pivot { detach: false })));
+}

@@ -1,0 +1,89 @@
+//! What an operation is about, for people: "mount proc at /proc".
+
+use child::{Op, Text, stage};
+use sys::launch::Compiled;
+
+use crate::draft::text_at;
+
+/// The stage of an operation in words.
+pub(crate) fn place(number: u32) -> &'static str {
+    match number {
+        1 => "set up namespaces",
+        2 => "set up the root file system",
+        3 => "set up the process",
+        _ => "start the process",
+    }
+}
+
+/// The operation of this index in words.
+pub(crate) fn step(program: &Compiled, index: u32) -> String {
+    let Some(op) = program.ops.get(index as usize) else { return format!("step {index}") };
+    let text = |at: Text| text_at(program, at);
+    match *op {
+        Op::Mount { target, source, kind, .. } => {
+            format!("mount {} ({}) at {}", text(kind), text(source), text(target))
+        }
+        Op::Bind { target, source, .. } => format!("bind {} at {}", text(source), text(target)),
+        Op::Change { target, .. } => format!("set the mount options of {}", text(target)),
+        Op::CopyUp { target, .. } => format!("copy {} up into a tmpfs", text(target)),
+        Op::Enter { target } | Op::Folder { target } => format!("make folder {}", text(target)),
+        Op::MountHere { name, kind, .. } => format!("mount {} at {}", text(kind), text(name)),
+        Op::BindHere { name, source, .. } => format!("bind {} at {}", text(source), text(name)),
+        Op::LinkHere { name, to, .. } => format!("link {} to {}", text(name), text(to)),
+        Op::Node { target, .. } | Op::NodeBind { target, .. } => {
+            format!("make device {}", text(target))
+        }
+        Op::NodeHere { name, .. } => format!("make device /dev/{}", text(name)),
+        Op::RootBind { source, .. } => format!("take {} as the root", text(source)),
+        Op::RootOverlay { folder, .. } => format!("mount the overlay of {}", text(folder)),
+        Op::Propagate { path, .. } => format!("set the propagation of {}", text(path)),
+        Op::Mask { target } => format!("mask {}", text(target)),
+        Op::ReadOnly { target } => format!("make {} read-only", text(target)),
+        Op::Hostname { name, .. } => format!("set hostname {}", text(name)),
+        Op::Domainname { name, .. } => format!("set domainname {}", text(name)),
+        Op::Write { path, text: value, .. } => {
+            format!("write {:?} to {}", text(value), text(path))
+        }
+        Op::Limit { resource, soft, hard } => {
+            format!("set rlimit {resource} to {soft}/{hard} (raising it needs CAP_SYS_RESOURCE)")
+        }
+        Op::Chdir { path } | Op::ChdirAgain { path } => {
+            format!("change to process.cwd {}", text(path))
+        }
+        Op::Identity { uid, gid, .. } => format!("become uid {uid}, gid {gid}"),
+        _ => plain(op).to_owned(),
+    }
+}
+
+fn plain(op: &Op) -> &'static str {
+    match op {
+        Op::EnterCgroups { .. } => "enter the cgroups",
+        Op::Setns { .. } => "join a namespace",
+        Op::Unshare { .. } => "make a namespace",
+        Op::Sync { .. } | Op::Receive => "wait for the runtime",
+        Op::BecomeRoot { .. } => "become root of the user namespace",
+        Op::Fork { .. } => "go on in the new namespaces",
+        Op::RootHere => "open the root",
+        Op::Console { .. } => "make the terminal",
+        Op::RootReadOnly => "make the root read-only",
+        Op::Pivot { .. } => "pivot_root",
+        Op::MoveRoot => "move the root",
+        Op::Keyring { .. } => "make a session keyring",
+        Op::Session => "make a session",
+        Op::Stdio { .. } | Op::OwnStdio { .. } => "set up stdio",
+        Op::Personality { .. } => "set the personality",
+        Op::IoPriority { .. } => "set the I/O priority",
+        Op::Umask { .. } => "set the umask",
+        Op::CloseFrom { .. } => "close descriptors",
+        Op::Home { .. } => "look up HOME",
+        Op::Signals => "reset signals",
+        Op::Bounding { .. } => "drop bounding capabilities",
+        Op::Capabilities { .. } => "set capabilities",
+        Op::NoNewPrivileges => "set no_new_privs",
+        Op::Seccomp { .. } => "load the seccomp filter",
+        Op::Find => "find the command",
+        Op::Await => "wait for start",
+        Op::Exec => "exec",
+        _ => place(stage(op)),
+    }
+}

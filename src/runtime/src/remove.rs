@@ -1,0 +1,109 @@
+//! `kill` and `delete`.
+//!
+//! Removal works from the state alone and tries every step; what cannot be removed within the
+//! deadline is said. The state goes last: while it stands, `delete` can be tried again.
+
+use std::os::fd::AsFd;
+use std::time::Instant;
+
+use oci::Status;
+
+use crate::error::{Error, Result};
+use crate::hooks::{self, List};
+use crate::lifecycle::Operation;
+use crate::store::{self, Record};
+use crate::{DELETE_WITHIN, Runtime};
+
+pub(crate) fn kill(runtime: &Runtime, id: &str, signal: i32, all: bool) -> Result<()> {
+    let record = runtime.store.record(id)?;
+    let operation = if all { Operation::KillAll } else { Operation::Kill };
+    let status = runtime.check(&record, &runtime.store.folder(id)?, operation)?;
+    let cgroup = record.open_cgroup()?;
+    if all {
+        cgroup.kill_all(signal)?;
+    } else {
+        let stopped =
+            || Error::Refused { operation: "signal", id: id.to_owned(), status: Status::Stopped };
+        let process = record.process().ok_or_else(stopped)?;
+        let sent = sys::teardown::signal_process(process.as_fd(), signal);
+        sent.map_err(Error::io("signal", format!("process {}", record.pid)))?;
+    }
+    if signal == libc::SIGKILL && status == Status::Paused {
+        // A frozen process takes no signal, and must not survive this one.
+        cgroup.thaw()?;
+    }
+    Ok(())
+}
+
+pub(crate) fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
+    let claim = match runtime.store.claim(id) {
+        Err(Error::NotFound { .. }) if force => return Ok(()),
+        other => other?,
+    };
+    let (record, spec) = match runtime.store.record(id) {
+        // Made and never written: its maker died in between.
+        Err(Error::NotFound { .. }) => return claim.remove(),
+        Err(_) if force => return claim.remove(),
+        Err(error) => return Err(error),
+        Ok(record) if record.hooks => {
+            let (record, spec) = runtime.store.record_and_spec(id)?;
+            (record, Some(spec))
+        }
+        Ok(record) => (record, None),
+    };
+    runtime.check(&record, &claim.folder, Operation::Delete { force })?;
+    let mut failures = end(&record);
+    if !failures.is_empty() {
+        return Err(Error::Several { failures });
+    }
+    if let Some(spec) = spec {
+        let state = hooks::state(&record, Status::Stopped, 0);
+        failures = hooks::run_each(&spec, List::Poststop, &state);
+    }
+    claim.remove()?;
+    // The specification: "log a warning, but continue as if the hook had succeeded".
+    for failure in failures {
+        eprintln!("warning: {failure}");
+    }
+    Ok(())
+}
+
+/// Ends whatever lives of it and removes its cgroup; what failed, in words.
+fn end(record: &Record) -> Vec<String> {
+    let mut failures = Vec::new();
+    let deadline = Instant::now() + DELETE_WITHIN;
+    let process = record.process();
+    if let Some(process) = &process {
+        // Its end may have come just now.
+        let _ = sys::teardown::signal_process(process.as_fd(), libc::SIGKILL);
+    }
+    let removed = record.open_cgroup().and_then(|cgroup| Ok(cgroup.remove(deadline)?));
+    if let Err(error) = removed {
+        failures.push(error.to_string());
+    }
+    let waited = process.map(|process| sys::teardown::any_ended(&[process], deadline));
+    if let Some(Ok(false)) = waited {
+        failures.push(format!("process {} does not end, not even by SIGKILL", record.pid));
+    }
+    failures
+}
+
+impl Runtime {
+    /// The status of a container, if the operation is allowed in it.
+    pub(crate) fn check(
+        &self,
+        record: &Record,
+        folder: &std::path::Path,
+        operation: Operation,
+    ) -> Result<Status> {
+        let status = match operation {
+            // We hold the lock ourselves: nobody is making it any more.
+            Operation::Delete { .. } if record.pid == 0 => Status::Stopped,
+            _ => store::status(record, folder)?,
+        };
+        if crate::lifecycle::allows(status, operation) {
+            return Ok(status);
+        }
+        Err(Error::Refused { operation: operation.name(), id: record.id.clone(), status })
+    }
+}

@@ -1,0 +1,237 @@
+//! Launching a planned program: its slots opened, its questions answered, its end told in words.
+//!
+//! [`begin`] clones; [`Child::serve`] answers until the point it was asked for. A child whose
+//! parent gives up is killed and reaped on drop: nothing half-made is left running.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use oci::runtime::LinuxSeccomp;
+use sys::launch::{Birth, Launched, Told, WORD_HEADER_BYTES, above_stdio};
+
+use crate::cgroup::Cgroup;
+use crate::draft::{Draft, Source};
+use crate::error::{Error, Result};
+use crate::plan::{Birthplace, place, point, step};
+use crate::seccomp;
+
+/// Most bytes of a filter: 4096 instructions.
+const FILTER_MAX_BYTES: usize = 4096 * 8;
+
+/// What fills the slots that the plan cannot name.
+#[derive(Debug, Default)]
+pub(crate) struct Given {
+    pub(crate) tasks: Vec<OwnedFd>,
+    pub(crate) listener: Option<OwnedFd>,
+    pub(crate) stdio: Option<[OwnedFd; 3]>,
+    pub(crate) process: Option<OwnedFd>,
+}
+
+/// A child at work.
+pub(crate) struct Child {
+    launched: Launched,
+    draft: Draft,
+    command: String,
+    /// Its pty's master, once told.
+    pub(crate) master: Option<OwnedFd>,
+    /// Its filter's listener, once told.
+    pub(crate) listener: Option<OwnedFd>,
+    released: bool,
+}
+
+/// What a child has come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reached {
+    /// A point of `plan::point`.
+    Point(u32),
+    /// It executes its command.
+    Begun,
+}
+
+/// Clones a child that works through `draft`.
+pub(crate) fn begin(
+    mut draft: Draft,
+    given: Given,
+    birth: &Birthplace,
+    cgroup: Option<&Cgroup>,
+    command: &str,
+) -> Result<Child> {
+    if draft.program.ops.iter().any(|op| matches!(op, child::Op::Seccomp { .. })) {
+        draft.program.inbox_bytes = WORD_HEADER_BYTES + FILTER_MAX_BYTES;
+    }
+    let joined = birth.pid_namespace.as_deref().map(namespace).transpose()?;
+    let pid_namespace = match (&joined, &given.process) {
+        (Some(namespace), _) => Some(namespace.as_fd()),
+        (None, Some(process)) if birth.joins_pid => Some(process.as_fd()),
+        (None, _) => None,
+    };
+    let made = open_sources(&draft.sources)?;
+    let slots = fill(&draft.sources, &made, &given)?;
+    let place = Birth {
+        namespaces: birth.flags,
+        cgroup: cgroup.and_then(Cgroup::clone_into_fd),
+        pid_namespace,
+    };
+    let launched = sys::launch::launch(&draft.program, &slots, &place)
+        .map_err(|source| Error::Clone { source })?;
+    let command = command.to_owned();
+    Ok(Child { launched, draft, command, master: None, listener: None, released: false })
+}
+
+fn namespace(path: &Path) -> Result<OwnedFd> {
+    sys::tree::namespace(path).and_then(above_stdio).map_err(Error::io("open namespace", path))
+}
+
+/// What the plan names by path; `None` for what is given.
+fn open_sources(sources: &[Source]) -> Result<Vec<Option<OwnedFd>>> {
+    let open = |source: &Source| match source {
+        Source::Tree { path, recursive } => {
+            let tree = sys::tree::clone(path, *recursive).and_then(above_stdio);
+            tree.map(Some).map_err(Error::io("open", path))
+        }
+        Source::Namespace { path, kind } => {
+            let file = namespace(path)?;
+            let found = sys::tree::namespace_kind(file.as_fd());
+            if found.as_ref().is_ok_and(|found| found == kind) {
+                return Ok(Some(file));
+            }
+            let problem = std::io::Error::other("is no namespace of the type that was given");
+            Err(Error::io("join", path)(problem))
+        }
+        _ => Ok(None),
+    };
+    sources.iter().map(open).collect()
+}
+
+fn fill<'a>(
+    sources: &[Source],
+    made: &'a [Option<OwnedFd>],
+    given: &'a Given,
+) -> Result<Vec<BorrowedFd<'a>>> {
+    let missing = || Error::Clone { source: std::io::Error::other("a slot has no descriptor") };
+    let of = |(source, made): (&Source, &'a Option<OwnedFd>)| {
+        let fd = match source {
+            Source::Tree { .. } | Source::Namespace { .. } => made.as_ref(),
+            Source::Tasks(number) => given.tasks.get(*number),
+            Source::Listener => given.listener.as_ref(),
+            Source::Stdio(number) => given.stdio.as_ref().and_then(|all| all.get(*number)),
+            Source::Process => given.process.as_ref(),
+        };
+        fd.map(AsFd::as_fd).ok_or_else(missing)
+    };
+    sources.iter().zip(made).map(of).collect()
+}
+
+impl Child {
+    /// Its pid.
+    pub(crate) fn pid(&self) -> i32 {
+        self.launched.pid
+    }
+
+    /// Its pidfd.
+    pub(crate) fn pidfd(&self) -> BorrowedFd<'_> {
+        self.launched.pidfd.as_fd()
+    }
+
+    /// Lets it go on from a point.
+    pub(crate) fn go_on(&self) -> Result<()> {
+        self.say(b"g")
+    }
+
+    /// The last word: what its filter is, if it has one.
+    pub(crate) fn last_word(&self, filter: Option<&seccomp::Filter>) -> Result<()> {
+        let mut word = vec![0; WORD_HEADER_BYTES];
+        word.extend_from_slice(filter.map_or(&[][..], |f| f.program.as_flattened()));
+        self.say(&word)
+    }
+
+    fn say(&self, word: &[u8]) -> Result<()> {
+        match self.launched.say(word) {
+            // It is gone, and why is what it told last.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            other => other.map_err(|source| Error::Clone { source }),
+        }
+    }
+
+    /// Waits for the next point, taking what is told on the way.
+    pub(crate) fn next(&mut self) -> Result<Reached> {
+        loop {
+            let told = self.launched.next().map_err(|source| Error::Clone { source })?;
+            match told {
+                Told::Failed { stage, index, errno } => {
+                    return Err(self.failure(stage, index, errno));
+                }
+                Told::Reached(point) => return Ok(Reached::Point(point)),
+                Told::Master(master) => self.master = Some(master),
+                Told::Listener(listener) => self.listener = Some(listener),
+                Told::Forked(pid) => {
+                    let followed = self.launched.follow(pid);
+                    followed.map_err(|source| Error::Clone { source })?;
+                }
+                Told::Closed => return Ok(Reached::Begun),
+            }
+        }
+    }
+
+    /// Waits for a point of the plan; an end before it is a failure.
+    pub(crate) fn await_point(&mut self, wanted: u32) -> Result<()> {
+        match self.next()? {
+            Reached::Point(point) if point == wanted => Ok(()),
+            Reached::Point(_) => Err(Error::Vanished),
+            Reached::Begun => Err(match self.launched.killed_by() {
+                Some(signal) => Error::Killed { signal },
+                None => Error::Vanished,
+            }),
+        }
+    }
+
+    /// Waits until it has found its command.
+    pub(crate) fn await_ready(&mut self) -> Result<()> {
+        self.await_point(point::READY)
+    }
+
+    /// Waits for execve.
+    pub(crate) fn await_begin(&mut self) -> Result<()> {
+        match self.next()? {
+            Reached::Begun => Ok(()),
+            Reached::Point(_) => Err(Error::Vanished),
+        }
+    }
+
+    /// A failure that its process told of, in words.
+    pub(crate) fn failure(&self, stage: u32, index: u32, errno: i32) -> Error {
+        failure(&self.draft, &self.command, (stage, index, errno))
+    }
+
+    /// Gives the process away: it is not ended any more. Its pid, pidfd and pty.
+    pub(crate) fn release(mut self) -> Result<(i32, OwnedFd, Option<OwnedFd>)> {
+        let copy = self.launched.pidfd.try_clone();
+        let pidfd = copy.map_err(|source| Error::Clone { source })?;
+        self.released = true;
+        Ok((self.launched.pid, pidfd, self.master.take()))
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if !self.released {
+            self.launched.destroy();
+        }
+    }
+}
+
+fn failure(draft: &Draft, command: &str, (stage, index, errno): (u32, u32, i32)) -> Error {
+    let op = draft.program.ops.get(index as usize);
+    if matches!(op, Some(child::Op::Find | child::Op::Exec)) {
+        return Error::Command { command: command.to_owned(), errno };
+    }
+    Error::Step { stage: place(stage), step: step(&draft.program, index), errno }
+}
+
+/// The filter of a profile, from the cache below `root` where it is there.
+pub(crate) fn filter(
+    root: &Path,
+    profile: Option<&LinuxSeccomp>,
+) -> Result<Option<seccomp::Filter>> {
+    Ok(profile.map(|profile| seccomp::compile_cached(root, profile)).transpose()?)
+}

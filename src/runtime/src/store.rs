@@ -1,0 +1,297 @@
+//! Containers on disk: `ROOT/<id>/state`, one line of JSON and then config.json as it was.
+//!
+//! The folder is the claim on the id (mkdir is atomic); whoever changes a container holds a lock on
+//! it. A state is written to a temporary file and renamed. What is written before the kernel is
+//! touched is enough to remove everything: an operation killed at any point leaves a container that
+//! `delete --force` can clean.
+//! A process is known by pid and start time. The boot id tells the state of a former boot.
+
+use std::collections::BTreeMap;
+use std::fs::{self, DirBuilder, File};
+use std::io::{ErrorKind, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use oci::Status;
+use oci::runtime::Spec;
+use serde::{Deserialize, Serialize};
+
+use crate::bundle;
+use crate::cgroup::{Cgroup, Layout};
+use crate::error::{Error, Result};
+
+const STATE: &str = "state";
+const UNFINISHED: &str = "state.new";
+/// Where a created container waits.
+const SOCKET: &str = "start.sock";
+/// Version of the file.
+const VERSION: u32 = 1;
+
+/// The first line of a state file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    pub(crate) version: u32,
+    pub(crate) id: String,
+    /// The boot that it belongs to.
+    pub(crate) boot: String,
+    /// First process; 0 while it is being made.
+    pub(crate) pid: i32,
+    pub(crate) start_time: u64,
+    pub(crate) bundle: PathBuf,
+    pub(crate) rootfs: PathBuf,
+    pub(crate) created_unix_ns: u64,
+    pub(crate) uid: u32,
+    /// linux.cgroupsPath, or what stands for it.
+    pub(crate) cgroup: String,
+    /// Its folders by controller, once they are made.
+    #[serde(default)]
+    pub(crate) cgroups: BTreeMap<String, PathBuf>,
+    #[serde(default)]
+    pub(crate) annotations: BTreeMap<String, String>,
+    /// There are poststart or startContainer hooks for `start`, or poststop ones.
+    #[serde(default)]
+    pub(crate) hooks: bool,
+}
+
+impl Record {
+    /// A record before anything of the container exists.
+    pub(crate) fn new(id: &str, bundle: &bundle::Bundle, cgroup: &str) -> Record {
+        let spec = &bundle.spec;
+        let root = spec.root().as_ref().map_or(Path::new("rootfs"), |root| root.path());
+        let annotations = spec.annotations().iter().flatten();
+        Record {
+            version: VERSION,
+            id: id.to_owned(),
+            boot: boot_id(),
+            pid: 0,
+            start_time: 0,
+            bundle: bundle.path.clone(),
+            rootfs: bundle.path.join(root),
+            created_unix_ns: sys::clock::unix_ns(),
+            uid: sys::seqpacket::own_uid(),
+            cgroup: cgroup.to_owned(),
+            cgroups: BTreeMap::new(),
+            annotations: annotations.map(|(k, v)| (k.clone(), v.clone())).collect(),
+            hooks: spec.hooks().is_some(),
+        }
+    }
+
+    /// The cgroup that there is; one that is gone is empty.
+    pub(crate) fn open_cgroup(&self) -> Result<Cgroup> {
+        if self.cgroups.is_empty() {
+            return Ok(Cgroup::open(&Layout::detect()?, &self.cgroup)?);
+        }
+        Ok(Cgroup::from_paths(&self.cgroups)?)
+    }
+
+    /// A pidfd of the first process while it lives.
+    pub(crate) fn process(&self) -> Option<OwnedFd> {
+        if self.pid == 0 || self.boot != boot_id() {
+            return None;
+        }
+        let process = sys::children::open(self.pid, self.start_time).ok().flatten()?;
+        // A zombie has ended, whether or not somebody has asked how.
+        let now = std::time::Instant::now();
+        let ended = sys::teardown::any_ended(std::slice::from_ref(&process), now);
+        let ended = ended.unwrap_or(false);
+        (!ended).then_some(process)
+    }
+}
+
+/// The folder of one container, locked.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    pub(crate) folder: PathBuf,
+    _lock: File,
+}
+
+/// All containers below a root.
+#[derive(Debug, Clone)]
+pub(crate) struct Store {
+    pub(crate) root: PathBuf,
+}
+
+impl Store {
+    pub(crate) fn folder(&self, id: &str) -> Result<PathBuf> {
+        if !is_valid_id(id) {
+            return Err(Error::BadId { id: id.to_owned() });
+        }
+        Ok(self.root.join(id))
+    }
+
+    /// Makes the folder of a new container.
+    pub(crate) fn claim_new(&self, id: &str) -> Result<Claim> {
+        let folder = self.folder(id)?;
+        let make = || DirBuilder::new().mode(0o711).create(&folder);
+        let made = match make() {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let root = || DirBuilder::new().recursive(true).mode(0o700).create(&self.root);
+                root().map_err(Error::io("make", &self.root))?;
+                make()
+            }
+            other => other,
+        };
+        match made {
+            Ok(()) => lock(folder),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                Err(Error::Exists { id: id.to_owned() })
+            }
+            Err(error) => Err(Error::io("make", folder)(error)),
+        }
+    }
+
+    /// Waits for whoever works on the container and keeps others away.
+    pub(crate) fn claim(&self, id: &str) -> Result<Claim> {
+        let folder = self.folder(id)?;
+        match lock(folder) {
+            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                Err(Error::NotFound { id: id.to_owned() })
+            }
+            other => other,
+        }
+    }
+
+    /// The record of a container; one that was never finished is made up from its name.
+    pub(crate) fn record(&self, id: &str) -> Result<Record> {
+        Ok(self.read(id)?.0)
+    }
+
+    /// The record and the document.
+    pub(crate) fn record_and_spec(&self, id: &str) -> Result<(Record, Spec)> {
+        let (record, rest) = self.read(id)?;
+        let spec = bundle::parse(&rest, &self.folder(id)?.join(STATE))?;
+        Ok((record, spec))
+    }
+
+    fn read(&self, id: &str) -> Result<(Record, Vec<u8>)> {
+        let path = self.folder(id)?.join(STATE);
+        let mut text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(Error::NotFound { id: id.to_owned() });
+            }
+            Err(error) => return Err(Error::io("read", path)(error)),
+        };
+        let end = text.iter().position(|byte| *byte == b'\n').unwrap_or(text.len());
+        let rest = text.split_off((end + 1).min(text.len()));
+        let problem = |problem| Error::Config { path: path.clone(), problem };
+        let record: Record =
+            serde_json::from_slice(&text).map_err(|error| problem(error.to_string()))?;
+        if record.version != VERSION {
+            return Err(problem(format!("has version {}, not {VERSION}", record.version)));
+        }
+        Ok((record, rest))
+    }
+
+    /// Ids below the root, sorted.
+    pub(crate) fn ids(&self) -> Result<Vec<String>> {
+        let entries = match fs::read_dir(&self.root) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(Error::io("read", &self.root)(error)),
+        };
+        let mut ids: Vec<String> = entries
+            .flatten()
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .filter(|id| is_valid_id(id) && self.root.join(id).join(STATE).is_file())
+            .collect();
+        ids.sort();
+        Ok(ids)
+    }
+}
+
+impl Claim {
+    /// Writes the state as a whole.
+    pub(crate) fn write(&self, record: &Record, config: &[u8]) -> Result<()> {
+        let (path, unfinished) = (self.folder.join(STATE), self.folder.join(UNFINISHED));
+        let mut bytes =
+            serde_json::to_vec(record).map_err(|error| Error::io("write", &path)(error.into()))?;
+        bytes.push(b'\n');
+        bytes.extend_from_slice(config);
+        // Not synced: what is below /run ends with the boot, as the container does.
+        File::create(&unfinished)
+            .and_then(|mut file| file.write_all(&bytes))
+            .and_then(|()| fs::rename(&unfinished, &path))
+            .map_err(Error::io("write", path))
+    }
+
+    /// Where the container waits for `start`.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.join(SOCKET)
+    }
+
+    /// Removes all that is kept of the container.
+    pub(crate) fn remove(self) -> Result<()> {
+        for name in [SOCKET, UNFINISHED, STATE] {
+            let path = self.folder.join(name);
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(Error::io("remove", path)(error));
+                }
+                _ => {}
+            }
+        }
+        match fs::remove_dir(&self.folder) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(Error::io("remove", self.folder)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn lock(folder: PathBuf) -> Result<Claim> {
+    let file = File::open(&folder).map_err(Error::io("open", &folder))?;
+    file.lock().map_err(Error::io("lock", &folder))?;
+    if !folder.is_dir() {
+        // It was removed while we waited.
+        return Err(Error::io("open", folder)(ErrorKind::NotFound.into()));
+    }
+    Ok(Claim { folder, _lock: file })
+}
+
+/// Where a container is in its life.
+pub(crate) fn status(record: &Record, folder: &Path) -> Result<Status> {
+    if record.pid == 0 {
+        // Without a maker it will never be more.
+        let made = File::open(folder).is_ok_and(|file| file.try_lock().is_err());
+        return Ok(if made { Status::Creating } else { Status::Stopped });
+    }
+    if record.process().is_none() {
+        return Ok(Status::Stopped);
+    }
+    if folder.join(SOCKET).exists() {
+        return Ok(Status::Created);
+    }
+    let frozen = record.open_cgroup()?.is_frozen()?;
+    Ok(if frozen { Status::Paused } else { Status::Running })
+}
+
+fn is_valid_id(id: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_+-.".contains(&byte);
+    (1..=1024).contains(&id.len())
+        && !id.starts_with('.')
+        && id != "seccomp"
+        && id.bytes().all(plain)
+}
+
+fn boot_id() -> String {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    text.trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_names() {
+        for good in ["a", "web.0", "A_b-c+d", "7"] {
+            assert!(is_valid_id(good), "{good}");
+        }
+        for bad in ["", ".", "..", ".a", "a/b", "a b", "ä", "a\n", "seccomp"] {
+            assert!(!is_valid_id(bad), "{bad:?}");
+        }
+    }
+}
