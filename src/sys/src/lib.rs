@@ -22,4 +22,5 @@ pub mod spawn;
 pub mod stdio;
 pub mod teardown;
 pub mod tree;
+pub mod volume;
 pub mod watch;

@@ -64,12 +64,23 @@ pub fn listen(path: &Path, backlog: i32) -> Result<OwnedFd> {
     Ok(fd)
 }
 
-/// Connects to the listener at `path`; the socket blocks.
+/// Connects to the listener at `path`; the socket blocks, and so does the call while the
+/// listener's backlog is full.
+///
+/// # Errors
+/// ENOENT or ECONNREFUSED when nobody listens.
+pub fn connect(path: &Path) -> Result<OwnedFd> {
+    let fd = new_socket(SockFlag::empty())?;
+    with_address(path, |address| nix_connect(fd.as_raw_fd(), address))?;
+    Ok(fd)
+}
+
+/// Connects to the listener at `path`; the socket does not block, the call neither.
 ///
 /// # Errors
 /// ENOENT or ECONNREFUSED when nobody listens, EAGAIN when its backlog is full.
-pub fn connect(path: &Path) -> Result<OwnedFd> {
-    let fd = new_socket(SockFlag::empty())?;
+pub fn connect_now(path: &Path) -> Result<OwnedFd> {
+    let fd = new_socket(SockFlag::SOCK_NONBLOCK)?;
     with_address(path, |address| nix_connect(fd.as_raw_fd(), address))?;
     Ok(fd)
 }

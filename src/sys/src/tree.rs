@@ -126,8 +126,11 @@ pub fn is_mount_root(path: &Path) -> Result<bool> {
     // SAFETY: statx is plain data for which all zeroes is valid.
     let mut found: libc::statx = unsafe { std::mem::zeroed() };
     let flags = libc::AT_SYMLINK_NOFOLLOW;
+    let (here, path, out) = (libc::AT_FDCWD, path.as_ptr(), &raw mut found);
+    // Not libc's wrapper: the standard library names it weakly, and link-time optimisation makes
+    // one weak, unresolved symbol of both in a static program.
     // SAFETY: a NUL-terminated path and a whole structure to fill.
-    let done = unsafe { libc::statx(libc::AT_FDCWD, path.as_ptr(), flags, 0, &raw mut found) };
+    let done = unsafe { libc::syscall(libc::SYS_statx, here, path, flags, 0, out) };
     if done < 0 {
         return Err(Error::last_os_error());
     }

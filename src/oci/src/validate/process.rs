@@ -84,7 +84,7 @@ fn check_limits(process: &Process, found: &mut Findings) {
 fn check_capabilities(sets: &LinuxCapabilities, found: &mut Findings) {
     let empty = Capabilities::new();
     let of = |set: &Option<Capabilities>| set.clone().unwrap_or_else(|| empty.clone());
-    let (permitted, inheritable) = (of(sets.permitted()), of(sets.inheritable()));
+    let permitted = of(sets.permitted());
     let mut within = |name: &str, set: Capabilities, other: &Capabilities, of: &str| {
         let mut missing: Vec<String> = set.difference(other).map(ToString::to_string).collect();
         missing.sort();
@@ -94,8 +94,7 @@ fn check_capabilities(sets: &LinuxCapabilities, found: &mut Findings) {
         }
     };
     within("effective", of(sets.effective()), &permitted, "permitted");
-    within("ambient", of(sets.ambient()), &permitted, "permitted");
-    within("ambient", of(sets.ambient()), &inheritable, "inheritable");
+    // Ambient ones that are not inheritable too cannot be raised: as in runc, they are left out.
 }
 
 fn check_unsupported(process: &Process, found: &mut Findings) {

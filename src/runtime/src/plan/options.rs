@@ -94,7 +94,7 @@ pub(super) fn read(words: &[String]) -> Options {
 impl Options {
     fn word(&mut self, word: &str) {
         match word {
-            "defaults" | "" => return,
+            "defaults" | "" => {}
             "bind" => self.bind = Some(false),
             "rbind" => self.bind = Some(true),
             "remount" => self.remount = true,

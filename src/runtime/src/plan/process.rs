@@ -113,12 +113,11 @@ pub(super) fn plan(draft: &mut Draft, process: &Process, around: &Surroundings<'
     }
     draft.program.groups = user.additional_gids().clone().unwrap_or_default();
     draft.op(Op::Identity { uid: user.uid(), gid: user.gid(), groups: true });
-    draft.op(Op::Capabilities {
-        effective: bits(|s| s.effective()),
-        permitted: bits(|s| s.permitted()),
-        inheritable: bits(|s| s.inheritable()),
-        ambient: bits(|s| s.ambient()),
-    });
+    let (permitted, inheritable) = (bits(|s| s.permitted()), bits(|s| s.inheritable()));
+    // The kernel raises only what is in both; runc's own `spec` lists more.
+    let ambient = bits(|s| s.ambient()) & permitted & inheritable;
+    let effective = bits(|s| s.effective());
+    draft.op(Op::Capabilities { effective, permitted, inheritable, ambient });
     draft.op(Op::ChdirAgain { path: cwd });
     if unprivileged {
         draft.op(Op::NoNewPrivileges);
