@@ -62,8 +62,10 @@ impl Cgroup {
         resources: Option<&LinuxResources>,
     ) -> Result<Cgroup, Error> {
         let place = place::make(layout, path, &place::needed(resources))?;
-        place.finish(|cgroup| {
-            cgroup.refuse_occupied()?;
+        place.finish(|cgroup, fresh| {
+            if !fresh {
+                cgroup.refuse_occupied()?;
+            }
             let none = Vec::new();
             let rules = resources.and_then(|r| r.devices().as_ref()).unwrap_or(&none);
             cgroup.devices(rules)?;
@@ -82,7 +84,7 @@ impl Cgroup {
         resources: Option<&LinuxResources>,
     ) -> Result<Cgroup, Error> {
         let place = place::make(layout, path, &place::needed(resources))?;
-        place.finish(|cgroup| resources.map_or(Ok(()), |r| cgroup.apply(r)))
+        place.finish(|cgroup, _| resources.map_or(Ok(()), |r| cgroup.apply(r)))
     }
 
     /// The cgroup that is at `path` now; hierarchies where it is missing are left out.
@@ -93,13 +95,13 @@ impl Cgroup {
         place::open(layout, path)
     }
 
-    /// The cgroup of [`Cgroup::paths`], as kept in a state file.
+    /// The cgroup of [`Cgroup::paths`], as kept in a state file; folders may have gone.
     ///
     /// # Errors
     /// [`Error::Io`] when the v2 folder exists and cannot be opened.
     pub fn from_paths(paths: &BTreeMap<String, PathBuf>) -> Result<Cgroup, Error> {
         let mut folders: Vec<Folder> = Vec::new();
-        for (controller, path) in paths.iter().filter(|(_, p)| p.is_dir()) {
+        for (controller, path) in paths {
             match folders.iter_mut().find(|f| &f.path == path) {
                 Some(folder) => folder.controllers.push(controller.clone()),
                 None => folders.push(Folder {
@@ -116,10 +118,11 @@ impl Cgroup {
     fn of(folders: Vec<Folder>) -> Result<Cgroup, Error> {
         let v2_fd = match folders.iter().find(|f| f.v2) {
             None => None,
-            Some(folder) => {
-                let fd = File::open(&folder.path).map_err(io_error("open", &folder.path))?;
-                Some(OwnedFd::from(fd))
-            }
+            Some(folder) => match File::open(&folder.path) {
+                Ok(fd) => Some(OwnedFd::from(fd)),
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+                Err(e) => return Err(io_error("open", &folder.path)(e)),
+            },
         };
         Ok(Cgroup { folders, v2_fd })
     }

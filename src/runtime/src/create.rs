@@ -173,7 +173,7 @@ impl Making<'_> {
         let process = spec.process().as_ref();
         let terminal = process.and_then(|p| p.terminal()) == Some(true);
         let keyring = format!("_ses.{}", self.record.id);
-        let parent = mount_above(&self.record.rootfs);
+        let parent = if is_shared(spec) { mount_above(&self.record.rootfs) } else { None };
         let facts = Facts {
             bundle: &self.bundle.path,
             rootfs: &self.options.rootfs,
@@ -193,7 +193,7 @@ impl Making<'_> {
             preserve_fds: self.options.preserve_fds,
             pivot: !self.options.no_pivot,
             keyring: (!self.options.no_new_keyring).then_some(keyring.as_str()),
-            root_parent: parent.as_deref().filter(|_| is_shared(spec)),
+            root_parent: parent.as_deref(),
         };
         plan::container(spec, &facts)
     }

@@ -87,10 +87,13 @@ impl Record {
 
     /// A pidfd of the first process while it lives.
     pub(crate) fn process(&self) -> Option<OwnedFd> {
-        if self.pid == 0 || self.boot != boot_id() {
+        if self.pid == 0 {
             return None;
         }
         let process = sys::children::open(self.pid, self.start_time).ok().flatten()?;
+        if self.boot != boot_id() {
+            return None;
+        }
         // A zombie has ended, whether or not somebody has asked how.
         let now = std::time::Instant::now();
         let ended = sys::teardown::any_ended(std::slice::from_ref(&process), now);
@@ -277,7 +280,7 @@ fn is_valid_id(id: &str) -> bool {
 }
 
 fn boot_id() -> String {
-    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let text = sys::kernel_file::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     text.trim().to_owned()
 }
 

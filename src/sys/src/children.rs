@@ -4,7 +4,6 @@
 //! [`Signals::block`]. Reaping takes *any* child: only for processes in which nobody else waits for
 //! children in another thread.
 
-use std::fs;
 use std::io::{Error, ErrorKind, Result};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
@@ -201,7 +200,7 @@ pub fn kill_group(leader: i32, signal: i32) -> Result<()> {
 /// # Errors
 /// `NotFound` when there is none of that pid.
 pub fn start_time(pid: i32) -> Result<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let stat = crate::kernel_file::read(format!("/proc/{pid}/stat"))?;
     // The second field is the name in parentheses, which may hold anything.
     let after_name = stat.rsplit_once(')').map(|(_, rest)| rest);
     let field = after_name.and_then(|rest| rest.split_ascii_whitespace().nth(19));

@@ -8,6 +8,7 @@ pub mod dir;
 pub mod errno;
 pub mod folder;
 pub mod foreground;
+pub mod kernel_file;
 pub mod launch;
 pub mod loopback;
 pub mod machine;

@@ -49,7 +49,9 @@ impl Cgroup {
             return v2::plan(resources);
         }
         v1::refuse_unified(resources)?;
-        let memory_now = self.read_number("memory", "memory.limit_in_bytes");
+        let limited = resources.memory().as_ref().is_some_and(|memory| memory.limit().is_some());
+        let memory_now =
+            limited.then(|| self.read_number("memory", "memory.limit_in_bytes")).flatten();
         let plan = v1::plan(resources, memory_now)?;
         if plan.iter().all(|s| self.v1_folder(s.controller).is_some()) {
             return Ok(plan);
@@ -157,29 +159,38 @@ fn replace_program(
 fn devices_v1(folder: &Path, rules: &[devices::Rule]) -> Result<(), Error> {
     let wanted = Table::from_rules(rules)?;
     let list = folder.join("devices.list");
-    let now = fs::read_to_string(&list).map_err(io_error("read", &list))?;
-    for (file, line) in devices::transition(&Table::parse(&now), &wanted) {
-        write(folder, file, &line, "linux.resources.devices")?;
+    let now = sys::kernel_file::read(&list).map_err(io_error("read", &list))?;
+    let field = "linux.resources.devices";
+    let mut open: Option<(&str, File)> = None;
+    for (name, line) in devices::transition(&Table::parse(&now), &wanted) {
+        let file = match open.take() {
+            Some((former, file)) if former == name => file,
+            _ => open_existing(&folder.join(name), field, &line)?,
+        };
+        put(&file, &folder.join(name), &line, field)?;
+        open = Some((name, file));
     }
     Ok(())
 }
 
 /// One `write(2)`, never creating: a missing file is told from a refused value.
 fn write(folder: &Path, name: &str, value: &str, field: &str) -> Result<(), Error> {
-    let file = folder.join(name);
-    let field = field.to_owned();
-    let mut open = match File::options().write(true).open(&file) {
-        Ok(open) => open,
-        Err(e) if e.kind() == ErrorKind::NotFound => {
-            return Err(Error::MissingFile { field, file });
-        }
-        Err(source) => return Err(Error::Write { field, file, value: value.to_owned(), source }),
-    };
-    io::Write::write_all(&mut open, value.as_bytes()).map_err(|source| Error::Write {
-        field,
-        file,
-        value: value.to_owned(),
-        source,
+    let path = folder.join(name);
+    put(&open_existing(&path, field, value)?, &path, value, field)
+}
+
+fn open_existing(path: &Path, field: &str, value: &str) -> Result<File, Error> {
+    let (field, file) = (field.to_owned(), path.to_owned());
+    File::options().write(true).open(path).map_err(|source| match source.kind() {
+        ErrorKind::NotFound => Error::MissingFile { field, file },
+        _ => Error::Write { field, file, value: value.to_owned(), source },
+    })
+}
+
+fn put(mut open: &File, path: &Path, value: &str, field: &str) -> Result<(), Error> {
+    io::Write::write_all(&mut open, value.as_bytes()).map_err(|source| {
+        let (field, file) = (field.to_owned(), path.to_owned());
+        Error::Write { field, file, value: value.to_owned(), source }
     })
 }
 

@@ -3,7 +3,6 @@
 //! Invariants: v1 hierarchies come before v2 for a controller (a controller lives in one only); a
 //! path never leaves its hierarchy. Not here: any write.
 
-use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use super::Error;
@@ -48,14 +47,15 @@ impl Layout {
     /// [`Error::NotMounted`] when there is no cgroup file system at all.
     pub fn detect() -> Result<Layout, Error> {
         let read = |path: &str| {
-            fs::read_to_string(path).map_err(|source| Error::Detect { path: path.into(), source })
+            sys::kernel_file::read(path)
+                .map_err(|source| Error::Detect { path: path.into(), source })
         };
         let mut layout =
             Layout::parse(&read("/proc/self/mountinfo")?, &read("/proc/self/cgroup")?)?;
         for hierarchy in layout.hierarchies.iter_mut().filter(|h| h.v2) {
             let path = hierarchy.mount.join("cgroup.controllers");
             let text =
-                fs::read_to_string(&path).map_err(|source| Error::Detect { path, source })?;
+                sys::kernel_file::read(&path).map_err(|source| Error::Detect { path, source })?;
             hierarchy.controllers = text.split_whitespace().map(str::to_owned).collect();
         }
         Ok(layout)

@@ -34,12 +34,14 @@ impl Drop for Made {
 }
 
 impl Place {
-    /// Runs `then`; on its failure the folders made are removed.
+    /// Runs `then`, told whether each folder is new and so holds nothing; on its failure the
+    /// folders made are removed.
     pub(super) fn finish(
         mut self,
-        then: impl FnOnce(&Cgroup) -> Result<(), Error>,
+        then: impl FnOnce(&Cgroup, bool) -> Result<(), Error>,
     ) -> Result<Cgroup, Error> {
-        then(&self.cgroup)?;
+        let fresh = self.cgroup.folders.iter().all(|folder| self.made.0.contains(&folder.path));
+        then(&self.cgroup, fresh)?;
         self.made.0.clear();
         Ok(self.cgroup)
     }
@@ -115,7 +117,7 @@ fn descent<'a>(top: &Path, leaf: &'a Path) -> Vec<&'a Path> {
 fn fill_cpuset(mount: &Path, leaf: &Path) -> Result<(), Error> {
     let read = |folder: &Path, file: &str| {
         let path = folder.join(file);
-        fs::read_to_string(&path).map_err(io_error("read", &path))
+        sys::kernel_file::read(&path).map_err(io_error("read", &path))
     };
     for folder in descent(mount, leaf) {
         for file in ["cpuset.cpus", "cpuset.mems"] {
@@ -159,7 +161,7 @@ fn enable(folder: &Path, wanted: &[&str], needed: &Needed) -> Result<(), Error> 
         return Ok(());
     }
     let file = folder.join("cgroup.subtree_control");
-    let enabled = fs::read_to_string(&file).map_err(io_error("read", &file))?;
+    let enabled = sys::kernel_file::read(&file).map_err(io_error("read", &file))?;
     let missing: Vec<String> = wanted
         .iter()
         .filter(|w| !enabled.split_whitespace().any(|e| e == **w))

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::stats::gone;
-use super::{Cgroup, Error, io_error};
+use super::{Cgroup, Error, Folder, io_error};
 
 const SIGKILL: i32 = 9;
 const ESRCH: i32 = 3;
@@ -105,6 +105,11 @@ impl Cgroup {
     /// # Errors
     /// [`Error::Busy`] at `deadline`; the rest of the folders is removed all the same.
     pub fn remove(self, deadline: Instant) -> Result<(), Error> {
+        // The usual case: nothing lives in it, nothing is below it.
+        let left = |folder: &&Folder| !removed(&folder.path);
+        if self.folders.iter().filter(left).count() == 0 {
+            return Ok(());
+        }
         self.thaw()?;
         self.kill_v2();
         self.empty(deadline)?;
@@ -238,11 +243,14 @@ fn write(path: &Path, value: &str) -> io::Result<()> {
     io::Write::write_all(&mut file, value.as_bytes())
 }
 
+/// Removes an empty cgroup; `false` when it is not.
+fn removed(folder: &Path) -> bool {
+    fs::remove_dir(folder).map_or_else(|e| gone(&e), |()| true)
+}
+
 fn remove_tree(folder: &Path) -> io::Result<()> {
-    match fs::remove_dir(folder) {
-        Ok(()) => return Ok(()),
-        Err(e) if gone(&e) => return Ok(()),
-        Err(_) => {}
+    if removed(folder) {
+        return Ok(());
     }
     for entry in fs::read_dir(folder)?.flatten() {
         if entry.file_type().is_ok_and(|t| t.is_dir()) {

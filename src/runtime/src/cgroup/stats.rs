@@ -72,7 +72,7 @@ impl Cgroup {
 
     pub(super) fn read_number(&self, controller: &str, file: &str) -> Option<u64> {
         let path = self.v1_folder(controller)?.join(file);
-        fs::read_to_string(path).ok()?.trim().parse().ok()
+        sys::kernel_file::read(path).ok()?.trim().parse().ok()
     }
 }
 
@@ -86,7 +86,7 @@ pub(super) fn keyed(text: &str, key: &str) -> Option<u64> {
 
 /// The file's text; `None` when the file, or its cgroup, is gone.
 fn read(path: &Path) -> Result<Option<String>, Error> {
-    match fs::read_to_string(path) {
+    match sys::kernel_file::read(path) {
         Ok(text) => Ok(Some(text)),
         Err(e) if gone(&e) => Ok(None),
         Err(e) => Err(io_error("read", path)(e)),
@@ -120,7 +120,7 @@ fn collect(folder: &Path, found: &mut BTreeSet<i32>) -> Result<(), Error> {
 fn read_procs(folder: &Path) -> Result<Option<String>, Error> {
     const EOPNOTSUPP: i32 = 95;
     let path = folder.join("cgroup.procs");
-    match fs::read_to_string(&path) {
+    match sys::kernel_file::read(&path) {
         Ok(text) => Ok(Some(text)),
         // A threaded v2 cgroup: its processes are listed in the domain above.
         Err(e) if gone(&e) || e.raw_os_error() == Some(EOPNOTSUPP) => Ok(None),
