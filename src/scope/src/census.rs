@@ -114,7 +114,9 @@ fn processes() -> BTreeSet<String> {
                 status.lines().find_map(|l| l.strip_prefix(name)).map(str::trim).unwrap_or("?")
             };
             let kernel = field("Kthread:") == "1" || field("PPid:") == "2" || pid == 2;
-            (!kernel).then(|| format!("{pid} {} ({})", field("Name:"), field("State:")))
+            // Running or sleeping is a matter of the moment; a zombie is not.
+            let zombie = if field("State:").starts_with('Z') { " (zombie)" } else { "" };
+            (!kernel).then(|| format!("{pid} {}{zombie}", field("Name:")))
         })
         .collect()
 }
