@@ -1,0 +1,72 @@
+//! What a supervisor has to know of its host; read once, at its start.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+
+/// Facts of the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Host {
+    /// Its name.
+    pub(crate) node_name: String,
+    /// Its memory, in bytes.
+    pub(crate) capacity_bytes: u64,
+    /// The address that it speaks to other networks with; `None` without a route there.
+    pub(crate) address: Option<Ipv4Addr>,
+    /// Differs from boot to boot.
+    pub(crate) boot_id: String,
+}
+
+impl Host {
+    /// Asks the kernel. What it does not tell has a value that changes nothing.
+    pub(crate) fn read() -> Host {
+        let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        Host {
+            node_name: text("/proc/sys/kernel/hostname").trim().to_owned(),
+            capacity_bytes: memory_bytes(&text("/proc/meminfo")).unwrap_or(u64::MAX),
+            address: address(),
+            boot_id: text("/proc/sys/kernel/random/boot_id").trim().to_owned(),
+        }
+    }
+}
+
+/// `MemTotal` of /proc/meminfo, in bytes.
+fn memory_bytes(text: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kib: u64 = line.split_ascii_whitespace().next()?.parse().ok()?;
+    kib.checked_mul(1024)
+}
+
+/// The source address the kernel would choose; no packet is sent by connecting a UDP socket.
+fn address() -> Option<Ipv4Addr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    // TEST-NET-1 (RFC 5737): reached by the default route alone.
+    socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
+    match socket.local_addr().ok()? {
+        SocketAddr::V4(own) => Some(*own.ip()),
+        SocketAddr::V6(_) => None,
+    }
+}
+
+/// Unix time in milliseconds.
+pub(crate) fn unix_ms() -> u64 {
+    sys::clock::unix_ns() / 1_000_000
+}
+
+/// Unix time minus CLOCK_BOOTTIME, in milliseconds.
+pub(crate) fn wall_offset_ms() -> i64 {
+    let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+    signed(unix_ms()).saturating_sub(signed(sys::clock::boot_ms()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_read_in_bytes() {
+        assert_eq!(memory_bytes("MemTotal:       16 kB\nMemFree: 1 kB\n"), Some(16 * 1024));
+        assert_eq!(memory_bytes("MemFree: 1 kB\n"), None);
+        assert_eq!(memory_bytes("MemTotal: x kB\n"), None);
+        assert!(!Host::read().boot_id.is_empty());
+    }
+}

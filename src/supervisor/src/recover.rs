@@ -1,0 +1,196 @@
+//! From the database and what runs to a world: the first thing a supervisor does.
+//!
+//! After a reboot nothing of before runs: times begin anew and folders of pods are stale. Otherwise
+//! every folder of a pod that is wanted is adopted, all at the same time; one that nobody wants is
+//! removed. When the database was lost, the pods themselves say what they are.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::event::EventLog;
+use crate::naming;
+use crate::ports;
+use crate::serve::Supervisor;
+use crate::store::{Saved, SavedPod};
+use crate::tools::Tools;
+use crate::volumes;
+use crate::world::{DeploymentEntry, PodEntry, Sandbox, World};
+
+/// File in a pod's folder that says what the pod is.
+const POD_FILE: &str = "pod.json";
+
+/// Makes the world of what was saved and what is there.
+///
+/// # Errors
+/// [`Error::File`]: the folder of pods cannot be read.
+pub(crate) fn world(tools: &Tools, saved: Saved, lost: bool) -> Result<World, Error> {
+    let now = sys::clock::boot_ms();
+    let rebooted = saved.boot_id.as_ref().is_some_and(|id| *id != tools.host.boot_id);
+    let known = saved.boot_id.is_some();
+    let mut world = World {
+        // Higher than that of any supervisor before.
+        version: crate::host::unix_ms(),
+        events: EventLog::new(saved.events),
+        wall_offset_ms: crate::host::wall_offset_ms(),
+        ..World::default()
+    };
+    if rebooted || !known {
+        world.unsaved.boot_id = Some(tools.host.boot_id.clone());
+    }
+    let folders = folders(tools, rebooted)?;
+    let mut pods = saved.pods;
+    if lost {
+        let told: Vec<SavedPod> = folders
+            .iter()
+            .filter(|uid| pods.iter().all(|pod| pod.uid != **uid))
+            .filter_map(|uid| told(&tools.options.paths.pod(uid), uid))
+            .collect();
+        world.unsaved.pods.extend(told.iter().map(|pod| pod.uid.clone()));
+        pods.extend(told);
+    }
+    for mut pod in pods {
+        if rebooted {
+            pod.memory.after_reboot(now);
+            pod.created_at = now;
+            world.unsaved.pods.insert(pod.uid.clone());
+        }
+        let there = folders.contains(&pod.uid);
+        let sandbox = if there { Sandbox::Unknown } else { Sandbox::Absent };
+        let version = world.version;
+        let entry = PodEntry { version, ..PodEntry::new(pod, sandbox, now) };
+        world.pods.insert(entry.uid.clone(), entry);
+    }
+    for mut deployment in saved.deployments {
+        if rebooted {
+            deployment.memory.after_reboot(now);
+            world.unsaved.deployments.insert(deployment.uid.clone());
+        }
+        let version = world.version;
+        let entry = DeploymentEntry { version, ..DeploymentEntry::new(deployment) };
+        world.deployments.insert(entry.uid.clone(), entry);
+    }
+    addresses(&mut world, saved.addresses);
+    Ok(world)
+}
+
+/// Addresses of sandboxes that are there; the others are free.
+fn addresses(world: &mut World, saved: BTreeMap<String, std::net::Ipv4Addr>) {
+    for (uid, address) in saved {
+        let there = |entry: &PodEntry| matches!(entry.sandbox, Sandbox::Unknown);
+        if world.pods.get(&uid).is_some_and(there) {
+            world.last_address = world.last_address.max(Some(address));
+            world.addresses.insert(uid, address);
+        } else {
+            world.unsaved.addresses.insert(uid);
+        }
+    }
+}
+
+/// Uids of pods that have a folder; after a reboot the folders go, for nothing lives in them.
+fn folders(tools: &Tools, rebooted: bool) -> Result<Vec<String>, Error> {
+    let path = tools.options.paths.pods();
+    let failed = |source| Error::File { action: "read", path: path.clone(), source };
+    let entries = match fs::read_dir(&path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(failed(source)),
+    };
+    let mut uids = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(failed)?;
+        let Ok(uid) = entry.file_name().into_string() else { continue };
+        if rebooted {
+            // What cannot be removed is adopted or removed like any other.
+            let cleared = volumes::remove(&entry.path()).is_ok();
+            if cleared && fs::remove_dir_all(entry.path()).is_ok() {
+                continue;
+            }
+        }
+        uids.push(uid);
+    }
+    Ok(uids)
+}
+
+/// What a pod's own folder says of it. Its Deployment was lost with the database.
+fn told(pod_dir: &Path, uid: &str) -> Option<SavedPod> {
+    let text = fs::read(pod_dir.join(POD_FILE)).ok()?;
+    let mut pod: SavedPod = serde_json::from_slice(&text).ok()?;
+    pod.pod.metadata.owner_references.clear();
+    (pod.owner, pod.template_hash) = (None, None);
+    (pod.uid == uid).then_some(pod)
+}
+
+impl Supervisor {
+    /// Takes over what runs, and removes what nobody wants.
+    pub(crate) async fn adopt_all(&mut self) {
+        let wanted = |(uid, entry): (&String, &PodEntry)| {
+            let address = *self.world.addresses.get(uid)?;
+            let there = matches!(entry.sandbox, Sandbox::Unknown) && !entry.host_network();
+            let ports = ports::wanted(&entry.pod, uid, address).ok()?;
+            there.then(|| (uid.clone(), entry.pod.metadata.name.clone(), ports))
+        };
+        let published: Vec<_> =
+            self.world.pods.iter().filter_map(wanted).filter(|(.., p)| !p.is_empty()).collect();
+        let restored =
+            self.tools.blocking(move |tools| tools.ports.restore(&tools.network, published));
+        let failures = restored.await;
+        let unknown = |entry: &&PodEntry| matches!(entry.sandbox, Sandbox::Unknown);
+        let uids: Vec<String> =
+            self.world.pods.values().filter(unknown).map(|entry| entry.uid.clone()).collect();
+        if let (Some(words), Some(uid)) = (failures.first(), uids.first()) {
+            let about = self.world.pods[uid].about();
+            self.world.note(&about, true, "FailedPublish", words);
+        }
+        for uid in uids {
+            self.begin_adoption(&uid, 0);
+        }
+        for uid in folders(&self.tools, false).unwrap_or_default() {
+            if !self.world.pods.contains_key(&uid) {
+                self.orphans.insert(uid.clone(), "it is wanted no more".to_owned());
+                self.remove_orphan(uid, Duration::ZERO);
+            }
+        }
+        let known: Vec<String> = self.world.pods.keys().cloned().collect();
+        self.tools.blocking(move |tools| release_strangers(tools, &known)).await;
+    }
+
+    /// Whether every sandbox that was found has been adopted, or given up.
+    pub(crate) fn has_adopted_all(&self) -> bool {
+        !self.world.pods.values().any(|entry| matches!(entry.sandbox, Sandbox::Unknown))
+    }
+}
+
+/// Releases image folders of containers whose pod is known to nobody.
+fn release_strangers(tools: &Tools, known: &[String]) {
+    let containers = tools.options.paths.root.join("containers");
+    for entry in fs::read_dir(containers).into_iter().flatten().flatten() {
+        let Ok(id) = entry.file_name().into_string() else { continue };
+        let Some((uid, _)) = id.split_once('.') else { continue };
+        let there = tools.options.paths.pod(uid).exists();
+        if naming::is_uid(uid) && !there && !known.iter().any(|one| one == uid) {
+            // One that stays is tried again at the next start.
+            let _ = tools.images.release(&id);
+        }
+    }
+}
+
+/// Writes down what a pod is, in its own folder.
+///
+/// # Errors
+/// The file's.
+pub(crate) fn write_pod(pod_dir: &Path, uid: &str, pod: &pod::Pod) -> std::io::Result<()> {
+    let saved = SavedPod {
+        uid: uid.to_owned(),
+        pod: pod.clone(),
+        owner: None,
+        template_hash: None,
+        created_at: sys::clock::boot_ms(),
+        created_unix_ms: crate::host::unix_ms(),
+        memory: pod::PodMemory::default(),
+    };
+    monitor::record::write(&pod_dir.join(POD_FILE), &saved)
+}

@@ -1,0 +1,100 @@
+//! What the executor works with: doors to images, network and monitors, and its bounds.
+//!
+//! Blocking work runs on the runtime's threads, a few at a time. Waiting for a monitor is not
+//! blocking work, so one that is stuck holds no thread.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use pod::Pod;
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::children::Children;
+use crate::error::Error;
+use crate::host::Host;
+use crate::link::Subject;
+use crate::news::News;
+use crate::options::Options;
+use crate::ports::Ports;
+
+/// Blocking pieces of work at a time.
+const BLOCKING: usize = 12;
+/// Sandboxes being made at a time.
+const STARTING: usize = 32;
+
+/// Shared by all actions.
+#[derive(Debug)]
+pub(crate) struct Tools {
+    pub(crate) options: Options,
+    pub(crate) host: Host,
+    pub(crate) images: image::Store,
+    pub(crate) network: net::Network,
+    pub(crate) ports: Ports,
+    pub(crate) children: Children,
+    pub(crate) news: mpsc::UnboundedSender<News>,
+    blocking: Semaphore,
+    /// Bounds a storm of starts.
+    pub(crate) starting: Semaphore,
+}
+
+impl Tools {
+    /// Opens images and network.
+    ///
+    /// # Errors
+    /// [`Error::Images`], [`Error::Network`].
+    pub(crate) fn open(
+        options: Options,
+        news: mpsc::UnboundedSender<News>,
+    ) -> Result<Tools, Error> {
+        Ok(Tools {
+            images: image::Store::open(&options.paths.root).map_err(Error::Images)?,
+            network: net::Network::open(options.net.clone()).map_err(Error::Network)?,
+            host: Host::read(),
+            ports: Ports::default(),
+            children: Children::default(),
+            blocking: Semaphore::new(BLOCKING),
+            starting: Semaphore::new(STARTING),
+            options,
+            news,
+        })
+    }
+
+    /// Does blocking work on another thread.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        self: &Arc<Tools>,
+        work: impl FnOnce(&Tools) -> T + Send + 'static,
+    ) -> T {
+        // The semaphore is never closed; without a permit the work is done all the same.
+        let _permit = self.blocking.acquire().await;
+        let tools = Arc::clone(self);
+        match tokio::task::spawn_blocking(move || work(&tools)).await {
+            Ok(done) => done,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime ends, and with it whoever waits.
+                Err(_) => std::future::pending().await,
+            },
+        }
+    }
+
+    /// Tells the loop; one that has ended needs no news.
+    pub(crate) fn tell(&self, news: News) {
+        let _ = self.news.send(news);
+    }
+
+    /// Where the files of a pod are.
+    pub(crate) fn subject(&self, uid: &str, pod: &Arc<Pod>) -> Subject {
+        Subject {
+            uid: uid.to_owned(),
+            pod: Arc::clone(pod),
+            pod_dir: self.options.paths.pod(uid),
+            log_dir: self.log_dir(pod, uid),
+        }
+    }
+
+    /// The folder of a pod's logs, as CRI has it.
+    pub(crate) fn log_dir(&self, pod: &Pod, uid: &str) -> PathBuf {
+        let meta = &pod.metadata;
+        self.options.paths.log_dir.join(format!("{}_{}_{uid}", meta.namespace(), meta.name))
+    }
+}
