@@ -155,7 +155,7 @@ impl Store {
         let (database, read) = match Store::open_file(&path) {
             Err(error) if error.is_damage() => {
                 let aside = file::set_aside(&path)?;
-                let why = error::chain(&error);
+                let why = crate::error::chain(&error);
                 let _ = write!(
                     salvage,
                     "{why}; it is kept as {} and an empty one took its place",

@@ -1,6 +1,5 @@
 //! What can go wrong with the database, in words and with what to try.
 
-use std::error::Error;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
@@ -134,15 +133,4 @@ fn is_damage(error: &io::Error) -> bool {
 /// A file of a schema that is not ours.
 pub(super) fn newer(path: &Path, found: u32) -> StoreError {
     StoreError::Newer { path: path.to_path_buf(), found, known: SCHEMA }
-}
-
-/// An error with its sources in one line.
-pub(super) fn chain(error: &dyn Error) -> String {
-    let mut words = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        words = format!("{words}: {source}");
-        next = source.source();
-    }
-    words
 }
