@@ -6,6 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use pod::Reason;
+
 use crate::error::{Error, chain, with_hint};
 use crate::lock::StateLock;
 use crate::serve::Supervisor;
@@ -26,17 +28,18 @@ pub(crate) async fn end(mut supervisor: Supervisor, lock: StateLock) -> Result<(
     let ending = supervisor.ending.take().unwrap_or_default();
     supervisor.save_all().await;
     while supervisor.chores.join_next().await.is_some() {}
-    let left = if ending.leave {
-        Vec::new()
+    let mut left = supervisor.leftovers();
+    let keep = supervisor.salvage.is_some() || !left.is_empty();
+    let tools = Arc::clone(&supervisor.tools);
+    // The database is closed before somebody else takes the lock, or its file goes.
+    drop(supervisor);
+    if ending.leave {
+        left.clear();
+        drop(lock);
     } else {
-        let keep = supervisor.salvage.is_some();
-        // The database is closed before its file goes.
-        let tools = Arc::clone(&supervisor.tools);
-        drop(supervisor);
-        let left = take_down(&tools, keep).await;
+        left.extend(take_down(&tools, keep).await);
         lock.remove();
-        left
-    };
+    }
     for reply in ending.replies {
         let answer = if left.is_empty() { Ok(()) } else { Err(Error::Left { left: left.clone() }) };
         // Whoever asked may have gone.
@@ -46,6 +49,18 @@ pub(crate) async fn end(mut supervisor: Supervisor, lock: StateLock) -> Result<(
 }
 
 impl Supervisor {
+    /// What could not be removed of pods, in words.
+    pub(crate) fn leftovers(&self) -> Vec<String> {
+        let pods = self.world.pods.values().filter_map(|entry| {
+            let problem = entry.memory.sandbox.problem.as_ref()?;
+            let is = problem.reason == Reason::KillPodSandboxError;
+            is.then(|| format!("pod {}: {}", entry.pod.metadata.name, problem.message))
+        });
+        let orphans = self.orphans.iter().filter(|(_, orphan)| orphan.failures > 0);
+        let orphans = orphans.map(|(uid, orphan)| format!("pod {uid}: {}", orphan.words));
+        pods.chain(orphans).collect()
+    }
+
     /// Writes everything, also what would do without.
     async fn save_all(&mut self) {
         let world = &mut self.world;
@@ -76,7 +91,8 @@ async fn take_down(tools: &Arc<Tools>, keep_database: bool) -> Vec<String> {
         }
         act::remove_cgroup_parents(&tools.options);
         let paths = &tools.options.paths;
-        for folder in [paths.pods(), paths.runtime()] {
+        let folders = [paths.pods(), paths.runtime()];
+        for folder in folders.into_iter().filter(|_| !keep_database) {
             left.extend(removed(&folder, fs::remove_dir_all(&folder)));
         }
         if !keep_database {

@@ -52,7 +52,9 @@ impl Supervisor {
                 self.orphans.remove(&uid);
             }
             News::Orphan(uid, Err(words)) => {
-                self.orphans.insert(uid.clone(), words);
+                let orphan = self.orphans.entry(uid.clone()).or_default();
+                orphan.failures += 1;
+                orphan.words = words;
                 self.remove_orphan(uid, ORPHAN_PAUSE);
             }
         }

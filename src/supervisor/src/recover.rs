@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::event::EventLog;
 use crate::naming;
 use crate::ports;
-use crate::serve::Supervisor;
+use crate::serve::{Orphan, Supervisor};
 use crate::store::{Saved, SavedPod};
 use crate::tools::Tools;
 use crate::volumes;
@@ -150,7 +150,7 @@ impl Supervisor {
         }
         for uid in folders(&self.tools, false).unwrap_or_default() {
             if !self.world.pods.contains_key(&uid) {
-                self.orphans.insert(uid.clone(), "it is wanted no more".to_owned());
+                self.orphans.insert(uid.clone(), Orphan::default());
                 self.remove_orphan(uid, Duration::ZERO);
             }
         }

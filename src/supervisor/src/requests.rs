@@ -16,6 +16,9 @@ use crate::store::Change;
 use crate::view::{self, Telling};
 use crate::world::{PodEntry, Sandbox};
 
+/// Longest wait for actions under way when the pods are left to themselves, in milliseconds.
+const LEAVE_MS: Millis = 10_000;
+
 impl Supervisor {
     /// Answers a request. Whoever asked may have gone: that is their affair.
     pub(crate) async fn answer(&mut self, request: Request) {
@@ -212,7 +215,7 @@ impl Supervisor {
             "salvage": self.salvage,
             "brokenSandboxes": broken,
             "logErrors": logs,
-            "leftovers": self.orphans,
+            "leftovers": self.leftovers(),
         })
     }
 
@@ -221,6 +224,7 @@ impl Supervisor {
         ending.replies.push(reply);
         if !mode.stop_pods {
             ending.leave = !ending.stop_pods;
+            ending.leave_at = sys::clock::boot_ms() + LEAVE_MS;
             return;
         }
         (ending.stop_pods, ending.leave) = (true, false);

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pod::{Action, Reason};
 use sys::folder::Folder;
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -23,11 +24,13 @@ use crate::options::Options;
 use crate::store::Store;
 use crate::talk::wait_on;
 use crate::tools::Tools;
-use crate::world::World;
+use crate::world::{PodEntry, World};
 use crate::{ending, recover};
 
 /// Time that adoption gets before people are answered; what takes longer goes on meanwhile.
 const ADOPTION: Duration = Duration::from_secs(3);
+/// Removals of a pod that are tried before an end goes on without.
+const TRIES: u32 = 3;
 
 /// The loop's owner of everything.
 pub(crate) struct Supervisor {
@@ -38,8 +41,8 @@ pub(crate) struct Supervisor {
     pub(crate) version: watch::Sender<u64>,
     /// Number of the latest subscribed connection.
     pub(crate) links: u64,
-    /// Pods that nobody wants and that are not gone yet, with what stands against it.
-    pub(crate) orphans: BTreeMap<String, String>,
+    /// Pods that nobody wants and that are not gone yet, by uid.
+    pub(crate) orphans: BTreeMap<String, Orphan>,
     /// Work that nobody waits for but the end.
     pub(crate) chores: JoinSet<()>,
     /// Why the database could not be written last.
@@ -53,6 +56,15 @@ pub(crate) struct Supervisor {
     pub(crate) ending: Option<Ending>,
 }
 
+/// What is left of a pod that nobody wants.
+#[derive(Debug, Default)]
+pub(crate) struct Orphan {
+    /// Failed removals.
+    pub(crate) failures: u32,
+    /// What stands against it.
+    pub(crate) words: String,
+}
+
 /// An end that was asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Ending {
@@ -60,6 +72,8 @@ pub(crate) struct Ending {
     pub(crate) stop_pods: bool,
     /// Pods go on without a supervisor.
     pub(crate) leave: bool,
+    /// Until then, actions under way may come to their end.
+    pub(crate) leave_at: u64,
     /// Who waits for it.
     pub(crate) replies: Vec<Reply<()>>,
 }
@@ -156,11 +170,30 @@ impl Supervisor {
         }
     }
 
-    /// The end was asked for, and nothing is left that has to be waited for.
+    /// The supervisor ends and its pods go on: nothing new is begun.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.ending.as_ref().is_some_and(|ending| ending.leave)
+    }
+
+    /// The end was asked for, and nothing is left that is worth waiting for.
     fn is_over(&self) -> bool {
         let world = &self.world;
-        let gone = world.pods.is_empty() && world.deployments.is_empty() && self.orphans.is_empty();
-        self.ending.as_ref().is_some_and(|ending| ending.leave || gone)
+        let Some(ending) = &self.ending else { return false };
+        if ending.leave {
+            let idle = |entry: &PodEntry| {
+                entry.in_flight.iter().all(|action| matches!(action, Action::Probe { .. }))
+            };
+            return world.pods.values().all(idle) || sys::clock::boot_ms() >= ending.leave_at;
+        }
+        let stuck = |entry: &PodEntry| {
+            let problem = entry.memory.sandbox.problem.as_ref();
+            problem.is_some_and(|problem| {
+                problem.reason == Reason::KillPodSandboxError && problem.failures >= TRIES
+            })
+        };
+        world.pods.values().all(stuck)
+            && self.orphans.values().all(|orphan| orphan.failures >= TRIES)
+            && (world.deployments.is_empty() || !world.pods.is_empty())
     }
 }
 

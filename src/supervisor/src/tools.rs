@@ -59,13 +59,21 @@ impl Tools {
         })
     }
 
-    /// Does blocking work on another thread.
+    /// Does blocking work on another thread, when its turn has come.
     pub(crate) async fn blocking<T: Send + 'static>(
         self: &Arc<Tools>,
         work: impl FnOnce(&Tools) -> T + Send + 'static,
     ) -> T {
         // The semaphore is never closed; without a permit the work is done all the same.
         let _permit = self.blocking.acquire().await;
+        self.at_once(work).await
+    }
+
+    /// Does blocking work that is short and must not wait behind what may be long.
+    pub(crate) async fn at_once<T: Send + 'static>(
+        self: &Arc<Tools>,
+        work: impl FnOnce(&Tools) -> T + Send + 'static,
+    ) -> T {
         let tools = Arc::clone(self);
         match tokio::task::spawn_blocking(move || work(&tools)).await {
             Ok(done) => done,

@@ -40,10 +40,12 @@ impl Supervisor {
         }
         for _ in 0..ROUNDS {
             let now = sys::clock::boot_ms();
-            let due = self.decide(now);
+            // Whoever comes next decides anew.
+            let due = if self.is_leaving() { Due::new() } else { self.decide(now) };
             let saved = self.save(now).await;
             self.dispatch(due, saved);
-            if self.world.next_due().is_none_or(|at| at > sys::clock::boot_ms()) {
+            let more = self.world.next_due().is_some_and(|at| at <= sys::clock::boot_ms());
+            if !more || self.is_leaving() {
                 break;
             }
         }
@@ -61,7 +63,11 @@ impl Supervisor {
             Some(at) => Some(at),
             None => events,
         };
-        self.world.next_due().into_iter().chain(own).min()
+        let leave_at = self.ending.as_ref().map(|ending| ending.leave_at);
+        match leave_at.filter(|_| self.is_leaving()) {
+            Some(at) => Some(at),
+            None => self.world.next_due().into_iter().chain(own).min(),
+        }
     }
 
     fn decide(&mut self, now: Millis) -> Due {
@@ -152,6 +158,8 @@ impl Supervisor {
         self.world.free_address(uid);
         self.world.unsaved.pods.remove(uid);
         self.world.unsaved.gone_pods.insert(uid.to_owned());
+        // A namesake's description is not to tell of this one.
+        self.world.events.forget_object(uid);
         let logs: PathBuf = self.tools.log_dir(&entry.pod, uid);
         let tools = Arc::clone(&self.tools);
         self.chores.spawn(async move {
@@ -169,6 +177,7 @@ impl Supervisor {
                 self.world.deployments.remove(uid);
                 self.world.unsaved.deployments.remove(uid);
                 self.world.unsaved.gone_deployments.insert(uid.to_owned());
+                self.world.events.forget_object(uid);
                 self.world.version += 1;
             }
             return;
@@ -282,7 +291,7 @@ impl Supervisor {
     /// One transaction, on another thread; the loop waits, others do not.
     pub(crate) async fn commit(&self, change: &Arc<Change>) -> Result<(), StoreError> {
         let (store, change) = (Arc::clone(&self.store), Arc::clone(change));
-        self.tools.blocking(move |_| store.commit(&change)).await
+        self.tools.at_once(move |_| store.commit(&change)).await
     }
 
     fn change(&mut self) -> Change {

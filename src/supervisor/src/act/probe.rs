@@ -208,7 +208,7 @@ impl Place {
             None => make(),
             Some(_) => {
                 let netns = job.subject.pod_dir.join("ns").join(sys::pin::Kind::Net.name());
-                let made = tools.blocking(move |_| {
+                let made = tools.at_once(move |_| {
                     let netns = File::open(netns)?;
                     sys::netlink::in_namespace(netns.as_fd(), make)?
                 });
