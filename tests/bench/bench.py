@@ -3,8 +3,13 @@
 Runs inside a scope (own mount, pid, network and cgroup world). Every figure is a median of runs that
 alternate between the programs, so that a slow minute of the machine hits all of them; the ratio is
 what counts. A peer that is not installed or fails is named with its last words and left out.
+
+The newest peers live in a root of their own (peers.sh) with a pure cgroup v2 view: crun refuses
+hybrid hosts. `run` is measured there, all programs alike, and once more on the host's own cgroups.
 """
 
+import atexit
+import functools
 import json
 import os
 import shutil
@@ -74,43 +79,59 @@ def bundle():
     return folder
 
 
-def runtimes():
+@functools.cache
+def inside():
+    """Words that run a command in the newest peers' root, which holds WORK and both our folders."""
+    root = CACHE / "peers"
+    for folder in [WORK, BINARIES, CACHE]:
+        (root / str(folder)[1:]).mkdir(parents=True, exist_ok=True)
+    keeper = subprocess.Popen([HERE / "inside.sh", root, WORK, BINARIES, CACHE, "--", "sleep", "100000"],
+                              stdin=subprocess.DEVNULL)
+    atexit.register(keeper.kill)
+    while not Path(f"/proc/{keeper.pid}/cmdline").read_bytes().startswith(b"sleep"):
+        if keeper.poll() is not None:
+            raise RuntimeError("the peers' root cannot be entered")
+        time.sleep(0.01)
+    return ["nsenter", "-t", str(keeper.pid), "-m", "-w"]
+
+
+def runtimes(with_crun):
     """Command line of `run` for each runtime that is there."""
     folder = bundle()
     lines = {"floor (C)": [CACHE / "floor", folder / "rootfs", "/bin/true"]}
-    for name, program in [("podvisor-oci", OURS), ("crun", "crun"), ("runc", "runc")]:
-        if shutil.which(str(program)):
-            lines[name] = [program, "--root", WORK / f"state-{name}", "run", "-b", folder, f"bench-{name}"]
+    programs = [("podvisor-oci", OURS), ("runc", "runc")] + ([("crun", "crun")] if with_crun else [])
+    for name, program in programs:
+        lines[name] = [program, "--root", WORK / f"state-{name}", "run", "-b", folder, f"bench-{name}"]
     return {name: [str(word) for word in line] for name, line in lines.items()}
 
 
-def hyperfine(lines, runs):
-    """Median seconds by hyperfine, without a shell between."""
+def hyperfine(prefix, lines, runs):
+    """Median seconds by hyperfine, without a shell between; three rounds, for a quiet one."""
     out = WORK / "hyperfine.json"
     words = [" ".join(line) for line in lines.values()]
-    sh(["hyperfine", "-N", "-w", "5", "-r", str(runs), "--export-json", str(out), *words])
-    results = json.loads(out.read_text())["results"]
-    return {name: r["median"] for name, r in zip(lines, results)}
+    rounds = []
+    for _ in range(3):
+        sh([*prefix, "hyperfine", "-N", "-w", "5", "-r", str(runs), "--export-json", str(out), *words])
+        rounds.append([r["median"] for r in json.loads(out.read_text())["results"]])
+    return {name: statistics.median(r[i] for r in rounds) for i, name in enumerate(lines)}
 
 
 def section_run():
     """`run` of true to its end."""
-    table("run of /bin/true, default config, median of 100", hyperfine(runtimes(), 100), {}, "ms", 1e3,
-          "floor (C)")
+    versions = sh([*inside(), "sh", "-c", "crun --version | head -n 1; runc --version | head -n 1"])
+    print("\npeers:", ", ".join(versions.split("\n")[:2]))
+    table("run of /bin/true, default config, cgroup v2, median of 3 x 100",
+          hyperfine(inside(), runtimes(True), 100), {}, "ms", 1e3, "floor (C)")
+    table("run of /bin/true, default config, the host's own cgroups, median of 3 x 50",
+          hyperfine([], runtimes(False), 50), {}, "ms", 1e3, "floor (C)")
 
 
 def section_memory():
     """Peak resident memory of the runtime over a `run`."""
     peaks = {}
-    for name, line in runtimes().items():
-        samples = []
-        for _ in range(5):
-            pid = os.posix_spawn(shutil.which(line[0]), line, os.environ)
-            _, status, usage = os.wait4(pid, 0)
-            if status == 0:
-                samples.append(usage.ru_maxrss / 1024)
-        if samples:
-            peaks[name] = statistics.median(samples)
+    for name, line in runtimes(True).items():
+        samples = [int(sh([*inside(), str(CACHE / "peak"), *line]).split()[-1]) for _ in range(5)]
+        peaks[name] = statistics.median(samples) / 1024
     table("peak resident memory of `run`", peaks, {}, "MiB", 1, "floor (C)")
 
 
@@ -130,7 +151,7 @@ def section_image():
     """Load and unpack of an image of about 300 MB and 20,000 files, gzip."""
     archive = images.big_image(CACHE / "big.oci.tar")
     disk = loop_disk()
-    podman = [*PODMAN, "--root", str(disk / "podman"), "--runroot", str(disk / "podman-run")]
+    podman = ["podman", *PODMAN, "--root", str(disk / "podman"), "--runroot", str(disk / "podman-run")]
     wipe = lambda *names: lambda: [shutil.rmtree(disk / n, ignore_errors=True) for n in names]
 
     def umoci():
@@ -154,7 +175,7 @@ def section_image():
     (CACHE / "disk.img").unlink()
 
 
-PODMAN = ["podman", "--cgroup-manager", "cgroupfs", "--events-backend", "file"]
+PODMAN = ["--cgroup-manager", "cgroupfs", "--events-backend", "file"]
 
 
 def podman_reset(podman):
@@ -223,7 +244,8 @@ def rootfs_tar():
 def section_pods():
     """Start of a pod of three containers, and of 50 pods, until all run."""
     ours = Podvisor("pods")
-    podman = [*PODMAN, "--root", str(WORK / "podman"), "--runroot", str(WORK / "podman-run")]
+    podman = [*inside(), "env", f"CONTAINERS_CONF={WORK}/containers.conf", "podman", *PODMAN,
+              "--root", str(WORK / "podman"), "--runroot", "/run/podman"]
     peer_ready = prepare_podman(podman)
     for pods, containers, runs in [(1, 3, 5), (50, 1, 3)]:
         path = manifest(pods, containers)
@@ -244,8 +266,9 @@ def section_pods():
 def prepare_podman(podman):
     """Gives podman the image and a config that works without CAP_SYS_RESOURCE; None or why not."""
     config = WORK / "containers.conf"
-    config.write_text('[containers]\ndefault_ulimits = []\n[engine]\ncgroup_manager = "cgroupfs"\n')
-    os.environ["CONTAINERS_CONF"] = str(config)
+    # No rlimit can be raised without CAP_SYS_RESOURCE, and this view of v2 has no controllers.
+    config.write_text('[containers]\ndefault_ulimits = []\npids_limit = 0\n'
+                      '[engine]\ncgroup_manager = "cgroupfs"\n')
     try:
         sh([*podman, "import", "-q", str(rootfs_tar()), "localhost/bench:latest"])
         sh([*podman, "kube", "play", "-q", str(manifest(1, 1))])

@@ -6,7 +6,9 @@ here=$(cd "$(dirname "$0")" && pwd)
 binaries=$(realpath "$1") cache=$(realpath -m "$2")/bench
 shift 2
 mkdir -p "$cache"
-gcc -O2 -static -Wall -o "$cache/floor" "$here/floor.c"
+for program in floor peak; do gcc -O2 -static -Wall -o "$cache/$program" "$here/$program.c"; done
+# Packages come before the scope, which has no network but its own.
+"$here/peers.sh" "$cache/peers"
 (cd "$here/../.." && cargo build --quiet --release -p scope)
 # What a run leaves on the host is printed and fails the run.
 exec "$binaries/scope" python3 -u "$here/bench.py" "$binaries" "$cache" "$@"
