@@ -141,6 +141,7 @@ fn build(
     }
     config["annotations"] = json!({
         "podvisor/pod": pod.metadata.name,
+        "podvisor/uid": facts.uid,
         "podvisor/namespace": pod.metadata.namespace(),
         "podvisor/container": container.name,
     });

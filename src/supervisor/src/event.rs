@@ -125,13 +125,12 @@ impl EventLog {
         log
     }
 
-    /// Notes that something happened at `unix_ms`.
+    /// Notes that something happened at `unix_ms`, with its reason in one word.
     pub(crate) fn add(
         &mut self,
         about: &About,
         warning: bool,
-        reason: &str,
-        message: &str,
+        (reason, message): (&str, &str),
         unix_ms: u64,
     ) {
         let severity = if warning { Severity::Warning } else { Severity::Normal };
@@ -223,7 +222,7 @@ mod tests {
     #[test]
     fn an_event_is_kubernetes_own() {
         let mut log = EventLog::new(Vec::new());
-        log.add(&about("u"), true, "BackOff", "waits", 1_500);
+        log.add(&about("u"), true, ("BackOff", "waits"), 1_500);
         let value = serde_json::to_value(&log.list()[0]).unwrap();
         let want = json!({
             "apiVersion": "v1", "kind": "Event",
@@ -242,10 +241,10 @@ mod tests {
     #[test]
     fn the_same_again_is_counted_and_moves_to_the_end() {
         let mut log = EventLog::new(Vec::new());
-        log.add(&about("u"), true, "BackOff", "waits", 1_000);
-        log.add(&about("other"), true, "BackOff", "waits", 2_000);
+        log.add(&about("u"), true, ("BackOff", "waits"), 1_000);
+        log.add(&about("other"), true, ("BackOff", "waits"), 2_000);
         assert_eq!(log.take_dirty().len(), 2);
-        log.add(&about("u"), true, "BackOff", "waits", 9_000);
+        log.add(&about("u"), true, ("BackOff", "waits"), 9_000);
         let dirty = log.take_dirty();
         assert_eq!(dirty.len(), 1);
         let (key, event) = &dirty[0];
@@ -253,7 +252,7 @@ mod tests {
         assert_eq!(event.first_timestamp, "1970-01-01T00:00:01Z");
         assert_eq!(event.last_timestamp, "1970-01-01T00:00:09Z");
         assert_eq!(log.list().last(), Some(event));
-        log.add(&about("u"), false, "BackOff", "waits", 9_000);
+        log.add(&about("u"), false, ("BackOff", "waits"), 9_000);
         assert_eq!(log.list().len(), 3, "another type is another event");
         assert!(log.take_forgotten().is_empty());
     }
@@ -262,12 +261,12 @@ mod tests {
     fn the_oldest_go_and_are_told() {
         let mut log = EventLog::new(Vec::new());
         for number in 0..=EVENTS_MAX {
-            log.add(&about("u"), false, "Pulled", &number.to_string(), 1_000);
+            log.add(&about("u"), false, ("Pulled", &number.to_string()), 1_000);
         }
         assert_eq!(log.list().len(), EVENTS_MAX);
         assert_eq!(log.take_forgotten(), [0]);
         assert!(log.take_dirty().iter().all(|(key, _)| *key != 0));
-        log.add(&about("kept"), false, "Pulled", "x", 1_000);
+        log.add(&about("kept"), false, ("Pulled", "x"), 1_000);
         log.forget_object("u");
         assert_eq!(log.list().len(), 1);
         assert_eq!(log.take_forgotten().len(), EVENTS_MAX);
@@ -277,14 +276,14 @@ mod tests {
     #[test]
     fn saved_events_go_on() {
         let mut log = EventLog::new(Vec::new());
-        log.add(&about("u"), false, "A", "a", 1_000);
-        log.add(&about("u"), false, "B", "b", 2_000);
-        log.add(&about("u"), false, "A", "a", 3_000);
+        log.add(&about("u"), false, ("A", "a"), 1_000);
+        log.add(&about("u"), false, ("B", "b"), 2_000);
+        log.add(&about("u"), false, ("A", "a"), 3_000);
         let mut saved = log.list();
         saved.sort_by_key(Event::key);
         let mut again = EventLog::new(saved);
         assert_eq!(again.list(), log.list());
-        again.add(&about("u"), false, "C", "c", 4_000);
+        again.add(&about("u"), false, ("C", "c"), 4_000);
         assert_eq!(again.take_dirty()[0].0, 2, "keys go on");
     }
 
@@ -292,8 +291,8 @@ mod tests {
     fn long_messages_are_cut_between_characters() {
         let mut log = EventLog::new(Vec::new());
         let long = "ä".repeat(MESSAGE_MAX_BYTES);
-        log.add(&about("u"), false, "A", &long, 0);
-        log.add(&about("u"), false, "A", &long, 0);
+        log.add(&about("u"), false, ("A", &long), 0);
+        log.add(&about("u"), false, ("A", &long), 0);
         assert_eq!(log.list()[0].message.len(), MESSAGE_MAX_BYTES);
         assert_eq!(log.list().len(), 1);
     }

@@ -62,11 +62,7 @@ pub(crate) fn hostname(pod: &pod::Pod) -> String {
 ///
 /// # Errors
 /// The disk's.
-pub(crate) fn write(
-    pod: &pod::Pod,
-    pod_dir: &Path,
-    ip: Option<Ipv4Addr>,
-) -> io::Result<PodFiles> {
+pub(crate) fn write(pod: &pod::Pod, pod_dir: &Path, ip: Option<Ipv4Addr>) -> io::Result<PodFiles> {
     let folder = pod_dir.join(ETC);
     DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
     let hostname = hostname(pod);

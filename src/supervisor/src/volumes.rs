@@ -180,8 +180,11 @@ fn empty_dir(
             chown(path, None, group).map_err(failed(&volume.name, "give to fsGroup", path))?;
         }
         // After the owner: a change of owner drops the set-group-id bit.
-        fs::set_permissions(path, Permissions::from_mode(mode))
-            .map_err(failed(&volume.name, "set the mode of", path))?;
+        fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed(
+            &volume.name,
+            "set the mode of",
+            path,
+        ))?;
     }
     Ok(())
 }
@@ -226,8 +229,7 @@ pub(crate) fn mounts(
     let mut resolved = Vec::with_capacity(container.volume_mounts.len());
     for (index, mount) in container.volume_mounts.iter().enumerate() {
         let unknown = || VolumeError::Unknown { volume: mount.name.clone() };
-        let volume =
-            pod.spec.volumes.iter().find(|v| v.name == mount.name).ok_or_else(unknown)?;
+        let volume = pod.spec.volumes.iter().find(|v| v.name == mount.name).ok_or_else(unknown)?;
         let root = match &volume.host_path {
             Some(source) => {
                 host_path::check(&volume.name, source)?;

@@ -325,7 +325,7 @@ impl World {
 
     /// Notes something for people.
     pub(crate) fn note(&mut self, about: &About, warning: bool, reason: &str, message: &str) {
-        self.events.add(about, warning, reason, message, crate::host::unix_ms());
+        self.events.add(about, warning, (reason, message), crate::host::unix_ms());
         self.unsaved.events_since.get_or_insert(sys::clock::boot_ms());
         self.version += 1;
     }

@@ -114,7 +114,8 @@ fn commands_follow_the_rules_of_kubernetes() {
 
 #[test]
 fn variables_are_defaults_then_the_images_then_the_manifests() {
-    let world = World { env: texts(&["PATH=/img", "A=1", "nonsense", "=x", "B=2"]), ..World::new() };
+    let world =
+        World { env: texts(&["PATH=/img", "A=1", "nonsense", "=x", "B=2"]), ..World::new() };
     let pod = pod(
         "tty: true, env: [{name: B, value: '3'}, {name: C, value: $(B)}, \
          {name: IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}, \
@@ -174,11 +175,7 @@ fn identities_are_the_containers_the_pods_the_images() {
             "",
             json!({"uid": 5, "gid": 1, "additionalGids": [1, 7, 8]}),
         ),
-        (
-            "securityContext: {runAsUser: 0}",
-            "",
-            json!({"uid": 0, "gid": 0, "additionalGids": [0]}),
-        ),
+        ("securityContext: {runAsUser: 0}", "", json!({"uid": 0, "gid": 0, "additionalGids": [0]})),
         ("", pods, json!({"uid": 9, "gid": 10, "additionalGids": [10, 11, 8, 12]})),
         (
             "securityContext: {runAsUser: 5}",
@@ -262,7 +259,8 @@ fn privileged_lifts_masks_filter_and_devices() {
 #[test]
 fn namespaces_are_the_pods_pins() {
     let of = |spec: &str| config("", spec)["linux"]["namespaces"].clone();
-    let pin = |kind: &str, name: &str| json!({"type": kind, "path": format!("/run/p/u1/ns/{name}")});
+    let pin =
+        |kind: &str, name: &str| json!({"type": kind, "path": format!("/run/p/u1/ns/{name}")});
     let plain = of("");
     for namespace in [
         json!({"type": "mount"}),

@@ -58,11 +58,26 @@ pub(crate) enum StoreError {
         /// The file.
         path: PathBuf,
         /// Its words.
-        source: redb::Error,
+        source: Box<redb::Error>,
     },
 }
 
+/// An error of the library on its way up; its own is too large to be handed about.
+#[derive(Debug)]
+pub(super) struct Failure(Box<redb::Error>);
+
+impl<E: Into<redb::Error>> From<E> for Failure {
+    fn from(error: E) -> Failure {
+        Failure(Box::new(error.into()))
+    }
+}
+
 impl StoreError {
+    /// See [`StoreError::of`].
+    pub(super) fn failed(action: &'static str, path: &Path, failure: Failure) -> Self {
+        StoreError::of(action, path, *failure.0)
+    }
+
     /// An error of the library, sorted: the system's, damage, another process, or its own.
     pub(super) fn of(action: &'static str, path: &Path, error: impl Into<redb::Error>) -> Self {
         let path = path.to_path_buf();
@@ -80,7 +95,7 @@ impl StoreError {
             | redb::Error::TypeDefinitionChanged { .. }) => {
                 StoreError::Damaged { path, problem: source.to_string() }
             }
-            source => StoreError::Database { action, path, source },
+            source => StoreError::Database { action, path, source: Box::new(source) },
         }
     }
 

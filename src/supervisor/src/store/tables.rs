@@ -20,7 +20,7 @@ use redb::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::error::{self, StoreError};
+use super::error::{self, Failure, StoreError};
 use super::{Change, Saved};
 
 type Texts = TableDefinition<'static, &'static str, &'static [u8]>;
@@ -35,7 +35,7 @@ const SCHEMA_KEY: &str = "schema";
 const BOOT_KEY: &str = "boot_id";
 
 /// Brings a file of one schema to the next.
-pub(super) type Migration = fn(&WriteTransaction) -> Result<(), redb::Error>;
+pub(super) type Migration = fn(&WriteTransaction) -> Result<(), Failure>;
 
 /// The step at index 0 leads from schema 1 to 2, and so on.
 pub(super) const MIGRATIONS: &[Migration] = &[];
@@ -50,7 +50,7 @@ pub(super) fn bring_up(
     path: &Path,
     steps: &[Migration],
 ) -> Result<(), StoreError> {
-    let failed = |error: redb::Error| StoreError::of("open", path, error);
+    let failed = |failure| StoreError::failed("open", path, failure);
     let newest = 1 + u32::try_from(steps.len()).unwrap_or(u32::MAX - 1);
     let found = schema(database).map_err(failed)?;
     let from = match found {
@@ -63,7 +63,7 @@ pub(super) fn bring_up(
         Some(found) => found,
         None => newest,
     };
-    let advance = || -> Result<(), redb::Error> {
+    let advance = || -> Result<(), Failure> {
         let transaction = database.begin_write()?;
         for step in steps.iter().skip(usize::try_from(from - 1).unwrap_or(usize::MAX)) {
             step(&transaction)?;
@@ -80,7 +80,7 @@ pub(super) fn bring_up(
 }
 
 /// The version in the file; `None` in an empty one.
-fn schema(database: &Database) -> Result<Option<u32>, redb::Error> {
+fn schema(database: &Database) -> Result<Option<u32>, Failure> {
     let transaction = database.begin_read()?;
     let table = match transaction.open_table(META) {
         Err(TableError::TableDoesNotExist(_)) => return Ok(None),
@@ -89,7 +89,7 @@ fn schema(database: &Database) -> Result<Option<u32>, redb::Error> {
     let Some(value) = table.get(SCHEMA_KEY)? else { return Ok(None) };
     match <[u8; 4]>::try_from(value.value()) {
         Ok(bytes) => Ok(Some(u32::from_le_bytes(bytes))),
-        Err(_) => Err(redb::Error::Corrupted("its schema is no number".to_owned())),
+        Err(_) => Err(redb::Error::Corrupted("its schema is no number".to_owned()).into()),
     }
 }
 
@@ -103,10 +103,10 @@ pub(super) struct Read {
 
 /// Reads everything.
 pub(super) fn read(database: &Database, path: &Path) -> Result<Read, StoreError> {
-    read_all(database).map_err(|error| StoreError::of("read", path, error))
+    read_all(database).map_err(|failure| StoreError::failed("read", path, failure))
 }
 
-fn read_all(database: &Database) -> Result<Read, redb::Error> {
+fn read_all(database: &Database) -> Result<Read, Failure> {
     let transaction = database.begin_read()?;
     let mut read = Read::default();
     let meta = transaction.open_table(META)?;
@@ -144,7 +144,7 @@ fn records<T: DeserializeOwned>(
     table: Texts,
     kind: &str,
     unreadable: &mut Vec<String>,
-) -> Result<Vec<T>, redb::Error> {
+) -> Result<Vec<T>, Failure> {
     let mut found = Vec::new();
     for entry in transaction.open_table(table)?.iter()? {
         let (uid, value) = entry?;
@@ -159,13 +159,13 @@ fn records<T: DeserializeOwned>(
 /// Writes a change: one transaction, durable when it returns.
 pub(super) fn write(database: &Database, path: &Path, change: &Change) -> Result<(), StoreError> {
     let encoded = Encoded::new(change)?;
-    let commit = || -> Result<(), redb::Error> {
+    let commit = || -> Result<(), Failure> {
         let transaction = database.begin_write()?;
         encoded.put(&transaction, change)?;
         transaction.commit()?;
         Ok(())
     };
-    commit().map_err(|error| StoreError::of("write", path, error))
+    commit().map_err(|failure| StoreError::failed("write", path, failure))
 }
 
 /// The records of a change as JSON, made before the transaction begins.
@@ -191,7 +191,7 @@ impl<'a> Encoded<'a> {
         })
     }
 
-    fn put(&self, transaction: &WriteTransaction, change: &Change) -> Result<(), redb::Error> {
+    fn put(&self, transaction: &WriteTransaction, change: &Change) -> Result<(), Failure> {
         if let Some(boot_id) = &change.boot_id {
             transaction.open_table(META)?.insert(BOOT_KEY, boot_id.as_bytes())?;
         }
@@ -222,7 +222,7 @@ fn texts(
     table: Texts,
     put: &[(&str, Vec<u8>)],
     remove: &[String],
-) -> Result<(), redb::Error> {
+) -> Result<(), Failure> {
     if put.is_empty() && remove.is_empty() {
         return Ok(());
     }

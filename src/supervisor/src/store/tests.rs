@@ -103,8 +103,8 @@ fn events() -> Vec<(u64, Event)> {
     let mut log = EventLog::new(Vec::new());
     let name = "web".to_owned();
     let about = About { kind: "Pod", namespace: "shop".into(), name, uid: "u1".into() };
-    log.add(&about, true, "BackOff", "waits", 1_000);
-    log.add(&about, false, "Started", "runs", 2_000);
+    log.add(&about, true, ("BackOff", "waits"), 1_000);
+    log.add(&about, false, ("Started", "runs"), 2_000);
     log.take_dirty()
 }
 
@@ -200,7 +200,7 @@ fn an_older_schema_takes_the_steps_it_lacks_once() {
     opened.store.commit(&full_change()).unwrap();
     drop(opened);
     let database = file::open(&folder.file()).unwrap();
-    let never: tables::Migration = |_| Err(redb::Error::Corrupted("twice".to_owned()));
+    let never: tables::Migration = |_| Err(redb::Error::Corrupted("twice".to_owned()).into());
     let table: redb::TableDefinition<'_, &str, &str> = redb::TableDefinition::new("new");
     let step: tables::Migration = |transaction| {
         let table: redb::TableDefinition<'_, &str, &str> = redb::TableDefinition::new("new");
@@ -308,14 +308,6 @@ fn every_bit_of_the_header_may_flip() {
 }
 
 #[test]
-#[ignore = "minutes; every byte"]
-fn every_byte_may_be_damaged() {
-    for closed in [true, false] {
-        damage_everywhere(&good_file(closed), usize::MAX);
-    }
-}
-
-#[test]
 fn a_root_that_is_a_file_is_told() {
     let folder = Folder::new();
     let root = folder.0.join("file");
@@ -323,4 +315,61 @@ fn a_root_that_is_a_file_is_told() {
     let error = Store::open(&root).unwrap_err();
     assert!(error.to_string().contains(&root.display().to_string()), "{error}");
     assert!(error.hint().is_some(), "{error:?}");
+}
+
+/// Mounts a small tmpfs, in a scope's own mount namespace.
+fn small_disk(path: &Path, bytes: usize) {
+    fs::create_dir(path).unwrap();
+    sys::volume::mount_tmpfs(path, &format!("size={bytes}"), false).unwrap();
+}
+
+#[test]
+fn a_full_disk_is_told_and_recovered_from() {
+    let Some(scope) = scope::enter("store::tests::a_full_disk_is_told_and_recovered_from") else {
+        return;
+    };
+    let root = scope.folder().join("root");
+    small_disk(&root, 4 << 20);
+    let opened = Store::open(&root).unwrap();
+    opened.store.commit(&full_change()).unwrap();
+    let ballast = root.join("ballast");
+    // It stops where the disk is full.
+    let _ = fs::write(&ballast, vec![1; 8 << 20]);
+    let mut large = pod("large");
+    large.pod.metadata.annotations.insert("a".to_owned(), "x".repeat(3 << 20));
+    let change = Change { put_pods: vec![large], ..Change::default() };
+    let error = opened.store.commit(&change).unwrap_err();
+    assert!(error.hint().unwrap().contains("free space"), "{error:?}");
+    assert!(crate::error::chain(&error).contains("No space left"), "{error:?}");
+    fs::remove_file(&ballast).unwrap();
+    let gone = Change { remove_pods: vec!["u1".to_owned()], ..Change::default() };
+    opened.store.commit(&gone).unwrap();
+    drop(opened);
+    let opened = Store::open(&root).unwrap();
+    assert_eq!((opened.salvage, opened.saved.pods), (None, vec![pod("u2")]));
+    drop(opened.store);
+    sys::volume::unmount(&root).unwrap();
+    fs::remove_dir(&root).unwrap();
+}
+
+#[test]
+fn a_read_only_disk_is_told() {
+    let Some(scope) = scope::enter("store::tests::a_read_only_disk_is_told") else { return };
+    let root = scope.folder().join("root");
+    small_disk(&root, 4 << 20);
+    let remount = |how: &str| {
+        let options = format!("remount,{how}");
+        let mut mount = std::process::Command::new("mount");
+        assert!(mount.args(["-o", &options]).arg(&root).status().unwrap().success());
+    };
+    drop(Store::open(&root).unwrap());
+    remount("ro");
+    let error = Store::open(&root).unwrap_err();
+    assert!(error.hint().unwrap().contains("read-only"), "{error:?}");
+    assert!(error.to_string().contains(FILE_NAME), "{error}");
+    assert_eq!(fs::read_dir(&root).unwrap().count(), 1, "nothing is set aside for that");
+    remount("rw");
+    drop(Store::open(&root).unwrap());
+    sys::volume::unmount(&root).unwrap();
+    fs::remove_dir(&root).unwrap();
 }

@@ -51,8 +51,11 @@ pub(super) fn exists(volume: &str, source: &HostPathVolumeSource) -> Result<(), 
 
 fn make_folder(volume: &str, path: &Path) -> Result<(), VolumeError> {
     let made = DirBuilder::new().recursive(true).mode(0o755).create(path);
-    made.and_then(|()| fs::set_permissions(path, Permissions::from_mode(0o755)))
-        .map_err(failed(volume, "make hostPath", path))
+    made.and_then(|()| fs::set_permissions(path, Permissions::from_mode(0o755))).map_err(failed(
+        volume,
+        "make hostPath",
+        path,
+    ))
 }
 
 fn make_file(volume: &str, path: &Path) -> Result<(), VolumeError> {

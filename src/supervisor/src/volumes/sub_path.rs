@@ -29,10 +29,8 @@ impl Place<'_> {
     pub(super) fn bind(&self, at: &Path) -> Result<(), VolumeError> {
         let whole = self.root.join(self.sub_path);
         let file = self.open().map_err(failed(self.volume, OPEN, &whole))?;
-        let is_folder = file
-            .metadata()
-            .map_err(failed(self.volume, "look at subPath", &whole))?
-            .is_dir();
+        let is_folder =
+            file.metadata().map_err(failed(self.volume, "look at subPath", &whole))?.is_dir();
         sys::volume::unmount(at).map_err(failed(self.volume, "unmount", at))?;
         make_target(at, is_folder).map_err(failed(self.volume, "make", at))?;
         sys::volume::bind(file.as_fd(), at).map_err(failed(self.volume, "bind subPath", &whole))

@@ -33,12 +33,10 @@ fn an_empty_dir_is_made_once_and_removed() {
         return;
     };
     let dir = scope.folder().join("pod");
-    let pod = pod(
-        "securityContext: {fsGroup: 77}, volumes: [{name: disk, emptyDir: {}}, \
+    let pod = pod("securityContext: {fsGroup: 77}, volumes: [{name: disk, emptyDir: {}}, \
          {name: ram, emptyDir: {medium: Memory, sizeLimit: 1Mi}}], \
          containers: [{name: a, image: 'x:1', volumeMounts: [{name: disk, mountPath: /d}, \
-         {name: ram, mountPath: /r, readOnly: true}]}]",
-    );
+         {name: ram, mountPath: /r, readOnly: true}]}]");
     prepare(&pod, &dir).unwrap();
     let (disk, ram) = (dir.join("volumes/disk"), dir.join("volumes/ram"));
     for path in [&disk, &ram] {
@@ -162,8 +160,7 @@ fn a_sub_path_cannot_leave_its_volume() {
 
 #[test]
 fn removal_neither_crosses_mounts_nor_follows_links_nor_minds_depth() {
-    let name =
-        "volumes::tests::removal_neither_crosses_mounts_nor_follows_links_nor_minds_depth";
+    let name = "volumes::tests::removal_neither_crosses_mounts_nor_follows_links_nor_minds_depth";
     let Some(scope) = scope::enter(name) else { return };
     let (dir, canary) = (scope.folder().join("pod"), scope.folder().join("canary"));
     fs::create_dir(&canary).unwrap();
