@@ -5,6 +5,7 @@
 //! for the host and, by annotation, for a pod.
 
 use crate::Millis;
+use crate::console;
 use crate::manifest::ObjectMeta;
 use serde::{Deserialize, Serialize};
 
@@ -106,10 +107,11 @@ fn factor(text: &str) -> Option<u32> {
 
 /// Checks one annotation: `Err((problem, hint))` when it is podvisor's and cannot be used.
 pub(crate) fn check_annotation(key: &str, value: &str) -> Result<(), (String, String)> {
-    const KNOWN: &[&str] = &[INITIAL, FACTOR, MAXIMUM, RESET];
+    const KNOWN: &[&str] = &[INITIAL, FACTOR, MAXIMUM, RESET, console::SIZE];
     let good = match key {
         INITIAL | MAXIMUM | RESET => duration_ms(value).is_some(),
         FACTOR => factor(value).is_some(),
+        console::SIZE => console::parse(value).is_some(),
         _ if key.starts_with("podvisor/") => {
             let near = crate::manifest::nearest(key, KNOWN.iter().copied());
             let hint = near.map_or_else(
@@ -123,6 +125,10 @@ pub(crate) fn check_annotation(key: &str, value: &str) -> Result<(), (String, St
     if good {
         return Ok(());
     }
-    let form = if key == FACTOR { "a number from 1 to 100" } else { "as in 500ms, 10s or 5m" };
+    let form = match key {
+        FACTOR => "a number from 1 to 100",
+        console::SIZE => "rows and columns, as in 24x80",
+        _ => "as in 500ms, 10s or 5m",
+    };
     Err((format!("annotation {key}: {value:?} cannot be read"), form.to_owned()))
 }

@@ -10,6 +10,7 @@
 //! It does not choose names, uids or suffixes, does not know the wall clock and touches no image.
 
 pub mod backoff;
+pub mod console;
 mod decide;
 pub mod deployment;
 pub mod env;
