@@ -4,6 +4,7 @@
 set -eu
 out=$1
 tree=$(mktemp -d)
+chmod 755 "$tree"
 trap 'rm -rf "$tree"' EXIT
 mkdir -p "$tree/bin" "$tree/sbin" "$tree/usr/bin" "$tree/usr/sbin" "$tree/etc" "$tree/dev" "$tree/proc" \
   "$tree/sys" "$tree/root" "$tree/var/tmp" "$tree/home"

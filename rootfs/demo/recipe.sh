@@ -4,6 +4,7 @@
 set -eu
 out=$1 binary=$2
 tree=$(mktemp -d)
+chmod 755 "$tree"
 trap 'rm -rf "$tree"' EXIT
 mkdir -p "$tree/bin" "$tree/etc" "$tree/dev" "$tree/proc" "$tree/sys"
 mkdir -m 1777 "$tree/tmp"

@@ -5,6 +5,7 @@
 set -eu
 out=$1
 tree=$(mktemp -d)
+chmod 755 "$tree"
 trap 'rm -rf "$tree"' EXIT
 "$(dirname "$0")/../busybox/recipe.sh" "$tree/"
 mkdir -p "$tree/usr/sbin" "$tree/var/lib/nginx" "$tree/var/log/nginx" "$tree/run" "$tree/srv"

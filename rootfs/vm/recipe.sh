@@ -6,6 +6,7 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 out=$(realpath -m "$1") binaries=$2 modules=$3 add=${4:-}
 tree=$(mktemp -d)
+chmod 755 "$tree"
 trap 'rm -rf "$tree"' EXIT
 root=$tree/sysroot
 "$here/../busybox/recipe.sh" "$root/"

@@ -79,7 +79,7 @@ spec:
     assert_eq!(host.podvisor(&["exec", "b", "--", "wget", "-qO-", &url]).ok().trim(), "a");
     host.podvisor(&["delete", "pod", "a"]).ok();
     host.until("pod a is gone", || host.pod("a").is_none().then_some(()));
-    assert_eq!(sh(&format!("ip -o link | grep -c veth || :")), "1", "one link for one pod");
+    assert_eq!(sh("ip -o link show type veth | wc -l"), "1", "one link for one pod");
     host.down();
 }
 

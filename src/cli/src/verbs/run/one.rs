@@ -1,5 +1,7 @@
 //! The flags of `run` as a pod's manifest. Pure but for the lookup of a user's name in the image.
 
+use std::os::fd::AsFd;
+
 use image::Image;
 use serde_json::{Map, Value, json};
 
@@ -17,7 +19,14 @@ pub(super) fn pod(args: &RunArgs, settings: &Settings, what: &str) -> Result<Val
         Some(user) => Some(user_of(&store, &image, user, what)?),
         None => None,
     };
-    manifest(args, user, what)
+    let mut pod = manifest(args, user, what)?;
+    let terminal = Some(std::io::stdin()).filter(|_| args.tty);
+    let size = terminal.and_then(|stdin| sys::foreground::window_size(stdin.as_fd()));
+    if let Some((rows, columns)) = size.filter(|size| size.0 > 0 && size.1 > 0) {
+        let size = format!("{rows}x{columns}");
+        pod["metadata"]["annotations"] = json!({pod::console::SIZE: size});
+    }
+    Ok(pod)
 }
 
 /// A user as numbers.
@@ -66,8 +75,8 @@ fn manifest(args: &RunArgs, user: Option<User>, what: &str) -> Result<Value, Fai
     };
     set("name", json!("main"));
     set("image", json!(args.image));
-    set("command", args.entrypoint.iter().map(|e| json!(e)).collect());
-    set("args", args.command.iter().map(|a| json!(a)).collect());
+    set("command", args.entrypoint.iter().map(|e| json!(literal(e))).collect());
+    set("args", args.command.iter().map(|a| json!(literal(a))).collect());
     set("workingDir", json!(args.workdir));
     set("env", environment(args, what)?);
     set("volumeMounts", mounts);
@@ -151,10 +160,15 @@ fn environment(args: &RunArgs, what: &str) -> Result<Value, Failure> {
             return Err(usage(what, format!("--env {text} has no name"), "NAME=VALUE"));
         }
         if let Some(value) = value {
-            all.push(json!({"name": name, "value": value.replace("$(", "$$(")}));
+            all.push(json!({"name": name, "value": literal(&value)}));
         }
     }
     Ok(json!(all))
+}
+
+/// A text in which Kubernetes' expansion finds nothing to replace.
+fn literal(text: &str) -> String {
+    text.replace('$', "$$")
 }
 
 /// Host folders as volumes and where they are mounted.
