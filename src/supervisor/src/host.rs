@@ -12,6 +12,8 @@ pub(crate) struct Host {
     pub(crate) capacity_bytes: u64,
     /// The address that it speaks to other networks with; `None` without a route there.
     pub(crate) address: Option<Ipv4Addr>,
+    /// The lowest oom_score_adj that can be set here; `None` when any can.
+    pub(crate) oom_score_floor: Option<i32>,
     /// Differs from boot to boot.
     pub(crate) boot_id: String,
 }
@@ -24,6 +26,10 @@ impl Host {
             node_name: text("/proc/sys/kernel/hostname").trim().to_owned(),
             capacity_bytes: memory_bytes(&text("/proc/meminfo")).unwrap_or(u64::MAX),
             address: address(),
+            oom_score_floor: oom_score_floor(
+                &text("/proc/self/status"),
+                &text("/proc/self/oom_score_adj"),
+            ),
             boot_id: text("/proc/sys/kernel/random/boot_id").trim().to_owned(),
         }
     }
@@ -34,6 +40,14 @@ fn memory_bytes(text: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kib: u64 = line.split_ascii_whitespace().next()?.parse().ok()?;
     kib.checked_mul(1024)
+}
+
+/// Without CAP_SYS_RESOURCE, as inside another engine's container, a score can only be raised.
+fn oom_score_floor(status: &str, own: &str) -> Option<i32> {
+    const CAP_SYS_RESOURCE: u64 = 1 << 24;
+    let mask = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
+    let mask = u64::from_str_radix(mask.trim(), 16).ok()?;
+    if mask & CAP_SYS_RESOURCE != 0 { None } else { own.trim().parse().ok() }
 }
 
 /// The source address the kernel would choose; no packet is sent by connecting a UDP socket.
@@ -67,6 +81,8 @@ mod tests {
         assert_eq!(memory_bytes("MemTotal:       16 kB\nMemFree: 1 kB\n"), Some(16 * 1024));
         assert_eq!(memory_bytes("MemFree: 1 kB\n"), None);
         assert_eq!(memory_bytes("MemTotal: x kB\n"), None);
+        assert_eq!(oom_score_floor("CapEff:\t000001ffffffffff\n", "5\n"), None);
+        assert_eq!(oom_score_floor("CapEff:\t000001fffeffffff\n", "5\n"), Some(5));
         assert!(!Host::read().boot_id.is_empty());
     }
 }

@@ -135,6 +135,7 @@ fn prepare(
     };
     let mut spec = bundle::config(pod, container, &image, &facts)
         .map_err(|error| config_error(with_hint(chain(&error), error.hint())))?;
+    adapt(&mut spec, tools, pod);
     let mut annotations = spec.annotations().clone().unwrap_or_default();
     let signal = bundle::stop_signal(container, &image);
     annotations.insert(STOP_SIGNAL.to_owned(), signal.to_string());
@@ -167,6 +168,21 @@ fn prepare(
         stdin_once: container.stdin_once == Some(true),
     };
     Ok((run, image.digest))
+}
+
+/// What the manifest does not say alone: the terminal's first size, and an OOM score that this host
+/// lets us set.
+fn adapt(spec: &mut oci::runtime::Spec, tools: &Tools, pod: &pod::Pod) {
+    let Some(process) = spec.process_mut() else { return };
+    if let (Some(true), Some((rows, columns))) =
+        (process.terminal(), pod::console::size(&pod.metadata))
+    {
+        let size = oci::runtime::BoxBuilder::default().height(rows).width(columns).build();
+        process.set_console_size(size.ok());
+    }
+    if let (Some(score), Some(floor)) = (process.oom_score_adj(), tools.host.oom_score_floor) {
+        process.set_oom_score_adj(Some(score.max(floor)));
+    }
 }
 
 /// `runAsUser` of the container, else of the pod.
