@@ -42,7 +42,7 @@ spec:
     // From the host, by the pod's address and by the published port on two of its addresses.
     let ip = pod["status"]["podIP"].as_str().expect("podIP");
     assert_eq!(sh(&format!("busybox wget -qO- http://{ip}:8080/")), "answered by nginx");
-    assert_eq!(sh("busybox wget -T 5 -qO- http://127.0.0.1:18080/"), "answered by nginx");
+    assert_eq!(sh("timeout 5 busybox wget -qO- http://127.0.0.1:18080/"), "answered by nginx");
     let logs = host.podvisor(&["logs", "web", "-c", "server"]).ok();
     assert!(logs.contains("GET /"), "access log: {logs}");
     host.down();

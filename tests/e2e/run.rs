@@ -34,7 +34,7 @@ fn flags_reach_the_container() {
     std::fs::create_dir(&dir).expect("mkdir");
     let volume = format!("{}:/shared", dir.display());
     let script = "id -u; pwd; echo $GREETING; echo from inside > /shared/f; \
-                  touch /x 2>&1 | grep -o 'Read-only'; cat /proc/1/comm";
+                  touch /x 2>&1 | grep -o 'Read-only'; cat /proc/1/comm; true";
     let out = host
         .podvisor(&[
             "run",
