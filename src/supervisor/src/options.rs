@@ -67,8 +67,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// The defaults: cgroup `podvisor`, bridge `podvisor0`, `podvisor-oci` beside this program (else
-    /// by PATH), five log files of 10 MiB.
+    /// The defaults: cgroup `podvisor`, bridge `podvisor0`, `podvisor-oci` beside this program
+    /// (else by PATH), five log files of 10 MiB.
     #[must_use]
     pub fn new(paths: Paths) -> Options {
         Options {
