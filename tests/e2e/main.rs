@@ -8,3 +8,4 @@ mod leak;
 mod pods;
 mod run;
 mod supervise;
+mod volumes;
