@@ -13,6 +13,9 @@ use crate::{Census, Difference, OuterCgroups};
 
 /// Set inside a scope to its folder.
 const INSIDE: &str = "PODVISOR_TEST_SCOPE";
+/// Where podvisor keeps things unless told otherwise; tests tell it otherwise.
+const FOLDERS: [&str; 4] =
+    ["/run/podvisor", "/run/podvisor-oci", "/var/lib/podvisor", "/var/log/pods"];
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// Proof of standing inside a scope. Its drop takes the inner census and panics on a leak.
@@ -76,10 +79,23 @@ pub fn run_command(
     args: &[OsString],
     pure_v2: bool,
 ) -> io::Result<(ExitStatus, Vec<Difference>)> {
+    run_watching(program, args, pure_v2, &[])
+}
+
+/// As [`run_command`], with `folders` of the host counted too.
+///
+/// # Errors
+/// As [`run_command`].
+pub fn run_watching(
+    program: &Path,
+    args: &[OsString],
+    pure_v2: bool,
+    folders: &[PathBuf],
+) -> io::Result<(ExitStatus, Vec<Difference>)> {
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let name = format!("podvisor-test-{}-{number}", std::process::id());
     let folder = env::temp_dir().join(&name);
-    let before = outer_census(&name);
+    let before = outer_census(&name, folders);
     let cgroups = OuterCgroups::create(&name)?;
     fs::create_dir(&folder)?;
 
@@ -107,23 +123,18 @@ pub fn run_command(
         .status()?;
     cgroups.remove()?;
     fs::remove_dir(&folder)?;
-    let leaks = before.differences(&outer_census(&name));
+    let leaks = before.differences(&outer_census(&name, folders));
     Ok((ExitStatus::from_raw(status.into_raw()), leaks))
 }
 
 /// What a scope could leave on the host. The host's other processes and their namespaces come and
 /// go by themselves, so those are counted inside, where the scope is alone.
-fn outer_census(name: &str) -> Census {
-    let folders = ["/run/podvisor", "/run/podvisor-oci", "/var/lib/podvisor", "/var/log/pods"];
-    let folders: Vec<PathBuf> = folders.iter().map(PathBuf::from).collect();
+fn outer_census(name: &str, more: &[PathBuf]) -> Census {
+    let folders = FOLDERS.iter().map(PathBuf::from).chain(more.iter().cloned()).collect::<Vec<_>>();
     Census::take(name, &folders).without("process").without("namespace").without("fd")
 }
 
 fn inner_census() -> Census {
-    let folders: Vec<PathBuf> =
-        ["/run/podvisor", "/run/podvisor-oci", "/var/lib/podvisor", "/var/log/pods"]
-            .iter()
-            .map(PathBuf::from)
-            .collect();
+    let folders: Vec<PathBuf> = FOLDERS.iter().map(PathBuf::from).collect();
     Census::take("", &folders)
 }

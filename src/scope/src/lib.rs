@@ -16,4 +16,4 @@ mod enter;
 
 pub use census::{Census, Difference};
 pub use cgroups::OuterCgroups;
-pub use enter::{Scope, enter, run_command};
+pub use enter::{Scope, enter, run_command, run_watching};
