@@ -23,7 +23,7 @@ use crate::tools::Tools;
 
 pub(crate) use container::Noted;
 pub(crate) use sandbox::{adopt, dismantle};
-pub(crate) use wreck::remove_cgroup_parents;
+pub(crate) use wreck::{lives, remove_cgroup_parents};
 
 /// One action with all it needs.
 #[derive(Clone, Debug)]

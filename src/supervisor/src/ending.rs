@@ -29,6 +29,7 @@ pub(crate) async fn end(mut supervisor: Supervisor, lock: StateLock) -> Result<(
     supervisor.save_all().await;
     while supervisor.chores.join_next().await.is_some() {}
     let mut left = supervisor.leftovers();
+    // Records that could not be read are kept for whoever can.
     let keep = supervisor.salvage.is_some() || !left.is_empty();
     let tools = Arc::clone(&supervisor.tools);
     // The database is closed before somebody else takes the lock, or its file goes.
@@ -37,7 +38,8 @@ pub(crate) async fn end(mut supervisor: Supervisor, lock: StateLock) -> Result<(
         left.clear();
         drop(lock);
     } else {
-        left.extend(take_down(&tools, keep).await);
+        let all_gone = left.is_empty();
+        left.extend(take_down(&tools, all_gone, keep).await);
         lock.remove();
     }
     for reply in ending.replies {
@@ -79,7 +81,7 @@ impl Supervisor {
 
 /// Removes what is left when every pod has gone: network, folders, cgroups; what could not be, in
 /// words.
-async fn take_down(tools: &Arc<Tools>, keep_database: bool) -> Vec<String> {
+async fn take_down(tools: &Arc<Tools>, all_gone: bool, keep_database: bool) -> Vec<String> {
     let deadline = Instant::now() + MONITORS_WAIT;
     while tools.children.reap() > 0 && Instant::now() < deadline {
         tokio::time::sleep(STEP).await;
@@ -92,7 +94,7 @@ async fn take_down(tools: &Arc<Tools>, keep_database: bool) -> Vec<String> {
         act::remove_cgroup_parents(&tools.options);
         let paths = &tools.options.paths;
         let folders = [paths.pods(), paths.runtime()];
-        for folder in folders.into_iter().filter(|_| !keep_database) {
+        for folder in folders.into_iter().filter(|_| all_gone) {
             left.extend(removed(&folder, fs::remove_dir_all(&folder)));
         }
         if !keep_database {

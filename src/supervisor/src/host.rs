@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::Path;
 
 /// Facts of the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub(crate) struct Host {
     pub(crate) address: Option<Ipv4Addr>,
     /// The lowest oom_score_adj that can be set here; `None` when any can.
     pub(crate) oom_score_floor: Option<i32>,
+    /// Controllers are cgroup v2's.
+    pub(crate) cgroup_v2: bool,
     /// Differs from boot to boot.
     pub(crate) boot_id: String,
 }
@@ -30,6 +33,7 @@ impl Host {
                 &text("/proc/self/status"),
                 &text("/proc/self/oom_score_adj"),
             ),
+            cgroup_v2: Path::new("/sys/fs/cgroup/cgroup.controllers").exists(),
             boot_id: text("/proc/sys/kernel/random/boot_id").trim().to_owned(),
         }
     }

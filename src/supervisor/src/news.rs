@@ -16,6 +16,8 @@ use crate::world::{PodEntry, Sandbox, Up};
 const ADOPTIONS: u32 = 3;
 /// Pause between two of them.
 const ADOPTION_PAUSE: Duration = Duration::from_secs(1);
+/// Pause between later ones, while members live.
+const LATER_PAUSE: Duration = Duration::from_secs(10);
 /// Pause before the rests of a pod that nobody wants are tried again.
 const ORPHAN_PAUSE: Duration = Duration::from_secs(10);
 
@@ -164,8 +166,10 @@ impl Supervisor {
         let address = self.world.addresses.get(uid).copied();
         let tools = Arc::clone(&self.tools);
         tokio::spawn(async move {
-            if tries > 0 {
-                tokio::time::sleep(ADOPTION_PAUSE).await;
+            match tries {
+                0 => {}
+                1..ADOPTIONS => tokio::time::sleep(ADOPTION_PAUSE).await,
+                _ => tokio::time::sleep(LATER_PAUSE).await,
             }
             let result = act::adopt(&tools, &subject, address).await;
             tools.tell(News::Adopted(subject.uid, tries, result));
@@ -183,8 +187,15 @@ impl Supervisor {
             Err(_) if tries + 1 < ADOPTIONS => self.begin_adoption(uid, tries + 1),
             Err(words) => {
                 let about = entry.about();
-                entry.sandbox = Sandbox::Broken(words.clone());
-                self.world.note(&about, true, "SandboxChanged", &words);
+                let deleting = entry.memory.is_deleting();
+                let pod_dir = self.tools.options.paths.pod(uid);
+                if !deleting && act::lives(&pod_dir) {
+                    // Members do without a monitor for as long as it takes.
+                    self.begin_adoption(uid, tries + 1);
+                } else {
+                    entry.sandbox = Sandbox::Broken(words.clone());
+                }
+                self.world.note(&about, true, "FailedAdoption", &words);
             }
         }
     }

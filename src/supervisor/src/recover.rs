@@ -7,11 +7,15 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::Error;
 use crate::event::EventLog;
+use crate::link::Subject;
 use crate::naming;
 use crate::ports;
 use crate::serve::{Orphan, Supervisor};
@@ -42,17 +46,19 @@ pub(crate) fn world(tools: &Tools, saved: Saved, lost: bool) -> Result<World, Er
         world.unsaved.boot_id = Some(tools.host.boot_id.clone());
     }
     let folders = folders(tools, rebooted)?;
-    let mut pods = saved.pods;
+    let (mut saved_pods, mut addresses) = (saved.pods, saved.addresses);
     if lost {
-        let told: Vec<SavedPod> = folders
-            .iter()
-            .filter(|uid| pods.iter().all(|pod| pod.uid != **uid))
-            .filter_map(|uid| told(&tools.options.paths.pod(uid), uid))
-            .collect();
-        world.unsaved.pods.extend(told.iter().map(|pod| pod.uid.clone()));
-        pods.extend(told);
+        let unknown = folders.iter().filter(|uid| saved_pods.iter().all(|p| p.uid != **uid));
+        let told: Vec<Told> =
+            unknown.filter_map(|uid| told(&tools.options.paths.pod(uid), uid)).collect();
+        for Told { pod, address } in told {
+            world.unsaved.pods.insert(pod.uid.clone());
+            world.unsaved.addresses.insert(pod.uid.clone());
+            addresses.extend(address.map(|address| (pod.uid.clone(), address)));
+            saved_pods.push(pod);
+        }
     }
-    for mut pod in pods {
+    for mut pod in saved_pods {
         if rebooted {
             pod.memory.after_reboot(now);
             pod.created_at = now;
@@ -73,12 +79,12 @@ pub(crate) fn world(tools: &Tools, saved: Saved, lost: bool) -> Result<World, Er
         let entry = DeploymentEntry { version, ..DeploymentEntry::new(deployment) };
         world.deployments.insert(entry.uid.clone(), entry);
     }
-    addresses(&mut world, saved.addresses);
+    give_addresses(&mut world, addresses);
     Ok(world)
 }
 
 /// Addresses of sandboxes that are there; the others are free.
-fn addresses(world: &mut World, saved: BTreeMap<String, std::net::Ipv4Addr>) {
+fn give_addresses(world: &mut World, saved: BTreeMap<String, Ipv4Addr>) {
     for (uid, address) in saved {
         let there = |entry: &PodEntry| matches!(entry.sandbox, Sandbox::Unknown);
         if world.pods.get(&uid).is_some_and(there) {
@@ -115,13 +121,19 @@ fn folders(tools: &Tools, rebooted: bool) -> Result<Vec<String>, Error> {
     Ok(uids)
 }
 
-/// What a pod's own folder says of it. Its Deployment was lost with the database.
-fn told(pod_dir: &Path, uid: &str) -> Option<SavedPod> {
+/// What a pod's own folder says of it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Told {
+    pod: SavedPod,
+    address: Option<Ipv4Addr>,
+}
+
+/// Reads it. The pod's Deployment was lost with the database.
+fn told(pod_dir: &Path, uid: &str) -> Option<Told> {
     let text = fs::read(pod_dir.join(POD_FILE)).ok()?;
-    let mut pod: SavedPod = serde_json::from_slice(&text).ok()?;
-    pod.pod.metadata.owner_references.clear();
-    (pod.owner, pod.template_hash) = (None, None);
-    (pod.uid == uid).then_some(pod)
+    let mut told: Told = serde_json::from_slice(&text).ok()?;
+    told.pod.pod.metadata.owner_references.clear();
+    (told.pod.uid == uid).then_some(told)
 }
 
 impl Supervisor {
@@ -182,15 +194,16 @@ fn release_strangers(tools: &Tools, known: &[String]) {
 ///
 /// # Errors
 /// The file's.
-pub(crate) fn write_pod(pod_dir: &Path, uid: &str, pod: &pod::Pod) -> std::io::Result<()> {
-    let saved = SavedPod {
-        uid: uid.to_owned(),
-        pod: pod.clone(),
+pub(crate) fn write_pod(subject: &Subject, address: Option<Ipv4Addr>) -> std::io::Result<()> {
+    let Subject { uid, pod, pod_dir, .. } = subject;
+    let pod = SavedPod {
+        uid: uid.clone(),
+        pod: pod.as_ref().clone(),
         owner: None,
         template_hash: None,
         created_at: sys::clock::boot_ms(),
         created_unix_ms: crate::host::unix_ms(),
         memory: pod::PodMemory::default(),
     };
-    monitor::record::write(&pod_dir.join(POD_FILE), &saved)
+    monitor::record::write(&pod_dir.join(POD_FILE), &Told { pod, address })
 }

@@ -94,7 +94,7 @@ fn lay_ground(tools: &Tools, subject: &Subject, address: Option<Ipv4Addr>) -> Re
     }
     private_folder(pod_dir).map_err(|error| format!("make {}: {error}", pod_dir.display()))?;
     volumes::prepare(pod, pod_dir).map_err(|error| with_hint(chain(&error), error.hint()))?;
-    recover::write_pod(pod_dir, uid, pod)
+    recover::write_pod(subject, address)
         .map_err(|error| format!("write to {}: {error}", pod_dir.display()))?;
     let options = &tools.options;
     let sandbox = bundle::sandbox(pod, uid, &options.pod_cgroup(uid), &options.paths.runtime());

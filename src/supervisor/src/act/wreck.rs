@@ -63,14 +63,25 @@ pub(crate) fn remove_cgroup_parents(options: &Options) {
     }
 }
 
-/// Pids and start times that the monitor wrote down.
+/// Whether a container of the pod lives, as the monitor wrote it down.
+pub(crate) fn lives(pod_dir: &Path) -> bool {
+    let alive = |(pid, start_time)| matches!(sys::children::open(pid, start_time), Ok(Some(_)));
+    members(pod_dir).into_iter().any(alive)
+}
+
+/// Pids and start times of the containers' first processes.
+fn members(pod_dir: &Path) -> Vec<(i32, u64)> {
+    let ids = record::member_ids(pod_dir).unwrap_or_default();
+    let read = |id: &String| {
+        let member = record::read::<Member>(&record::member_path(pod_dir, id));
+        member.ok().flatten().map(|member| (member.pid, member.start_time))
+    };
+    ids.iter().filter_map(read).collect()
+}
+
+/// Pids and start times that the monitor wrote down, its own among them.
 fn recorded(pod_dir: &Path) -> Vec<(i32, u64)> {
-    let mut found = Vec::new();
-    for id in record::member_ids(pod_dir).unwrap_or_default() {
-        if let Ok(Some(member)) = record::read::<Member>(&record::member_path(pod_dir, &id)) {
-            found.push((member.pid, member.start_time));
-        }
-    }
+    let mut found = members(pod_dir);
     if let Ok(Some(identity)) = record::read::<Identity>(&pod_dir.join(IDENTITY_FILE)) {
         found.push((identity.pid, identity.start_time));
         found.extend(identity.pid1);
@@ -169,7 +180,7 @@ mod tests {
     #[test]
     fn what_is_not_there_is_fine() {
         let nowhere = Path::new("/no/such/folder");
-        assert!(recorded(nowhere).is_empty());
+        assert!(recorded(nowhere).is_empty() && !lives(nowhere));
         assert!(forget_runtime(nowhere, "u").is_empty());
         assert!(remove_below(nowhere).is_ok());
         kill_below(nowhere);
