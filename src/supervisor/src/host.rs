@@ -4,6 +4,8 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::Path;
 
+use oci::runtime::LinuxResources;
+
 /// Facts of the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Host {
@@ -17,6 +19,8 @@ pub(crate) struct Host {
     pub(crate) oom_score_floor: Option<i32>,
     /// Controllers are cgroup v2's.
     pub(crate) cgroup_v2: bool,
+    /// The kernel counts swap.
+    pub(crate) swap_limits: bool,
     /// Differs from boot to boot.
     pub(crate) boot_id: String,
 }
@@ -25,6 +29,8 @@ impl Host {
     /// Asks the kernel. What it does not tell has a value that changes nothing.
     pub(crate) fn read() -> Host {
         let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        let cgroups = Path::new("/sys/fs/cgroup");
+        let cgroup_v2 = cgroups.join("cgroup.controllers").exists();
         Host {
             node_name: text("/proc/sys/kernel/hostname").trim().to_owned(),
             capacity_bytes: memory_bytes(&text("/proc/meminfo")).unwrap_or(u64::MAX),
@@ -33,8 +39,25 @@ impl Host {
                 &text("/proc/self/status"),
                 &text("/proc/self/oom_score_adj"),
             ),
-            cgroup_v2: Path::new("/sys/fs/cgroup/cgroup.controllers").exists(),
+            cgroup_v2,
+            swap_limits: cgroup_v2 || cgroups.join("memory/memory.memsw.limit_in_bytes").exists(),
             boot_id: text("/proc/sys/kernel/random/boot_id").trim().to_owned(),
+        }
+    }
+}
+
+impl Host {
+    /// Limits as this host can keep them. Of a container on v2 the kernel kills all or nothing
+    /// (kubelet does the same): what is left of one is of no use.
+    pub(crate) fn fit(&self, resources: &mut LinuxResources, container: bool) {
+        let Some(mut memory) = resources.memory().clone() else { return };
+        if !self.swap_limits {
+            memory.set_swap(None);
+        }
+        resources.set_memory(Some(memory));
+        if self.cgroup_v2 && container {
+            let group = ("memory.oom.group".to_owned(), "1".to_owned());
+            resources.set_unified(Some([group].into()));
         }
     }
 }

@@ -170,9 +170,14 @@ fn prepare(
     Ok((run, image.digest))
 }
 
-/// What the manifest does not say alone: the terminal's first size, and an OOM score that this host
-/// lets us set.
+/// What the manifest does not say alone: the terminal's first size, and an OOM score and limits that
+/// this host lets us set.
 fn adapt(spec: &mut oci::runtime::Spec, tools: &Tools, pod: &pod::Pod) {
+    if let Some(linux) = spec.linux_mut()
+        && let Some(resources) = linux.resources_mut()
+    {
+        tools.host.fit(resources, true);
+    }
     let Some(process) = spec.process_mut() else { return };
     if let (Some(true), Some((rows, columns))) =
         (process.terminal(), pod::console::size(&pod.metadata))

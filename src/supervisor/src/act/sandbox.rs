@@ -97,7 +97,11 @@ fn lay_ground(tools: &Tools, subject: &Subject, address: Option<Ipv4Addr>) -> Re
     recover::write_pod(subject, address)
         .map_err(|error| format!("write to {}: {error}", pod_dir.display()))?;
     let options = &tools.options;
-    let sandbox = bundle::sandbox(pod, uid, &options.pod_cgroup(uid), &options.paths.runtime());
+    let (cgroup, runtime) = (options.pod_cgroup(uid), options.paths.runtime());
+    let mut sandbox = bundle::sandbox(pod, uid, &cgroup, &runtime);
+    if let Some(resources) = &mut sandbox.resources {
+        tools.host.fit(resources, false);
+    }
     // Last: where it is, all before it is.
     monitor::record::write(&config, &sandbox)
         .map_err(|error| format!("write {}: {error}", config.display()))
