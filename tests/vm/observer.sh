@@ -19,7 +19,7 @@ sleepers_gone() { ! grep -qs '^sleep.7$' /proc/[0-9]*/comm && [ "$(ls -d /proc/[
 supervisor() { cat /run/podvisor/lock 2>/dev/null | grep -o '[0-9]*' | head -n 1 | grep .; }
 new_supervisor() { now=$(supervisor) && [ "$now" != "$old" ] && kill -0 "$now"; }
 
-while ! mountpoint -q /proc; do sleep 0.1; done
+while [ ! -e /proc/1/cmdline ]; do sleep 0.1; done
 [ "$(tr '\0' ' ' </proc/1/cmdline | cut -d' ' -f1)" = /usr/bin/podvisor ] && say "ok podvisor is PID 1"
 wait_for 60 "a member of phoenix runs" member main.0
 wait_for 20 "its neighbour runs" member side.0

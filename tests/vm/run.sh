@@ -33,11 +33,12 @@ for finding in "podvisor is PID 1" "a member of phoenix runs" "the answer over l
   "the answer at the pod's address" "killed a member" "the member came back" "killed the supervisor" \
   "PID 1 restarted the supervisor" "the members were adopted" "made 1000 orphans" \
   "the orphans are reaped" "no zombie is left"; do
-  judge "$finding" "^observer: ok $finding"
+  judge "$finding" "observer: ok $finding"
 done
 judge "batch: Succeeded" '^\{.*"pod": *"batch".*"phase": *"Succeeded"'
 judge "failing: Failed with 3" '^\{.*"pod": *"failing".*"phase": *"Failed".*3'
 judge "greedy: OOMKilled" '^\{.*"pod": *"greedy".*"phase": *"Failed".*137'
 judge "phoenix: Succeeded after one restart" '^\{.*"pod": *"phoenix".*"phase": *"Succeeded"'
+[ "$(grep -c '^{"pod"' "$console")" = 4 ] && echo "  ok    one line a pod" || { echo "  FAIL  one line a pod"; failed=1; }
 judge "powered off" 'Power down'
 [ $failed = 0 ] || { tail -n 60 "$console"; echo "vm: failed, see $console"; exit 1; }

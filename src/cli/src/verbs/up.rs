@@ -35,7 +35,7 @@ pub(super) async fn up(args: &UpArgs, settings: &Settings) -> Ended {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let outcomes = Outcomes::new(&manifests, args)?;
+    let outcomes = Outcomes::new(&manifests, args, &settings.state)?;
     let mut reached = hosting::reach(settings).await?;
     let begun = apply::send("up", &client, &manifests).await;
     let watched = match begun {

@@ -1,6 +1,12 @@
 //! `--until-done`: which pods are awaited, and one line for each that has ended.
+//!
+//! Whose line has been printed is kept in a file of the state folder: after a crash of this process
+//! (under PID 1 it is started again) nobody is told twice. Only a crash between the two would.
 
 use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -16,11 +22,44 @@ pub(super) struct Outcomes {
     seen: BTreeSet<(String, String)>,
     all_succeeded: bool,
     json: bool,
+    told: Told,
+}
+
+/// Uids of the pods whose line has been printed.
+struct Told {
+    file: PathBuf,
+    uids: BTreeSet<String>,
+}
+
+impl Told {
+    fn read(state: &Path) -> Told {
+        let file = state.join("outcomes");
+        // One that is not there, or cannot be read, has nothing to say.
+        let text = fs::read_to_string(&file).unwrap_or_default();
+        Told { file, uids: text.lines().map(str::to_owned).collect() }
+    }
+
+    fn add(&mut self, uid: &str) -> Result<(), Failure> {
+        let open = File::options().create(true).append(true).open(&self.file);
+        open.and_then(|mut file| file.write_all(format!("{uid}\n").as_bytes()))
+            .map_err(|error| Failure::of(format!("up: write {}", self.file.display()), &error))
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        // It is for a crash only.
+        let _ = fs::remove_file(&self.file);
+    }
 }
 
 impl Outcomes {
-    /// The pods of the manifests, when they are to be awaited.
-    pub(super) fn new(manifests: &[Manifest], args: &UpArgs) -> Result<Option<Outcomes>, Failure> {
+    /// The pods of the manifests, when they are to be awaited; `state` is the state folder.
+    pub(super) fn new(
+        manifests: &[Manifest],
+        args: &UpArgs,
+        state: &Path,
+    ) -> Result<Option<Outcomes>, Failure> {
         if !args.until_done {
             return Ok(None);
         }
@@ -40,6 +79,7 @@ impl Outcomes {
             seen: BTreeSet::new(),
             all_succeeded: true,
             json: args.json,
+            told: Told::read(state),
         }))
     }
 
@@ -67,8 +107,10 @@ impl Outcomes {
             self.waiting.remove(&awaited);
             let phase = pod.map_or("Deleted", |pod| text(pod, "/status/phase"));
             self.all_succeeded &= phase == "Succeeded";
-            if self.json {
+            let uid = pod.map_or("", |pod| text(pod, "/metadata/uid"));
+            if self.json && !self.told.uids.contains(uid) {
                 print::out(&line(&awaited.1, phase, pod.unwrap_or(&Value::Null)))?;
+                self.told.add(uid)?;
             }
         }
         let code = u8::from(!self.all_succeeded);
@@ -123,6 +165,7 @@ mod tests {
             seen: BTreeSet::new(),
             all_succeeded: true,
             json: false,
+            told: Told::read(Path::new("/no/such/folder")),
         };
         let pod = |name: &str, phase: &str| json!({"metadata": {"name": name}, "status": {"phase": phase}});
         assert_eq!(outcomes.look(&[]), Ok(None));
