@@ -50,7 +50,7 @@ impl Host {
     /// Limits as this host can keep them. Of a container on v2 the kernel kills all or nothing
     /// (kubelet does the same): what is left of one is of no use.
     pub(crate) fn fit(&self, resources: &mut LinuxResources, container: bool) {
-        let Some(mut memory) = resources.memory().clone() else { return };
+        let Some(mut memory) = *resources.memory() else { return };
         if !self.swap_limits {
             memory.set_swap(None);
         }
