@@ -206,8 +206,13 @@ fn options(settings: &Settings) -> Result<Options, Failure> {
         log_dir: settings.log_dir.clone(),
     });
     options.cgroup_parent.clone_from(&settings.cgroup_parent);
+    let net_defaults = options.net.clone();
     if let Some(bridge) = &settings.bridge {
         options.net.bridge.clone_from(bridge);
+        // Two podvisors on one host differ in their bridges: neither clears the other's rules.
+        if *bridge != net_defaults.bridge {
+            options.net.table.clone_from(bridge);
+        }
     }
     if let Some(subnet) = &settings.subnet {
         options.net.subnet = subnet.parse().map_err(|_| {

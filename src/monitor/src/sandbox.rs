@@ -33,6 +33,9 @@ const LOCK_FILE: &str = "monitor.lock";
 /// Longest wait for the end of a killed PID 1, in ms.
 const PID1_DEADLINE_MS: u16 = 2000;
 
+/// Tries to enter a cgroup that comes and goes.
+const HOME_TRIES: u32 = 8;
+
 /// Longest wait for a cgroup to become empty.
 const CGROUP_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -226,9 +229,19 @@ impl Sandbox {
 
     fn move_home(&self) -> Result<(), MonitorError> {
         let path = home_cgroup(&self.config.cgroup_parent);
-        Cgroup::create(&self.layout, &path, None)
-            .and_then(|cgroup| cgroup.enter(std::process::id().cast_signed()))
-            .map_err(|source| MonitorError::Cgroup { path, source })
+        let enter = || {
+            let cgroup = Cgroup::create(&self.layout, &path, None)?;
+            cgroup.enter(std::process::id().cast_signed())
+        };
+        // The last monitor to leave removes it, perhaps just before this one enters.
+        let mut entered = enter();
+        for _ in 1..HOME_TRIES {
+            if entered.is_ok() {
+                break;
+            }
+            entered = enter();
+        }
+        entered.map_err(|source| MonitorError::Cgroup { path, source })
     }
 
     fn pin_namespaces(&self) -> io::Result<()> {

@@ -46,16 +46,12 @@ impl From<runtime::Error> for Failure {
     }
 }
 
-/// The error and its sources, each once: some errors repeat their source in their own text.
+/// The error and its sources.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(source) = next {
-        let words = source.to_string();
-        if !text.contains(&words) {
-            text.push_str(": ");
-            text.push_str(&words);
-        }
+        text.push_str(&format!(": {source}"));
         next = source.source();
     }
     text

@@ -86,7 +86,7 @@ pub enum Error {
     #[error("the container's process ended during its set-up")]
     Vanished,
     /// The process cannot be made.
-    #[error("clone the container's process: {source}")]
+    #[error("clone the container's process")]
     Clone {
         /// The kernel's reason.
         source: io::Error,
@@ -110,7 +110,7 @@ pub enum Error {
         problem: String,
     },
     /// A file or a call.
-    #[error("{what} {}: {source}", path.display())]
+    #[error("{what} {}", path.display())]
     Io {
         /// "write", "open".
         what: &'static str,
@@ -170,6 +170,17 @@ impl Error {
         let path = path.into();
         move |source| Error::Io { what, path, source }
     }
+}
+
+/// An error with its causes, for a list of failures.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(&format!(": {cause}"));
+        next = cause.source();
+    }
+    text
 }
 
 fn list(findings: &[Finding]) -> String {

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use oci::Status;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, chain};
 use crate::hooks::{self, List};
 use crate::lifecycle::Operation;
 use crate::store::{self, Record};
@@ -79,7 +79,7 @@ fn end(record: &Record) -> Vec<String> {
     }
     let removed = record.open_cgroup().and_then(|cgroup| Ok(cgroup.remove(deadline)?));
     if let Err(error) = removed {
-        failures.push(error.to_string());
+        failures.push(chain(&error));
     }
     let waited = process.map(|process| sys::teardown::any_ended(&[process], deadline));
     if let Some(Ok(false)) = waited {

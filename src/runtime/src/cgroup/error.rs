@@ -36,7 +36,7 @@ pub enum Error {
         file: PathBuf,
     },
     /// The kernel refused a value.
-    #[error("{field}: write {value:?} to {file}: {source}")]
+    #[error("{field}: write {value:?} to {file}")]
     Write {
         /// The field of config.json the value comes from.
         field: String,
@@ -64,7 +64,7 @@ pub enum Error {
         problem: &'static str,
     },
     /// A folder or file operation failed.
-    #[error("{what} {path}: {source}")]
+    #[error("{what} {path}")]
     Io {
         /// What was tried: "make cgroup", "open", "read".
         what: &'static str,
@@ -82,7 +82,7 @@ pub enum Error {
         count: usize,
     },
     /// A new process could not be put into the cgroup.
-    #[error("put process {pid} into cgroup {path}: {source}")]
+    #[error("put process {pid} into cgroup {path}")]
     Enter {
         /// The process.
         pid: i32,
@@ -92,7 +92,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The device program could not be loaded or attached.
-    #[error("linux.resources.devices: {what} the eBPF device program of {path}: {source}")]
+    #[error("linux.resources.devices: {what} the eBPF device program of {path}")]
     DeviceProgram {
         /// "load", "attach", "list" or "detach".
         what: &'static str,

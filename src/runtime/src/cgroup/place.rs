@@ -16,6 +16,9 @@ use super::{Cgroup, Error, Folder, Hierarchy, Layout, Mode, io_error};
 /// v2 controllers that `resources` asks for, each with the field that does.
 pub(super) type Needed = BTreeMap<&'static str, &'static str>;
 
+/// Tries to make a folder whose parent comes and goes.
+const MAKE_TRIES: u32 = 8;
+
 /// Folders that exist, some of them because of this call.
 pub(super) struct Place {
     cgroup: Cgroup,
@@ -89,19 +92,21 @@ pub(super) fn open(layout: &Layout, path: &str) -> Result<Cgroup, Error> {
     Cgroup::of(folders)
 }
 
+/// Another pod may make the same parents at this moment, or remove them as no longer needed.
 fn make_folders(folder: &Path, made: &mut Made) -> Result<(), Error> {
-    match fs::create_dir(folder) {
-        Ok(()) => made.0.push(folder.to_owned()),
-        Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
-        Err(e) if e.kind() == ErrorKind::NotFound => {
-            let Some(parent) = folder.parent() else {
-                return Err(io_error("make cgroup", folder)(e));
-            };
-            make_folders(parent, made)?;
-            fs::create_dir(folder).map_err(io_error("make cgroup", folder))?;
-            made.0.push(folder.to_owned());
+    for left in (0..MAKE_TRIES).rev() {
+        match fs::create_dir(folder) {
+            Ok(()) => {
+                made.0.push(folder.to_owned());
+                return Ok(());
+            }
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => return Ok(()),
+            Err(e) if e.kind() == ErrorKind::NotFound && left > 0 => match folder.parent() {
+                Some(parent) => make_folders(parent, made)?,
+                None => return Err(io_error("make cgroup", folder)(e)),
+            },
+            Err(e) => return Err(io_error("make cgroup", folder)(e)),
         }
-        Err(e) => return Err(io_error("make cgroup", folder)(e)),
     }
     Ok(())
 }

@@ -27,7 +27,7 @@ pub enum Error {
         machine: &'static str,
     },
     /// The folder of compiled filters could not be written or read.
-    #[error("seccomp cache {path}: {source}")]
+    #[error("seccomp cache {path}")]
     Cache {
         /// The file or folder.
         path: PathBuf,
