@@ -143,9 +143,13 @@ fn object(
 }
 
 fn refused(error: Error) -> ApiError {
+    let words = chain(&error);
     let made = match &error {
-        Error::NotFound => ApiError::not_found(chain(&error)),
-        _ => ApiError::internal(chain(&error)),
+        Error::NotFound | Error::NoContainer { .. } => ApiError::not_found(words),
+        Error::NoPrevious { .. } => ApiError::bad_request(words),
+        Error::NotRunning { .. } | Error::Deleting { .. } => ApiError::conflict(words),
+        Error::Stopping | Error::Ended => ApiError::unavailable(words),
+        _ => ApiError::internal(words),
     };
     match error.hint() {
         Some(hint) => made.hint(hint),

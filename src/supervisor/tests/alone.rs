@@ -2,6 +2,12 @@
 //! failures in words, durability, the lock, both ends. Needs no privilege and changes no kernel
 //! state.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a failing step of a test is a failing test"
+)]
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

@@ -170,8 +170,8 @@ fn prepare(
     Ok((run, image.digest))
 }
 
-/// What the manifest does not say alone: the terminal's first size, and an OOM score and limits that
-/// this host lets us set.
+/// What the manifest does not say alone: the terminal's first size, and an OOM score and limits
+/// that this host lets us set.
 fn adapt(spec: &mut oci::runtime::Spec, tools: &Tools, pod: &pod::Pod) {
     if let Some(linux) = spec.linux_mut()
         && let Some(resources) = linux.resources_mut()
