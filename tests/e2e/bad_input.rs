@@ -142,7 +142,8 @@ kind: Pod
 metadata: {name: limited}
 spec:
   terminationGracePeriodSeconds: 0
-  containers: [{name: main, image: busybox, command: [sleep, '9'], resources: {limits: {memory: 64Mi}}}]
+  containers:
+  - {name: main, image: busybox, command: [sleep, '9'], resources: {limits: {memory: 64Mi}}}
 ",
     );
     let pod = host.until("the error is in the status or the events", || {

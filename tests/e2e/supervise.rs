@@ -196,7 +196,10 @@ kind: Pod
 metadata: {name: ends-alone}
 spec:
   restartPolicy: Never
-  containers: [{name: main, image: busybox, command: [sh, -c, 'until [ -e /tmp/go ]; do sleep 0.05; done; exit 9']}]
+  containers:
+  - name: main
+    image: busybox
+    command: [sh, -c, 'until [ -e /tmp/go ]; do sleep 0.05; done; exit 9']
 ",
     );
     host.ready("sleeper");

@@ -1,7 +1,7 @@
 //! What runs between clone and exec, and the tiny PID 1 of a pod: no allocation, no locks.
 //!
-//! [`run`] interprets a [`Program`]: a flat list of [`Op`]s, a text arena and descriptor slots, made
-//! by the parent before the clone. The stages, and who does what meanwhile:
+//! [`run`] interprets a [`Program`]: a flat list of [`Op`]s, a text arena and descriptor slots,
+//! made by the parent before the clone. The stages, and who does what meanwhile:
 //!
 //! ```text
 //!   parent                                   child
@@ -18,8 +18,8 @@
 //!
 //! A failure is one [`Frame`] (stage, index of the operation, errno) on the close-on-exec socket.
 //! Start at [`op`]; `run` dispatches; `target` is the only way to a path beneath the root.
-//! Invariants: no panics (nothing is indexed unchecked, `make check` reads the symbols), no libc but
-//! constants, no path of the container is opened but through `target`.
+//! Invariants: no panics (nothing is indexed unchecked, `make check` reads the symbols), no libc
+//! but constants, no path of the container is opened but through `target`.
 #![no_std]
 
 mod console;

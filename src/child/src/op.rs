@@ -1,8 +1,8 @@
 //! The operations, their stages, and the frames that report on them.
 //!
-//! Texts are offsets into the program's text. Paths named `target` are looked up beneath the container's root, whatever
-//! links stand there; other paths are the host's, or the container's after [`Op::Pivot`].
-//! Slots are indices into the program's descriptors.
+//! Texts are offsets into the program's text. Paths named `target` are looked up beneath the
+//! container's root, whatever links stand there; other paths are the host's, or the container's
+//! after [`Op::Pivot`]. Slots are indices into the program's descriptors.
 
 /// An offset into [`crate::Program::text`] of a NUL-terminated string.
 pub type Text = u32;

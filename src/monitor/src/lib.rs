@@ -10,7 +10,7 @@
 //! monitor died).
 //!
 //! | the monitor dies (kill -9) | what happens |
-//! |-----------------------------|------------------------------------------------------------------|
+//! |----------------------------|----------------------------------------|
 //! | containers | go on; the next monitor finds them by pid and start time |
 //! | their outputs | FIFOs they hold open themselves: no SIGPIPE; up to 64 KiB wait |
 //! | what was read, not written | at most one buffer of 64 KiB is lost |

@@ -5,9 +5,9 @@
 //! by pure code ([`allocate`], `plan`, `rules`) and carried out by `link` (rtnetlink) and `nft`
 //! (nf_tables by nfnetlink); no program is run. `sysctl` remembers what it switched on.
 //!
-//! Invariants: nothing outside the own bridge, its ports, the own table and `ip_forward` is changed;
-//! an operation that fails leaves nothing of itself behind; the whole rule set is replaced in
-//! one transaction, so that no packet ever meets half of it.
+//! Invariants: nothing outside the own bridge, its ports, the own table and `ip_forward` is
+//! changed; an operation that fails leaves nothing of itself behind; the whole rule set is replaced
+//! in one transaction, so that no packet ever meets half of it.
 //! Not here: namespaces (made by the monitor), which address a pod has had (durable, the
 //! supervisor's), IPv6, names, services. docs/network.md is the user's page.
 

@@ -1,8 +1,8 @@
 //! What is wrong with a config.json, all of it, each with its field path.
 //!
 //! [`validate`] asks one module a part of the document. What the specification has and this runtime
-//! does not do is a finding too: nothing is left out silently. Values that only the kernel can judge
-//! (a path, a mount's data) are not looked at here.
+//! does not do is a finding too: nothing is left out silently. Values that only the kernel can
+//! judge (a path, a mount's data) are not looked at here.
 
 use std::fmt;
 

@@ -206,8 +206,8 @@ fn durations_and_delays() {
 #[test]
 fn hashes_are_stable_and_see_what_was_written() {
     let text = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n  selector: \
-        {matchLabels: {app: web}}\n  template:\n    metadata: {labels: {app: web}}\n    spec:\n      \
-        containers: [{name: web, image: 'web:1'}]\n";
+        {matchLabels: {app: web}}\n  template:\n    metadata: {labels: {app: web}}\n    spec:\n\
+        \u{20}     containers: [{name: web, image: 'web:1'}]\n";
     let of = |text: &str| -> String {
         match pod::manifest::parse("-", text, pod::Strictness::Strict).expect(text).remove(0) {
             pod::Object::Deployment(d) => hash::template(&d.spec.template),

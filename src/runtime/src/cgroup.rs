@@ -73,8 +73,8 @@ impl Cgroup {
         })
     }
 
-    /// Makes the cgroup (for a pod, say) and applies `resources`; devices only when rules are given.
-    /// What was made is removed again on failure.
+    /// Makes the cgroup (for a pod, say) and applies `resources`; devices only when rules are
+    /// given. What was made is removed again on failure.
     ///
     /// # Errors
     /// [`Error::MissingController`] and its like, naming the field.

@@ -148,10 +148,10 @@ impl Error {
             Error::Refused { operation: "delete", id, .. } => {
                 Some(format!("kill {id} KILL first, or delete --force"))
             }
-            Error::Step { errno: libc::EPERM, stage, .. } if *stage == "set up namespaces" => {
+            Error::Step { errno: sys::abi::EPERM, stage, .. } if *stage == "set up namespaces" => {
                 Some("root, or CAP_SYS_ADMIN, is needed".to_owned())
             }
-            Error::Clone { source } if source.raw_os_error() == Some(libc::EPERM) => {
+            Error::Clone { source } if source.raw_os_error() == Some(sys::abi::EPERM) => {
                 Some("root, or CAP_SYS_ADMIN, is needed".to_owned())
             }
             Error::NoModule { field, .. } => {
@@ -192,10 +192,10 @@ fn list(findings: &[Finding]) -> String {
 fn command_words(command: &str, errno: i32) -> String {
     let words = sys::errno::words(errno);
     match (errno, command.contains('/')) {
-        (libc::ENOENT, false) => {
+        (sys::abi::ENOENT, false) => {
             format!("exec: \"{command}\": executable file not found in $PATH")
         }
-        (libc::ENOENT, true) => format!("exec: \"{command}\": stat {command}: {words}"),
+        (sys::abi::ENOENT, true) => format!("exec: \"{command}\": stat {command}: {words}"),
         _ => format!("exec: \"{command}\": {words}"),
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! | list | when | where |
 //! |---|---|---|
-//! | prestart, createRuntime | namespaces and mounts are there, before the pivot | runtime's namespaces |
+//! | prestart, createRuntime | namespaces and mounts are there | runtime's namespaces |
 //! | createContainer | the same moment, after those | container's namespaces, host's files |
 //! | startContainer | after `start`, before the command | container's namespaces and files |
 //! | poststart | the command has begun | runtime's namespaces |
@@ -168,7 +168,7 @@ fn one(hook: &Hook, state: &State, inside: Option<(BorrowedFd<'_>, u64)>) -> Tol
     }
 }
 
-const NEW_PID: u64 = libc::CLONE_NEWPID as u64;
+const NEW_PID: u64 = sys::abi::CLONE_NEWPID as u64;
 
 fn null() -> io::Result<OwnedFd> {
     sys::stdio::open_null()

@@ -11,8 +11,8 @@
 //! hooks, idmaps, seccomp                                      what the parent does meanwhile
 //! ```
 //!
-//! `start`, `exec`, `remove` (kill, delete) are the other verbs; `lifecycle` is the one table of what
-//! may follow what. Synchronous, single-threaded, no global state.
+//! `start`, `exec`, `remove` (kill, delete) are the other verbs; `lifecycle` is the one table of
+//! what may follow what. Synchronous, single-threaded, no global state.
 //! May be touched: everything; `error`'s words are matched by engines.
 
 use std::path::{Path, PathBuf};

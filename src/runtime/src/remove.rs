@@ -28,7 +28,7 @@ pub(crate) fn kill(runtime: &Runtime, id: &str, signal: i32, all: bool) -> Resul
         let sent = sys::teardown::signal_process(process.as_fd(), signal);
         sent.map_err(Error::io("signal", format!("process {}", record.pid)))?;
     }
-    if signal == libc::SIGKILL && status == Status::Paused {
+    if signal == sys::abi::SIGKILL && status == Status::Paused {
         // A frozen process takes no signal, and must not survive this one.
         cgroup.thaw()?;
     }
@@ -75,7 +75,7 @@ fn end(record: &Record) -> Vec<String> {
     let process = record.process();
     if let Some(process) = &process {
         // Its end may have come just now.
-        let _ = sys::teardown::signal_process(process.as_fd(), libc::SIGKILL);
+        let _ = sys::teardown::signal_process(process.as_fd(), sys::abi::SIGKILL);
     }
     let removed = record.open_cgroup().and_then(|cgroup| Ok(cgroup.remove(deadline)?));
     if let Err(error) = removed {

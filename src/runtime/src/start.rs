@@ -43,7 +43,7 @@ pub(crate) fn start(runtime: &Runtime, id: &str) -> Result<()> {
 fn end(record: &Record) {
     use std::os::fd::AsFd;
     if let Some(process) = record.process() {
-        let _ = sys::teardown::signal_process(process.as_fd(), libc::SIGKILL);
+        let _ = sys::teardown::signal_process(process.as_fd(), sys::abi::SIGKILL);
     }
 }
 

@@ -48,8 +48,8 @@ impl OuterCgroups {
         each.collect::<Vec<_>>().join("; ")
     }
 
-    /// Shell lines that show the same hierarchies below `/sys/fs/cgroup`, rooted at the scope; to be
-    /// run inside new mount and cgroup namespaces.
+    /// Shell lines that show the same hierarchies below `/sys/fs/cgroup`, rooted at the scope; to
+    /// be run inside new mount and cgroup namespaces.
     pub fn remount_lines(&self) -> String {
         // Only this namespace's copies of the host's mounts go.
         let mut lines = "umount -R /sys/fs/cgroup; ".to_owned();

@@ -1,10 +1,10 @@
 //! The outer scope of a privileged test: its own mount, pid, network, IPC, UTS and cgroup world on
 //! the real kernel, and a census of everything that could be left behind.
 //!
-//! A test calls [`enter`] first. Outside, that call makes the cgroups, takes a [`Census`], runs this
-//! very test again inside fresh namespaces, removes the cgroups, takes a second census and fails on
-//! any difference. Inside, `enter` returns a [`Scope`] whose drop compares a second, inner census
-//! (mounts, processes, links, rules, fds of the test, files under its roots).
+//! A test calls [`enter`] first. Outside, that call makes the cgroups, takes a [`Census`], runs
+//! this very test again inside fresh namespaces, removes the cgroups, takes a second census and
+//! fails on any difference. Inside, `enter` returns a [`Scope`] whose drop compares a second, inner
+//! census (mounts, processes, links, rules, fds of the test, files under its roots).
 //!
 //! Invariants: nothing outside the scope's own cgroups and folder is ever written; a process is
 //! killed only by `cgroup.kill` or by the end of the scope's pid namespace, never by name.

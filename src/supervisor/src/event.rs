@@ -1,8 +1,8 @@
 //! What happened, for people: Kubernetes' v1 Events, counted and bounded.
 //!
-//! Invariants: at most [`EVENTS_MAX`] events, the one not seen for longest goes first; an event that
-//! says the same of the same object again is counted, not repeated. The number of an event is its
-//! key in the store and the end of its name, so that it survives a restart.
+//! Invariants: at most [`EVENTS_MAX`] events, the one not seen for longest goes first; an event
+//! that says the same of the same object again is counted, not repeated. The number of an event is
+//! its key in the store and the end of its name, so that it survives a restart.
 //! Not here: what is worth an event, the clock, the file.
 
 use std::collections::{BTreeSet, VecDeque};

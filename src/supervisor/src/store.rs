@@ -2,9 +2,9 @@
 //!
 //! Invariants: [`Store::commit`] is one transaction, on disk when it returns, and a failed one has
 //! changed nothing. A file of a newer podvisor is refused; one that is damaged is set aside whole
-//! and an empty one takes its place; a record that cannot be read is told, kept, and costs no other.
-//! After a failure of the disk the file is opened again at the next commit, so that a full disk
-//! that is freed needs no restart.
+//! and an empty one takes its place; a record that cannot be read is told, kept, and costs no
+//! other. After a failure of the disk the file is opened again at the next commit, so that a full
+//! disk that is freed needs no restart.
 //! Where to start: `tables` (what is in the file), `file` and `header` (opening it), `error`.
 //! Not here: what the records mean.
 

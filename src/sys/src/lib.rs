@@ -1,5 +1,6 @@
 //! The only door to the kernel, one module a concern.
 
+pub mod abi;
 pub mod bpf;
 pub mod children;
 pub mod clock;

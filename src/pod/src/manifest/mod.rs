@@ -2,8 +2,8 @@
 //!
 //! The way: text -> `tree` (YAML with places, bounds, duplicate keys) -> `decode` with the tables
 //! of `schema` (types, unknown and unsupported fields, `rules` about single values) -> `check`
-//! (what concerns more than one field). Every step reports all it finds; an object with a finding is
-//! never handed out.
+//! (what concerns more than one field). Every step reports all it finds; an object with a finding
+//! is never handed out.
 
 mod check;
 pub(crate) mod decode;

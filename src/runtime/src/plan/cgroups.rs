@@ -13,7 +13,7 @@ use super::options::Options;
 use crate::cgroup::{Hierarchy, Mode};
 use crate::draft::Draft;
 
-const TMPFS_FLAGS: u64 = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
+const TMPFS_FLAGS: u64 = sys::abi::MS_NOSUID | sys::abi::MS_NODEV | sys::abi::MS_NOEXEC;
 
 /// Plans the mount.
 pub(super) fn plan(draft: &mut Draft, destination: &Path, options: &Options, facts: &Facts<'_>) {
@@ -31,8 +31,8 @@ pub(super) fn plan(draft: &mut Draft, destination: &Path, options: &Options, fac
     for hierarchy in facts.layout.hierarchies() {
         one(draft, hierarchy, flags, facts);
     }
-    if options.flags & libc::MS_RDONLY != 0 {
-        let set = libc::MOUNT_ATTR_RDONLY;
+    if options.flags & sys::abi::MS_RDONLY != 0 {
+        let set = sys::abi::MOUNT_ATTR_RDONLY;
         let attributes = Attributes { set, ..Attributes::default() };
         draft.op(Op::Change { target, attributes, recursive: false });
     }
@@ -61,10 +61,10 @@ fn one(draft: &mut Draft, hierarchy: &Hierarchy, flags: u64, facts: &Facts<'_>) 
         draft.op(Op::MountHere { name: at, source, kind, flags, options });
     } else if let Ok(path) = hierarchy.folder(facts.cgroup) {
         let source = draft.path(&path);
-        let set = if flags & libc::MS_RDONLY != 0 { libc::MOUNT_ATTR_RDONLY } else { 0 }
-            | libc::MOUNT_ATTR_NOSUID
-            | libc::MOUNT_ATTR_NODEV
-            | libc::MOUNT_ATTR_NOEXEC;
+        let set = if flags & sys::abi::MS_RDONLY != 0 { sys::abi::MOUNT_ATTR_RDONLY } else { 0 }
+            | sys::abi::MOUNT_ATTR_NOSUID
+            | sys::abi::MOUNT_ATTR_NODEV
+            | sys::abi::MOUNT_ATTR_NOEXEC;
         draft.op(Op::BindHere { name: at, source, set });
     }
     let alone = hierarchy.controllers.len() < 2 || hierarchy.v2;

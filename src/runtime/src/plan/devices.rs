@@ -55,7 +55,7 @@ fn defaults(draft: &mut Draft, bound: bool) {
     draft.op(Op::Enter { target });
     for (name, major, minor) in NODES.iter().filter(|_| !bound) {
         let (name, device) = (draft.text(name), number(*major, *minor));
-        let mode = libc::S_IFCHR | DEFAULT_MODE;
+        let mode = sys::abi::S_IFCHR | DEFAULT_MODE;
         draft.op(Op::NodeHere { name, mode, device, uid: 0, gid: 0 });
     }
     for (name, to, replace) in LINKS {
@@ -70,9 +70,9 @@ fn one(draft: &mut Draft, device: &LinuxDevice, bound: bool) {
         return draft.op(Op::NodeBind { target, source: target });
     }
     let (kind, device_number) = match device.typ() {
-        LinuxDeviceType::B => (libc::S_IFBLK, numbers(device)),
-        LinuxDeviceType::P => (libc::S_IFIFO, 0),
-        _ => (libc::S_IFCHR, numbers(device)),
+        LinuxDeviceType::B => (sys::abi::S_IFBLK, numbers(device)),
+        LinuxDeviceType::P => (sys::abi::S_IFIFO, 0),
+        _ => (sys::abi::S_IFCHR, numbers(device)),
     };
     let mode = kind | device.file_mode().unwrap_or(DEFAULT_MODE) & 0o7777;
     let (uid, gid) = (device.uid().unwrap_or(0), device.gid().unwrap_or(0));

@@ -42,7 +42,7 @@ fn one(draft: &mut Draft, mount: &Mount, facts: &Facts<'_>, birth: &Birthplace) 
     if options.copy_up && kind == "tmpfs" {
         draft.op(Op::CopyUp { target, options: data, source, flags: options.flags });
     } else {
-        let remount = if options.remount { libc::MS_REMOUNT } else { 0 };
+        let remount = if options.remount { sys::abi::MS_REMOUNT } else { 0 };
         let flags = options.flags | remount;
         let firm = matches!(kind, "proc" | "sysfs");
         let kind = draft.text(kind);
@@ -67,7 +67,7 @@ fn bind(
     let slot = if birth.user {
         // A clone of the host's namespace would send mounts back there.
         if own.propagation | deep.propagation == 0 {
-            deep.propagation = libc::MS_SLAVE;
+            deep.propagation = sys::abi::MS_SLAVE;
         }
         draft.slot(Source::Tree { path: source.clone(), recursive })
     } else {

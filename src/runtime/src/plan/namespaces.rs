@@ -31,14 +31,14 @@ pub(crate) struct Birthplace {
 /// CLONE_NEW* of a kind.
 pub(crate) fn namespace_flag(kind: Kind) -> u64 {
     let flag = match kind {
-        Kind::Mount => libc::CLONE_NEWNS,
-        Kind::Cgroup => libc::CLONE_NEWCGROUP,
-        Kind::Uts => libc::CLONE_NEWUTS,
-        Kind::Ipc => libc::CLONE_NEWIPC,
-        Kind::User => libc::CLONE_NEWUSER,
-        Kind::Pid => libc::CLONE_NEWPID,
-        Kind::Network => libc::CLONE_NEWNET,
-        Kind::Time => libc::CLONE_NEWTIME,
+        Kind::Mount => sys::abi::CLONE_NEWNS,
+        Kind::Cgroup => sys::abi::CLONE_NEWCGROUP,
+        Kind::Uts => sys::abi::CLONE_NEWUTS,
+        Kind::Ipc => sys::abi::CLONE_NEWIPC,
+        Kind::User => sys::abi::CLONE_NEWUSER,
+        Kind::Pid => sys::abi::CLONE_NEWPID,
+        Kind::Network => sys::abi::CLONE_NEWNET,
+        Kind::Time => sys::abi::CLONE_NEWTIME,
     };
     u64::from(flag.cast_unsigned())
 }

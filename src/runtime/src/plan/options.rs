@@ -5,15 +5,15 @@
 
 use child::Attributes;
 
-const RDONLY: u64 = libc::MOUNT_ATTR_RDONLY;
-const NOSUID: u64 = libc::MOUNT_ATTR_NOSUID;
-const NODEV: u64 = libc::MOUNT_ATTR_NODEV;
-const NOEXEC: u64 = libc::MOUNT_ATTR_NOEXEC;
-const NOATIME: u64 = libc::MOUNT_ATTR_NOATIME;
-const STRICTATIME: u64 = libc::MOUNT_ATTR_STRICTATIME;
-const ATIME: u64 = libc::MOUNT_ATTR__ATIME;
-const NODIRATIME: u64 = libc::MOUNT_ATTR_NODIRATIME;
-const NOSYMFOLLOW: u64 = libc::MOUNT_ATTR_NOSYMFOLLOW;
+const RDONLY: u64 = sys::abi::MOUNT_ATTR_RDONLY;
+const NOSUID: u64 = sys::abi::MOUNT_ATTR_NOSUID;
+const NODEV: u64 = sys::abi::MOUNT_ATTR_NODEV;
+const NOEXEC: u64 = sys::abi::MOUNT_ATTR_NOEXEC;
+const NOATIME: u64 = sys::abi::MOUNT_ATTR_NOATIME;
+const STRICTATIME: u64 = sys::abi::MOUNT_ATTR_STRICTATIME;
+const ATIME: u64 = sys::abi::MOUNT_ATTR__ATIME;
+const NODIRATIME: u64 = sys::abi::MOUNT_ATTR_NODIRATIME;
+const NOSYMFOLLOW: u64 = sys::abi::MOUNT_ATTR_NOSYMFOLLOW;
 
 /// What the options of one mount say.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -37,42 +37,42 @@ pub(super) struct Options {
 type Row = (&'static str, u64, u64, u64, bool);
 
 const ROWS: &[Row] = &[
-    ("ro", libc::MS_RDONLY, RDONLY, 0, true),
-    ("rw", libc::MS_RDONLY, 0, RDONLY, false),
-    ("nosuid", libc::MS_NOSUID, NOSUID, 0, true),
-    ("suid", libc::MS_NOSUID, 0, NOSUID, false),
-    ("nodev", libc::MS_NODEV, NODEV, 0, true),
-    ("dev", libc::MS_NODEV, 0, NODEV, false),
-    ("noexec", libc::MS_NOEXEC, NOEXEC, 0, true),
-    ("exec", libc::MS_NOEXEC, 0, NOEXEC, false),
-    ("nodiratime", libc::MS_NODIRATIME, NODIRATIME, 0, true),
-    ("diratime", libc::MS_NODIRATIME, 0, NODIRATIME, false),
+    ("ro", sys::abi::MS_RDONLY, RDONLY, 0, true),
+    ("rw", sys::abi::MS_RDONLY, 0, RDONLY, false),
+    ("nosuid", sys::abi::MS_NOSUID, NOSUID, 0, true),
+    ("suid", sys::abi::MS_NOSUID, 0, NOSUID, false),
+    ("nodev", sys::abi::MS_NODEV, NODEV, 0, true),
+    ("dev", sys::abi::MS_NODEV, 0, NODEV, false),
+    ("noexec", sys::abi::MS_NOEXEC, NOEXEC, 0, true),
+    ("exec", sys::abi::MS_NOEXEC, 0, NOEXEC, false),
+    ("nodiratime", sys::abi::MS_NODIRATIME, NODIRATIME, 0, true),
+    ("diratime", sys::abi::MS_NODIRATIME, 0, NODIRATIME, false),
     ("nosymfollow", 256, NOSYMFOLLOW, 0, true),
     ("symfollow", 256, 0, NOSYMFOLLOW, false),
-    ("noatime", libc::MS_NOATIME, NOATIME, ATIME, true),
-    ("atime", libc::MS_NOATIME, 0, ATIME, false),
-    ("relatime", libc::MS_RELATIME, 0, ATIME, true),
-    ("norelatime", libc::MS_RELATIME, 0, ATIME, false),
-    ("strictatime", libc::MS_STRICTATIME, STRICTATIME, ATIME, true),
-    ("nostrictatime", libc::MS_STRICTATIME, 0, ATIME, false),
-    ("sync", libc::MS_SYNCHRONOUS, 0, 0, true),
-    ("async", libc::MS_SYNCHRONOUS, 0, 0, false),
-    ("dirsync", libc::MS_DIRSYNC, 0, 0, true),
-    ("mand", libc::MS_MANDLOCK, 0, 0, true),
-    ("nomand", libc::MS_MANDLOCK, 0, 0, false),
-    ("lazytime", libc::MS_LAZYTIME, 0, 0, true),
-    ("nolazytime", libc::MS_LAZYTIME, 0, 0, false),
-    ("iversion", libc::MS_I_VERSION, 0, 0, true),
-    ("noiversion", libc::MS_I_VERSION, 0, 0, false),
-    ("silent", libc::MS_SILENT, 0, 0, true),
-    ("loud", libc::MS_SILENT, 0, 0, false),
+    ("noatime", sys::abi::MS_NOATIME, NOATIME, ATIME, true),
+    ("atime", sys::abi::MS_NOATIME, 0, ATIME, false),
+    ("relatime", sys::abi::MS_RELATIME, 0, ATIME, true),
+    ("norelatime", sys::abi::MS_RELATIME, 0, ATIME, false),
+    ("strictatime", sys::abi::MS_STRICTATIME, STRICTATIME, ATIME, true),
+    ("nostrictatime", sys::abi::MS_STRICTATIME, 0, ATIME, false),
+    ("sync", sys::abi::MS_SYNCHRONOUS, 0, 0, true),
+    ("async", sys::abi::MS_SYNCHRONOUS, 0, 0, false),
+    ("dirsync", sys::abi::MS_DIRSYNC, 0, 0, true),
+    ("mand", sys::abi::MS_MANDLOCK, 0, 0, true),
+    ("nomand", sys::abi::MS_MANDLOCK, 0, 0, false),
+    ("lazytime", sys::abi::MS_LAZYTIME, 0, 0, true),
+    ("nolazytime", sys::abi::MS_LAZYTIME, 0, 0, false),
+    ("iversion", sys::abi::MS_I_VERSION, 0, 0, true),
+    ("noiversion", sys::abi::MS_I_VERSION, 0, 0, false),
+    ("silent", sys::abi::MS_SILENT, 0, 0, true),
+    ("loud", sys::abi::MS_SILENT, 0, 0, false),
 ];
 
 const PROPAGATIONS: &[(&str, u64)] = &[
-    ("private", libc::MS_PRIVATE),
-    ("shared", libc::MS_SHARED),
-    ("slave", libc::MS_SLAVE),
-    ("unbindable", libc::MS_UNBINDABLE),
+    ("private", sys::abi::MS_PRIVATE),
+    ("shared", sys::abi::MS_SHARED),
+    ("slave", sys::abi::MS_SLAVE),
+    ("unbindable", sys::abi::MS_UNBINDABLE),
 ];
 
 /// The propagation flag of a word, and whether it is meant for the whole tree.

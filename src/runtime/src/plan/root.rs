@@ -56,15 +56,15 @@ fn propagation_before(draft: &mut Draft, spec: &Spec, facts: &Facts<'_>) {
     let path = draft.text("/");
     let word = wanted(spec).unwrap_or("rslave");
     let flag = match word.trim_start_matches('r') {
-        "shared" => libc::MS_SHARED,
-        "private" => libc::MS_PRIVATE,
+        "shared" => sys::abi::MS_SHARED,
+        "private" => sys::abi::MS_PRIVATE,
         // Unbindable would forbid the clone of the root.
-        _ => libc::MS_SLAVE,
+        _ => sys::abi::MS_SLAVE,
     };
-    draft.op(Op::Propagate { path, flags: flag | libc::MS_REC });
+    draft.op(Op::Propagate { path, flags: flag | sys::abi::MS_REC });
     if let Some(parent) = facts.root_parent.filter(|_| shared(spec).is_some()) {
         let path = draft.path(parent);
-        draft.op(Op::Propagate { path, flags: libc::MS_PRIVATE });
+        draft.op(Op::Propagate { path, flags: sys::abi::MS_PRIVATE });
     }
 }
 
@@ -72,7 +72,7 @@ fn propagation_after(draft: &mut Draft, spec: &Spec) {
     let Some((propagation, recursive)) = wanted(spec).and_then(options::propagation) else {
         return;
     };
-    if propagation == libc::MS_SLAVE {
+    if propagation == sys::abi::MS_SLAVE {
         return;
     }
     let target = draft.text("/");
@@ -95,7 +95,7 @@ fn root(draft: &mut Draft, spec: &Spec, facts: &Facts<'_>, birth: &Birthplace) {
             if birth.user {
                 let target = draft.text("/");
                 let attributes =
-                    Attributes { propagation: libc::MS_SLAVE, ..Attributes::default() };
+                    Attributes { propagation: sys::abi::MS_SLAVE, ..Attributes::default() };
                 draft.op(Op::Change { target, attributes, recursive: true });
             }
         }

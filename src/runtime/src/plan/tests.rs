@@ -50,7 +50,7 @@ fn position(all: &[String], text: &str) -> usize {
 #[test]
 fn a_plain_container_is_one_clone_and_its_cgroup_namespace_comes_after_its_cgroups() {
     let (draft, birth) = planned(json!({}));
-    let new = (libc::CLONE_NEWNS | libc::CLONE_NEWPID).cast_unsigned();
+    let new = (sys::abi::CLONE_NEWNS | sys::abi::CLONE_NEWPID).cast_unsigned();
     assert_eq!(birth, Birthplace { flags: u64::from(new), ..Birthplace::default() });
     let all = words(&draft);
     assert_eq!(all[0], "enter the cgroups");
@@ -89,7 +89,7 @@ fn user_namespaces_decide_the_order() {
     let linux = |namespaces: Value| json!({"linux": {"namespaces": namespaces, "uidMappings": maps, "gidMappings": maps}});
     // All new: one clone.
     let (draft, birth) = planned(linux(json!([{"type": "mount"}, {"type": "user"}])));
-    assert!(birth.mapped && birth.flags & libc::CLONE_NEWUSER as u64 != 0);
+    assert!(birth.mapped && birth.flags & sys::abi::CLONE_NEWUSER as u64 != 0);
     assert!(!draft.program.ops.iter().any(|op| matches!(op, Op::Fork { .. })));
     assert!(matches!(draft.sources[2], Source::Tree { recursive: true, .. }));
     // New beside a joined one: join, unshare, fork.
@@ -121,15 +121,15 @@ fn mount_options_become_flags_attributes_and_data() {
         options::read(&words)
     };
     let plain = read("nosuid ro size=1k mode=700 rw");
-    assert_eq!((plain.flags, plain.data.as_str()), (libc::MS_NOSUID, "size=1k,mode=700"));
-    assert_eq!(plain.own.set, libc::MOUNT_ATTR_NOSUID);
-    assert_eq!(plain.own.clear, libc::MOUNT_ATTR_RDONLY);
+    assert_eq!((plain.flags, plain.data.as_str()), (sys::abi::MS_NOSUID, "size=1k,mode=700"));
+    assert_eq!(plain.own.set, sys::abi::MOUNT_ATTR_NOSUID);
+    assert_eq!(plain.own.clear, sys::abi::MOUNT_ATTR_RDONLY);
     let bind = read("rbind rro rprivate noexec noatime relatime");
     assert_eq!((bind.bind, bind.data.as_str()), (Some(true), ""));
-    assert_eq!(bind.deep.set, libc::MOUNT_ATTR_RDONLY);
-    assert_eq!(bind.deep.propagation, libc::MS_PRIVATE);
-    assert_eq!(bind.own.set, libc::MOUNT_ATTR_NOEXEC);
-    assert_eq!(bind.own.clear, libc::MOUNT_ATTR__ATIME);
+    assert_eq!(bind.deep.set, sys::abi::MOUNT_ATTR_RDONLY);
+    assert_eq!(bind.deep.propagation, sys::abi::MS_PRIVATE);
+    assert_eq!(bind.own.set, sys::abi::MOUNT_ATTR_NOEXEC);
+    assert_eq!(bind.own.clear, sys::abi::MOUNT_ATTR__ATIME);
 }
 
 #[test]

@@ -71,8 +71,8 @@ fn arguments(
     Ok(words)
 }
 
-/// What a container has before its manifest speaks: defaults, then the image's variables. Entries of
-/// the image that are no `NAME=value` are left out.
+/// What a container has before its manifest speaks: defaults, then the image's variables. Entries
+/// of the image that are no `NAME=value` are left out.
 fn defaults(
     subject: Subject<'_>,
     image: &Defaults<'_>,

@@ -1,10 +1,10 @@
 //! The seccomp profile of a container.
 //!
-//! `seccomp.json` is podvisor's own, in the shape of moby's: rules with `includes` or `excludes` are
-//! for containers that have, or lack, those capabilities. Calls that are known and dangerous are
-//! refused with EPERM, all else that is not listed does not exist (ENOSYS), so that programs fall
-//! back. clone3 is among the latter, since a filter cannot see its flags; AF_ALG and AF_VSOCK sockets
-//! are not to be had.
+//! `seccomp.json` is podvisor's own, in the shape of moby's: rules with `includes` or `excludes`
+//! are for containers that have, or lack, those capabilities. Calls that are known and dangerous
+//! are refused with EPERM, all else that is not listed does not exist (ENOSYS), so that programs
+//! fall back. clone3 is among the latter, since a filter cannot see its flags; AF_ALG and AF_VSOCK
+//! sockets are not to be had.
 
 use std::collections::BTreeSet;
 use std::fs::File;

@@ -1,8 +1,8 @@
 //! hostPath: what must be there, and what is made.
 //!
-//! The path is the administrator's and links in it are followed, as Kubernetes does. What is made is
-//! the last component alone, or folders for `DirectoryOrCreate`; a link that dangles there is never
-//! followed by making what it names.
+//! The path is the administrator's and links in it are followed, as Kubernetes does. What is made
+//! is the last component alone, or folders for `DirectoryOrCreate`; a link that dangles there is
+//! never followed by making what it names.
 
 use std::fs::{self, DirBuilder, FileType, OpenOptions, Permissions};
 use std::io::ErrorKind;

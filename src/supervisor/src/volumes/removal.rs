@@ -16,7 +16,8 @@ use super::{SHM, SUBPATHS, VOLUMES, VolumeError};
 /// Most problems that are told.
 const PROBLEMS_MAX: usize = 10;
 
-/// Removes everything that [`super::prepare`] and [`super::mounts`] made; what is not there is fine.
+/// Removes everything that [`super::prepare`] and [`super::mounts`] made; what is not there is
+/// fine.
 ///
 /// # Errors
 /// [`VolumeError::Remove`] with all that failed; the rest is gone.
@@ -113,8 +114,8 @@ impl Work {
         }
     }
 
-    /// Deletes one name in `top`; folders within it are lifted to `top` for a later turn. Whether it
-    /// is gone.
+    /// Deletes one name in `top`; folders within it are lifted to `top` for a later turn. Whether
+    /// it is gone.
     fn delete_entry(&mut self, top: &OwnedFd, name: &[u8], shown: &Path) -> bool {
         let told = self.problems.len();
         let deleted = self.delete_folder_or_file(top, name, shown);

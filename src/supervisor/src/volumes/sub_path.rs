@@ -1,7 +1,7 @@
 //! subPath: a part of a volume, pinned so that whoever owns the volume cannot exchange it.
 //!
-//! The part is opened with the volume as root (openat2), so that links in it lead nowhere else. What
-//! was opened, not its path, is bound into the pod's folder: that is what the runtime mounts.
+//! The part is opened with the volume as root (openat2), so that links in it lead nowhere else.
+//! What was opened, not its path, is bound into the pod's folder: that is what the runtime mounts.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind};
