@@ -50,8 +50,10 @@ fn archive(host: &Host, name: &str, entries: &str) -> String {
     let program = format!(
         "import tarfile, io\n\
          t = tarfile.open({path:?}, 'w')\n\
-         def f(n, d=b'x'):\n    i = tarfile.TarInfo(n); i.size = len(d)\n    t.addfile(i, io.BytesIO(d))\n\
-         def l(n, to, k=tarfile.SYMTYPE):\n    i = tarfile.TarInfo(n); i.type = k; i.linkname = to\n    t.addfile(i)\n\
+         def f(n, d=b'x'):\n\
+         \u{20}   i = tarfile.TarInfo(n); i.size = len(d)\n    t.addfile(i, io.BytesIO(d))\n\
+         def l(n, to, k=tarfile.SYMTYPE):\n\
+         \u{20}   i = tarfile.TarInfo(n); i.type = k; i.linkname = to\n    t.addfile(i)\n\
          {entries}\nt.close()\n"
     );
     let made = Command::new("python3").args(["-c", &program]).status().expect("python3");
