@@ -207,3 +207,94 @@ pub(crate) fn write_pod(subject: &Subject, address: Option<Ipv4Addr>) -> std::io
     };
     monitor::record::write(&pod_dir.join(POD_FILE), &Told { pod, address })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::{Options, Paths};
+    use serde_json::json;
+
+    const UID: &str = "00000000-0000-4000-8000-000000000001";
+    const GONE: &str = "00000000-0000-4000-8000-000000000002";
+
+    fn tools(name: &str) -> Tools {
+        let top =
+            std::env::temp_dir().join(format!("podvisor-recover-{name}-{}", std::process::id()));
+        let at = |name: &str| top.join(name);
+        let paths = Paths { root: at("root"), state: at("state"), log_dir: at("log") };
+        fs::create_dir_all(paths.pod(UID)).unwrap();
+        let (sender, _) = tokio::sync::mpsc::unbounded_channel();
+        Tools::open(Options::new(paths), sender).unwrap()
+    }
+
+    fn pod(uid: &str) -> SavedPod {
+        let pod = json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": uid, "uid": uid},
+            "spec": {"containers": [{"name": "a", "image": "i:1"}]},
+        });
+        let memory = pod::PodMemory { started_at: Some(u64::MAX), ..Default::default() };
+        SavedPod {
+            uid: uid.to_owned(),
+            pod: serde_json::from_value(pod).unwrap(),
+            owner: None,
+            template_hash: None,
+            created_at: 1,
+            created_unix_ms: 1,
+            memory,
+        }
+    }
+
+    fn saved(boot_id: &str) -> Saved {
+        let address = |last| Ipv4Addr::new(10, 77, 0, last);
+        let addresses = [(UID.to_owned(), address(2)), (GONE.to_owned(), address(3))];
+        Saved {
+            boot_id: Some(boot_id.to_owned()),
+            pods: vec![pod(UID), pod(GONE)],
+            addresses: addresses.into(),
+            ..Saved::default()
+        }
+    }
+
+    fn end(tools: &Tools) {
+        let root = tools.options.paths.root.clone();
+        fs::remove_dir_all(root.parent().unwrap()).unwrap();
+    }
+
+    #[test]
+    fn what_runs_is_looked_for_and_what_is_gone_is_free() {
+        let tools = tools("same-boot");
+        let world = world(&tools, saved(&tools.host.boot_id), false).unwrap();
+        assert!(matches!(world.pods[UID].sandbox, Sandbox::Unknown));
+        assert!(matches!(world.pods[GONE].sandbox, Sandbox::Absent));
+        assert_eq!(world.addresses.keys().collect::<Vec<_>>(), [UID]);
+        assert!(world.unsaved.addresses.contains(GONE) && world.unsaved.pods.is_empty());
+        end(&tools);
+    }
+
+    #[test]
+    fn after_a_reboot_nothing_lives_and_times_begin_anew() {
+        let tools = tools("reboot");
+        let world = world(&tools, saved("another boot"), false).unwrap();
+        assert!(world.pods.values().all(|pod| matches!(pod.sandbox, Sandbox::Absent)));
+        assert!(world.pods[UID].memory.started_at.unwrap() < u64::MAX);
+        assert!(world.addresses.is_empty() && !tools.options.paths.pod(UID).exists());
+        assert_eq!(world.unsaved.boot_id.as_ref(), Some(&tools.host.boot_id));
+        assert_eq!(world.unsaved.pods.len(), 2);
+        end(&tools);
+    }
+
+    #[test]
+    fn a_lost_database_is_made_up_for_by_the_pods() {
+        let tools = tools("lost");
+        let subject = tools.subject(UID, &std::sync::Arc::new(pod(UID).pod));
+        let address = Ipv4Addr::new(10, 77, 0, 9);
+        write_pod(&subject, Some(address)).unwrap();
+        let nothing = world(&tools, Saved::default(), false).unwrap();
+        assert!(nothing.pods.is_empty(), "a folder that nobody wants is none of ours");
+        let world = world(&tools, Saved::default(), true).unwrap();
+        assert!(matches!(world.pods[UID].sandbox, Sandbox::Unknown));
+        assert_eq!(world.addresses[UID], address);
+        assert!(world.unsaved.pods.contains(UID) && world.unsaved.addresses.contains(UID));
+        end(&tools);
+    }
+}
