@@ -12,17 +12,17 @@ use serde_json::Value;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A scope with podvisor's folders in it.
-pub struct Host {
+pub(crate) struct Host {
     /// Kept for its drop, which takes the inner census.
     scope: Scope,
     serving: Option<Child>,
 }
 
 /// What a command printed and how it ended.
-pub struct Done {
-    pub code: i32,
-    pub out: String,
-    pub err: String,
+pub(crate) struct Done {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Done {
@@ -38,14 +38,14 @@ impl Done {
 
     /// The standard output of a command that must have succeeded.
     #[track_caller]
-    pub fn ok(self) -> String {
+    pub(crate) fn ok(self) -> String {
         assert_eq!(self.code, 0, "stdout: {}\nstderr: {}", self.out, self.err);
         self.out
     }
 
     /// Fails with this code, and the error holds each of the words.
     #[track_caller]
-    pub fn fails(self, code: i32, words: &[&str]) -> String {
+    pub(crate) fn fails(self, code: i32, words: &[&str]) -> String {
         assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.out, self.err);
         for word in words {
             assert!(self.err.contains(word), "the error does not say {word:?}:\n{}", self.err);
@@ -55,7 +55,7 @@ impl Done {
 }
 
 /// The folder of the release binaries: PODVISOR_BIN, else beside this test's own build.
-pub fn binaries() -> PathBuf {
+pub(crate) fn binaries() -> PathBuf {
     std::env::var_os("PODVISOR_BIN").map_or_else(
         || {
             let exe = std::env::current_exe().expect("current_exe");
@@ -66,24 +66,24 @@ pub fn binaries() -> PathBuf {
 }
 
 /// A recipe of rootfs/, by name.
-pub fn recipe(name: &str) -> PathBuf {
+pub(crate) fn recipe(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("rootfs").join(name).join("recipe.sh")
 }
 
 impl Host {
-    pub fn new(scope: Scope) -> Host {
+    pub(crate) fn new(scope: Scope) -> Host {
         Host { scope, serving: None }
     }
 
     /// A host that has busybox:latest.
-    pub fn with_busybox(scope: Scope) -> Host {
+    pub(crate) fn with_busybox(scope: Scope) -> Host {
         let host = Host::new(scope);
         host.import("busybox");
         host
     }
 
     /// Makes a root file system by recipe and imports it as NAME:latest.
-    pub fn import(&self, name: &str) {
+    pub(crate) fn import(&self, name: &str) {
         let tar = self.path(&format!("{name}.tar"));
         let made = Command::new(recipe(name)).arg(&tar).status().expect("recipe");
         assert!(made.success());
@@ -92,19 +92,19 @@ impl Host {
     }
 
     /// A path in the scope's folder.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.scope.folder().join(name)
     }
 
     /// A file in the scope's folder with this text.
-    pub fn file(&self, name: &str, text: &str) -> String {
+    pub(crate) fn file(&self, name: &str, text: &str) -> String {
         let path = self.path(name);
         fs::write(&path, text).expect("write");
         path.display().to_string()
     }
 
     /// The command, not yet started.
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(binaries().join("podvisor"));
         command
             .args(args)
@@ -116,12 +116,12 @@ impl Host {
     }
 
     /// Runs `podvisor ARGS` to its end.
-    pub fn podvisor(&self, args: &[&str]) -> Done {
+    pub(crate) fn podvisor(&self, args: &[&str]) -> Done {
         Done::of(self.command(args).output().expect("podvisor"))
     }
 
     /// Starts a supervisor and waits until it answers.
-    pub fn serve(&mut self) -> u32 {
+    pub(crate) fn serve(&mut self) -> u32 {
         let log = fs::File::options().create(true).append(true).open(self.path("serve.log"));
         let log = log.expect("serve.log");
         let child = self
@@ -139,31 +139,31 @@ impl Host {
     }
 
     /// Kills the supervisor with SIGKILL and reaps it.
-    pub fn kill_supervisor(&mut self) {
+    pub(crate) fn kill_supervisor(&mut self) {
         let mut child = self.serving.take().expect("a supervisor");
         child.kill().expect("kill");
         child.wait().expect("wait");
     }
 
     /// Applies a manifest.
-    pub fn apply(&self, manifest: &str) {
+    pub(crate) fn apply(&self, manifest: &str) {
         let file = self.file("manifest.yaml", manifest);
         self.podvisor(&["apply", "-f", &file]).ok();
     }
 
     /// The pods as Kubernetes objects.
-    pub fn pods(&self) -> Vec<Value> {
+    pub(crate) fn pods(&self) -> Vec<Value> {
         let text = self.podvisor(&["get", "pods", "-o", "json"]).ok();
         serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"))
     }
 
     /// One pod, when it exists.
-    pub fn pod(&self, name: &str) -> Option<Value> {
+    pub(crate) fn pod(&self, name: &str) -> Option<Value> {
         self.pods().into_iter().find(|p| p["metadata"]["name"] == name)
     }
 
     /// The status of one container of a pod, when both exist.
-    pub fn container(&self, pod: &str, name: &str) -> Option<Value> {
+    pub(crate) fn container(&self, pod: &str, name: &str) -> Option<Value> {
         let pod = self.pod(pod)?;
         let all = pod["status"]["containerStatuses"].as_array()?.clone();
         all.into_iter().find(|c| c["name"] == name)
@@ -171,13 +171,13 @@ impl Host {
 
     /// Waits until every container of the pod is ready; the pod.
     #[track_caller]
-    pub fn ready(&self, name: &str) -> Value {
+    pub(crate) fn ready(&self, name: &str) -> Value {
         self.until(&format!("pod {name} is ready"), || self.pod(name).filter(|pod| is_ready(pod)))
     }
 
     /// Waits for a phase; the pod.
     #[track_caller]
-    pub fn phase(&self, name: &str, phase: &str) -> Value {
+    pub(crate) fn phase(&self, name: &str, phase: &str) -> Value {
         self.until(&format!("pod {name} is {phase}"), || {
             self.pod(name).filter(|pod| pod["status"]["phase"] == phase)
         })
@@ -185,7 +185,7 @@ impl Host {
 
     /// Repeats a question until it is answered, or fails with what the host looks like.
     #[track_caller]
-    pub fn until<T>(&self, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    pub(crate) fn until<T>(&self, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(answer) = ask() {
@@ -201,7 +201,7 @@ impl Host {
     }
 
     /// Stops everything and ends the supervisor; the scope's census then tells what was left.
-    pub fn down(&mut self) {
+    pub(crate) fn down(&mut self) {
         self.podvisor(&["down"]).ok();
         if let Some(mut child) = self.serving.take() {
             assert!(child.wait().expect("wait").success(), "serve did not end well");
@@ -209,7 +209,7 @@ impl Host {
     }
 }
 
-pub fn is_ready(pod: &Value) -> bool {
+pub(crate) fn is_ready(pod: &Value) -> bool {
     let containers = pod["status"]["containerStatuses"].as_array();
     containers.is_some_and(|all| !all.is_empty() && all.iter().all(|c| c["ready"] == true))
 }

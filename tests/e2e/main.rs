@@ -1,6 +1,12 @@
 //! The whole product through its command line, on the real kernel, each test in a scope of its own.
 //! Root and the release binaries are needed: `make privileged` builds them first.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a failing step of a test is a failing test"
+)]
+
 mod bad_input;
 mod host;
 mod images;

@@ -78,7 +78,7 @@ spec:
     let url = format!("http://{a}/hostname");
     assert_eq!(host.podvisor(&["exec", "b", "--", "wget", "-qO-", &url]).ok().trim(), "a");
     host.podvisor(&["delete", "pod", "a"]).ok();
-    host.until("pod a is gone", || host.pod("a").is_none().then_some(()));
+    assert!(host.pod("a").is_none(), "a deletion is waited for");
     assert_eq!(sh("ip -o link show type veth | wc -l"), "1", "one link for one pod");
     host.down();
 }
@@ -129,6 +129,33 @@ spec:
         let others = host.podvisor(&["exec", &one, "--", "ps"]).ok();
         assert_eq!(others.contains("sleep 1001"), name == "together", "{others}");
     }
+    host.down();
+}
+
+#[test]
+fn a_pod_on_the_hosts_network_has_the_nodes_name() {
+    let Some(scope) = scope::enter("pods::a_pod_on_the_hosts_network_has_the_nodes_name") else {
+        return;
+    };
+    let mut host = Host::with_busybox(scope);
+    host.serve();
+    host.apply(
+        "
+apiVersion: v1
+kind: Pod
+metadata: {name: agent}
+spec:
+  hostNetwork: true
+  hostname: agent
+  terminationGracePeriodSeconds: 0
+  containers: [{name: main, image: busybox, command: [sleep, '1000']}]
+",
+    );
+    host.ready("agent");
+    let node = sh("hostname");
+    let script = "hostname; cat /etc/hostname; tr '\\0' '\\n' < /proc/1/environ | grep ^HOSTNAME=";
+    let told = host.podvisor(&["exec", "agent", "--", "sh", "-c", script]).ok();
+    assert_eq!(told, format!("{node}\n{node}\nHOSTNAME={node}\n"));
     host.down();
 }
 

@@ -259,7 +259,8 @@ spec:
     host.until("polite is gone", || host.pod("polite").is_none().then_some(()));
     let polite = began.elapsed();
     let began = Instant::now();
-    host.podvisor(&["delete", "pod", "deaf"]).ok();
+    host.podvisor(&["delete", "pod", "deaf", "--wait=false"]).ok();
+    assert!(host.pod("deaf").is_some(), "nobody has waited");
     host.until("deaf is gone", || host.pod("deaf").is_none().then_some(()));
     assert!(began.elapsed() >= Duration::from_secs(3), "killed before its grace ended");
     assert!(polite < Duration::from_secs(25), "polite was waited for to the end of its grace");

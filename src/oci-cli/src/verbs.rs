@@ -5,11 +5,14 @@ use crate::report::Failure;
 
 mod container;
 mod create;
+mod events;
 mod exec;
 mod features;
 mod list;
 mod monitor;
+mod ps;
 mod spec;
+mod update;
 
 /// One verb of the command line.
 pub(crate) struct Verb {
@@ -59,6 +62,11 @@ pub(crate) const VERBS: &[Verb] = &[
     container::KILL,
     container::DELETE,
     list::LIST,
+    ps::PS,
+    container::PAUSE,
+    container::RESUME,
+    update::UPDATE,
+    events::EVENTS,
     spec::SPEC,
     features::FEATURES,
     monitor::MONITOR,

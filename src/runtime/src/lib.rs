@@ -16,9 +16,9 @@
 //! May be touched: everything; `error`'s words are matched by engines.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use oci::runtime::Process;
+use oci::runtime::{LinuxResources, Process};
 use oci::{State, Status};
 
 mod bundle;
@@ -43,8 +43,13 @@ pub use error::{Error, Result};
 pub use exec::ExecOptions;
 pub use plan::Rootfs;
 
+use lifecycle::Operation;
+
 /// Longest time that a removal takes before it says what is left.
 const DELETE_WITHIN: Duration = Duration::from_secs(8);
+
+/// Longest wait for all processes to be still.
+const FREEZE_WITHIN: Duration = Duration::from_secs(5);
 
 /// The containers below one root folder.
 #[derive(Debug, Clone)]
@@ -124,6 +129,54 @@ impl Runtime {
         remove::delete(self, id, force)
     }
 
+    /// Stops every process of a container where it is.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]; [`Error::Cgroup`] when they cannot all be stopped in time.
+    pub fn pause(&self, id: &str) -> Result<()> {
+        let cgroup = self.allowed(id, Operation::Pause)?;
+        Ok(cgroup.freeze(Instant::now() + FREEZE_WITHIN)?)
+    }
+
+    /// Lets a paused container go on.
+    ///
+    /// # Errors
+    /// [`Error::Refused`].
+    pub fn resume(&self, id: &str) -> Result<()> {
+        Ok(self.allowed(id, Operation::Resume)?.thaw()?)
+    }
+
+    /// The pids of a container's processes, in the caller's numbers, ascending.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when it has stopped.
+    pub fn processes(&self, id: &str) -> Result<Vec<i32>> {
+        Ok(self.allowed(id, Operation::Cgroup("list the processes of"))?.pids()?)
+    }
+
+    /// Changes a container's limits; what `resources` does not name stays.
+    ///
+    /// # Errors
+    /// The first limit that cannot be kept, by field.
+    pub fn update(&self, id: &str, resources: &LinuxResources) -> Result<()> {
+        Ok(self.allowed(id, Operation::Cgroup("update"))?.apply(resources)?)
+    }
+
+    /// What a container has used so far.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when it has stopped.
+    pub fn usage(&self, id: &str) -> Result<cgroup::Usage> {
+        Ok(self.allowed(id, Operation::Cgroup("measure"))?.usage()?)
+    }
+
+    /// A container's cgroup, if the operation is allowed now.
+    fn allowed(&self, id: &str, operation: Operation) -> Result<cgroup::Cgroup> {
+        let record = self.store.record(id)?;
+        self.check(&record, &self.store.folder(id)?, operation)?;
+        record.open_cgroup()
+    }
+
     /// The state of a container.
     ///
     /// # Errors
@@ -171,11 +224,19 @@ impl Runtime {
         Ok(spec.process().clone().unwrap_or_default())
     }
 
-    /// Whether the kernel's OOM killer has struck in the container's cgroup.
+    /// How often the kernel's OOM killer has struck in the container's cgroup.
     ///
     /// # Errors
     /// [`Error::NotFound`]; the cgroup's files.
+    pub fn oom_kills(&self, id: &str) -> Result<u64> {
+        Ok(self.store.record(id)?.open_cgroup()?.oom_kills()?)
+    }
+
+    /// Whether it has at all.
+    ///
+    /// # Errors
+    /// As [`Runtime::oom_kills`].
     pub fn oom_killed(&self, id: &str) -> Result<bool> {
-        Ok(self.store.record(id)?.open_cgroup()?.oom_kills()? > 0)
+        Ok(self.oom_kills(id)? > 0)
     }
 }

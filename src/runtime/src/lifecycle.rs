@@ -18,6 +18,10 @@ pub(crate) enum Operation {
     Delete {
         force: bool,
     },
+    Pause,
+    Resume,
+    /// Read or change what its cgroup says.
+    Cgroup(&'static str),
 }
 
 impl Operation {
@@ -28,13 +32,16 @@ impl Operation {
             Operation::Kill | Operation::KillAll => "signal",
             Operation::Exec { .. } => "exec in",
             Operation::Delete { .. } => "delete",
+            Operation::Pause => "pause",
+            Operation::Resume => "resume",
+            Operation::Cgroup(name) => name,
         }
     }
 }
 
 /// Whether the operation is allowed.
 pub(crate) fn allows(status: Status, operation: Operation) -> bool {
-    use Operation::{Delete, Exec, Kill, KillAll, Start};
+    use Operation::{Cgroup, Delete, Exec, Kill, KillAll, Pause, Resume, Start};
     use Status::{Created, Creating, Paused, Running, Stopped};
     match (operation, status) {
         (Start, Created) => true,
@@ -49,6 +56,11 @@ pub(crate) fn allows(status: Status, operation: Operation) -> bool {
         (Exec { .. }, Creating | Stopped) => false,
         (Delete { .. }, Stopped | Created) => true,
         (Delete { force }, Creating | Running | Paused) => force,
+        (Pause, Created | Running) | (Resume, Paused) => true,
+        (Pause, Creating | Paused | Stopped) => false,
+        (Resume, Creating | Created | Running | Stopped) => false,
+        (Cgroup(_), Created | Running | Paused) => true,
+        (Cgroup(_), Creating | Stopped) => false,
     }
 }
 
@@ -60,7 +72,7 @@ mod tests {
     fn the_table() {
         use Status::{Created, Creating, Paused, Running, Stopped};
         let all = [Creating, Created, Running, Paused, Stopped];
-        let rows: [(Operation, [bool; 5]); 7] = [
+        let rows: [(Operation, [bool; 5]); 10] = [
             (Operation::Start, [false, true, false, false, false]),
             (Operation::Kill, [false, true, true, true, false]),
             (Operation::KillAll, [true; 5]),
@@ -68,6 +80,9 @@ mod tests {
             (Operation::Exec { even_paused: true }, [false, true, true, true, false]),
             (Operation::Delete { force: false }, [false, true, false, false, true]),
             (Operation::Delete { force: true }, [true; 5]),
+            (Operation::Pause, [false, true, true, false, false]),
+            (Operation::Resume, [false, false, false, true, false]),
+            (Operation::Cgroup("update"), [false, true, true, true, false]),
         ];
         for (operation, expected) in rows {
             assert_eq!(all.map(|status| allows(status, operation)), expected, "{operation:?}");

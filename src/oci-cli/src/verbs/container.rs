@@ -1,4 +1,4 @@
-//! Verbs on an existing container: start, state, kill, delete.
+//! Verbs on an existing container: start, state, kill, delete, pause, resume.
 
 use super::{Verb, id, open};
 use crate::args::{Flag, Given, Words};
@@ -74,6 +74,30 @@ pub(super) const DELETE: Verb = Verb {
     examples: ["delete web", "delete --force web"],
     run: |globals, given| {
         open(globals)?.delete(id(given)?, given.has("force"))?;
+        Ok(0)
+    },
+    ..NO_VERB
+};
+
+/// `pause ID`.
+pub(super) const PAUSE: Verb = Verb {
+    name: "pause",
+    help: "stop every process of a container where it is",
+    examples: ["pause web", "--root /tmp/state pause web"],
+    run: |globals, given| {
+        open(globals)?.pause(id(given)?)?;
+        Ok(0)
+    },
+    ..NO_VERB
+};
+
+/// `resume ID`.
+pub(super) const RESUME: Verb = Verb {
+    name: "resume",
+    help: "let a paused container go on",
+    examples: ["resume web", "--root /tmp/state resume web"],
+    run: |globals, given| {
+        open(globals)?.resume(id(given)?)?;
         Ok(0)
     },
     ..NO_VERB

@@ -1,0 +1,116 @@
+//! `events`: one JSON line for each out-of-memory kill and for the end, and statistics from time to
+//! time. runc's lines, and an `exit` one that runc has not.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use runtime::Runtime;
+use serde_json::{Value, json};
+
+use super::{Verb, id, open};
+use crate::args::{Flag, Given, Words};
+use crate::report::Failure;
+
+const INTERVAL: Duration = Duration::from_secs(5);
+/// How often out-of-memory kills are looked for.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// `events ID`.
+pub(super) const EVENTS: Verb = Verb {
+    name: "events",
+    help: "print what happens to a container, as JSON lines",
+    arguments: "ID",
+    flags: &[
+        Flag::value("interval", 0, "TIME", "between two statistics, as in 5s or 500ms"),
+        Flag::switch("stats", 0, "print the statistics once and end"),
+    ],
+    words: Words::Anywhere,
+    least: 1,
+    most: 1,
+    hidden: false,
+    examples: ["events --stats web", "events --interval 10s web"],
+    run: events,
+};
+
+fn events(globals: &Given, given: &Given) -> Result<u8, Failure> {
+    let (runtime, id) = (open(globals)?, id(given)?);
+    let interval = given.text("interval")?.map_or(Ok(INTERVAL), interval)?;
+    if given.has("stats") {
+        print(&stats(&runtime, id)?)?;
+        return Ok(0);
+    }
+    watch(&runtime, id, interval)
+}
+
+fn watch(runtime: &Runtime, id: &str, interval: Duration) -> Result<u8, Failure> {
+    let pid = runtime
+        .state(id)?
+        .pid
+        .ok_or_else(|| Failure::new(format!("cannot watch container \"{id}\": it is stopped")))?;
+    let failed = |error| Failure::new(format!("watch process {pid}: {error}"));
+    let process = [sys::teardown::open_process(pid).map_err(failed)?];
+    let mut due = Instant::now();
+    let mut killed = runtime.oom_kills(id)?;
+    loop {
+        let now = Instant::now();
+        if now >= due {
+            match stats(runtime, id) {
+                Ok(line) => print(&line)?,
+                // It ends just now.
+                Err(_) if runtime.usage(id).is_err() => {}
+                Err(failure) => return Err(failure),
+            }
+            due = now + interval;
+        }
+        let ended = sys::teardown::any_ended(&process, due.min(now + LOOK)).map_err(failed)?;
+        let kills = runtime.oom_kills(id).unwrap_or(killed);
+        for _ in killed..kills {
+            print(&json!({"type": "oom", "id": id}))?;
+        }
+        killed = kills;
+        if ended {
+            print(&json!({"type": "exit", "id": id}))?;
+            return Ok(0);
+        }
+    }
+}
+
+fn stats(runtime: &Runtime, id: &str) -> Result<Value, Failure> {
+    let usage = runtime.usage(id)?;
+    Ok(json!({"type": "stats", "id": id, "data": usage}))
+}
+
+fn print(line: &Value) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}").map_err(|error| Failure::new(format!("write: {error}")))
+}
+
+/// Go's durations, of one unit.
+fn interval(text: &str) -> Result<Duration, Failure> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &text[digits.len()..] {
+        "ms" => 1,
+        "s" | "" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => 0,
+    };
+    let ms = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit)).filter(|ms| *ms > 0);
+    ms.map(Duration::from_millis).ok_or_else(|| {
+        Failure::new(format!("invalid value {text:?} for --interval: want 5s, 500ms or the like"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_are_gos() {
+        assert_eq!(interval("500ms").unwrap(), Duration::from_millis(500));
+        assert_eq!(interval("2m").unwrap(), Duration::from_secs(120));
+        for wrong in ["0s", "x", "-1s", "5d", ""] {
+            assert!(interval(wrong).is_err(), "{wrong}");
+        }
+    }
+}

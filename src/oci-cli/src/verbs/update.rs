@@ -1,0 +1,183 @@
+//! `update`: other limits for a container that lives.
+//!
+//! A file of `linux.resources` (`--resources`), or single options; an option wins over the file.
+
+use std::io::Read;
+
+use oci::runtime::LinuxResources;
+use serde_json::{Value, json};
+
+use super::{Verb, id, open};
+use crate::args::{Flag, Given, Words};
+use crate::report::Failure;
+
+/// One option: its place below `linux.resources`, and how it is written.
+struct Setting {
+    flag: &'static str,
+    place: [&'static str; 2],
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A whole number, `-1` for none.
+    Number,
+    /// A whole number with k, m, g or t, `-1` for none.
+    Bytes,
+    Text,
+}
+
+const fn setting(flag: &'static str, place: [&'static str; 2], kind: Kind) -> Setting {
+    Setting { flag, place, kind }
+}
+
+const SETTINGS: &[Setting] = &[
+    setting("blkio-weight", ["blockIO", "weight"], Kind::Number),
+    setting("cpu-period", ["cpu", "period"], Kind::Number),
+    setting("cpu-quota", ["cpu", "quota"], Kind::Number),
+    setting("cpu-burst", ["cpu", "burst"], Kind::Number),
+    setting("cpu-share", ["cpu", "shares"], Kind::Number),
+    setting("cpu-rt-period", ["cpu", "realtimePeriod"], Kind::Number),
+    setting("cpu-rt-runtime", ["cpu", "realtimeRuntime"], Kind::Number),
+    setting("cpu-idle", ["cpu", "idle"], Kind::Number),
+    setting("cpuset-cpus", ["cpu", "cpus"], Kind::Text),
+    setting("cpuset-mems", ["cpu", "mems"], Kind::Text),
+    setting("memory", ["memory", "limit"], Kind::Bytes),
+    setting("memory-reservation", ["memory", "reservation"], Kind::Bytes),
+    setting("memory-swap", ["memory", "swap"], Kind::Bytes),
+    setting("pids-limit", ["pids", "limit"], Kind::Number),
+];
+
+/// `update ID`.
+pub(super) const UPDATE: Verb = Verb {
+    name: "update",
+    help: "change the limits of a container",
+    arguments: "ID",
+    flags: &[
+        Flag::value("resources", b'r', "FILE", "linux.resources as JSON; - is standard input"),
+        Flag::value("blkio-weight", 0, "N", "share of block I/O, 10 to 1000"),
+        Flag::value("cpu-period", 0, "US", "CPU period, microseconds"),
+        Flag::value("cpu-quota", 0, "US", "CPU time in a period, microseconds"),
+        Flag::value("cpu-burst", 0, "US", "CPU time that may be saved up, microseconds"),
+        Flag::value("cpu-share", 0, "N", "share of CPU, 2 to 262144"),
+        Flag::value("cpu-rt-period", 0, "US", "realtime period, microseconds"),
+        Flag::value("cpu-rt-runtime", 0, "US", "realtime in a period, microseconds"),
+        Flag::value("cpu-idle", 0, "0|1", "run only when nothing else wants to"),
+        Flag::value("cpuset-cpus", 0, "LIST", "processors, as in 0-2,4"),
+        Flag::value("cpuset-mems", 0, "LIST", "memory nodes"),
+        Flag::value("memory", 0, "BYTES", "memory limit; 64m and the like; -1 for none"),
+        Flag::value("memory-reservation", 0, "BYTES", "memory that is kept for it"),
+        Flag::value("memory-swap", 0, "BYTES", "memory and swap together; -1 for no limit"),
+        Flag::value("pids-limit", 0, "N", "most processes; -1 for no limit"),
+        Flag::value("kernel-memory", 0, "BYTES", "accepted and ignored: the kernel dropped it"),
+        Flag::value("kernel-memory-tcp", 0, "BYTES", "accepted and ignored: so it did this"),
+        Flag::value("l3-cache-schema", 0, "TEXT", "refused: Intel RDT is not supported"),
+        Flag::value("mem-bw-schema", 0, "TEXT", "refused: Intel RDT is not supported"),
+    ],
+    words: Words::Anywhere,
+    least: 1,
+    most: 1,
+    hidden: false,
+    examples: ["update --memory 64m --pids-limit 100 web", "update -r limits.json web"],
+    run: |globals, given| {
+        let resources = resources(given)?;
+        open(globals)?.update(id(given)?, &resources)?;
+        Ok(0)
+    },
+};
+
+fn resources(given: &Given) -> Result<LinuxResources, Failure> {
+    for flag in ["l3-cache-schema", "mem-bw-schema"] {
+        if given.has(flag) {
+            return Err(Failure::new(format!("--{flag}: Intel RDT is not supported")));
+        }
+    }
+    let mut all = match given.path("resources") {
+        None => json!({}),
+        Some(path) => read(&path)?,
+    };
+    for Setting { flag, place: [part, field], kind } in SETTINGS {
+        if let Some(text) = given.text(flag)? {
+            let problem =
+                |problem| Failure::new(format!("invalid value {text:?} for --{flag}: {problem}"));
+            all[part][field] = value(text, *kind).map_err(problem)?;
+        }
+    }
+    let wrong = |error: serde_json::Error| Failure::new(format!("resources: {error}"));
+    serde_json::from_value(all).map_err(wrong)
+}
+
+fn read(path: &std::path::Path) -> Result<Value, Failure> {
+    let mut text = Vec::new();
+    let done = if path.as_os_str() == "-" {
+        std::io::stdin().read_to_end(&mut text)
+    } else {
+        std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut text))
+    };
+    done.map_err(|e| Failure::new(format!("read resources {}: {e}", path.display())))?;
+    let value: Value = serde_json::from_slice(&text)
+        .map_err(|e| Failure::new(format!("resources {}: {e}", path.display())))?;
+    if value.is_object() {
+        return Ok(value);
+    }
+    Err(Failure::new(format!("resources {}: not a JSON object", path.display())))
+}
+
+fn value(text: &str, kind: Kind) -> Result<Value, &'static str> {
+    match kind {
+        Kind::Text => Ok(json!(text)),
+        Kind::Number => number(text).map(|n| json!(n)),
+        Kind::Bytes => bytes(text).map(|n| json!(n)),
+    }
+}
+
+fn number(text: &str) -> Result<i64, &'static str> {
+    text.parse().map_err(|_| "want a whole number")
+}
+
+/// docker's sizes: binary multiples by one letter, `b` or `iB` behind it allowed.
+fn bytes(text: &str) -> Result<i64, &'static str> {
+    let lower = text.to_ascii_lowercase();
+    let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match &lower[digits.len()..] {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 10,
+        "m" | "mb" | "mib" => 20,
+        "g" | "gb" | "gib" => 30,
+        "t" | "tb" | "tib" => 40,
+        _ => return Err("want bytes, as in 65536, 64m or 1g"),
+    };
+    let plain = number(digits).map_err(|_| "want bytes, as in 65536, 64m or 1g")?;
+    plain.checked_mul(1 << shift).ok_or("is too large")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(line: &str) -> Given {
+        let mut words = line.split_whitespace().map(std::ffi::OsString::from);
+        Given::parse(&mut words, UPDATE.flags, UPDATE.words).unwrap()
+    }
+
+    #[test]
+    fn options_become_resources() {
+        let all =
+            resources(&given("--memory 64m --memory-swap -1 --pids-limit 9 --cpuset-cpus 0 x"));
+        let all = all.unwrap();
+        let memory = all.memory().unwrap();
+        assert_eq!((memory.limit(), memory.swap()), (Some(64 << 20), Some(-1)));
+        assert_eq!(all.pids().unwrap().limit(), 9);
+        assert_eq!(all.cpu().as_ref().unwrap().cpus().as_deref(), Some("0"));
+    }
+
+    #[test]
+    fn every_setting_is_an_option() {
+        for setting in SETTINGS {
+            assert!(UPDATE.flags.iter().any(|flag| flag.long == setting.flag), "{}", setting.flag);
+        }
+        for wrong in ["--memory 1x x", "--pids-limit many x", "--l3-cache-schema a x"] {
+            assert!(resources(&given(wrong)).is_err(), "{wrong}");
+        }
+    }
+}

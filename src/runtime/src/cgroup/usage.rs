@@ -1,0 +1,315 @@
+//! What a container has used, in the shape that `events --stats` prints: runc's, field for field.
+//!
+//! Source: runc types/events.go. A controller that is not there leaves its part at zero. Times are
+//! nanoseconds, sizes bytes.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::stats::keyed;
+use super::{Cgroup, Error};
+
+/// Everything of one container.
+#[derive(Debug, Default, Serialize)]
+pub struct Usage {
+    /// Processor time.
+    pub cpu: Cpu,
+    /// Processors it may use.
+    pub cpuset: Cpuset,
+    /// Memory.
+    pub memory: Memory,
+    /// Processes.
+    pub pids: Pids,
+    /// Reads and writes.
+    pub blkio: Blkio,
+    /// Huge pages by size.
+    pub hugetlb: BTreeMap<String, Counter>,
+}
+
+/// Processor time.
+#[derive(Debug, Default, Serialize)]
+pub struct Cpu {
+    /// Used.
+    pub usage: CpuUsage,
+    /// Held back.
+    pub throttling: Throttling,
+}
+
+/// Processor time used, nanoseconds.
+#[derive(Debug, Default, Serialize)]
+pub struct CpuUsage {
+    /// In all.
+    pub total: u64,
+    /// By processor (v1 alone counts that).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub percpu: Vec<u64>,
+    /// In the kernel.
+    pub kernel: u64,
+    /// In user space.
+    pub user: u64,
+}
+
+/// How often the quota held it back.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Throttling {
+    /// Periods passed.
+    pub periods: u64,
+    /// Periods in which it was held back.
+    pub throttled_periods: u64,
+    /// For how long, nanoseconds.
+    pub throttled_time: u64,
+}
+
+/// Processors and memory nodes, as lists.
+#[derive(Debug, Default, Serialize)]
+pub struct Cpuset {
+    /// Processors.
+    pub cpus: Vec<u32>,
+    /// Memory nodes.
+    pub mems: Vec<u32>,
+}
+
+/// One counter with its limit.
+#[derive(Debug, Default, Serialize)]
+pub struct Counter {
+    /// Most it may be; 18446744073709551615 for no limit.
+    pub limit: u64,
+    /// Now.
+    pub usage: u64,
+    /// The most it has been.
+    pub max: u64,
+    /// How often the limit was hit.
+    pub failcnt: u64,
+}
+
+/// Memory.
+#[derive(Debug, Default, Serialize)]
+pub struct Memory {
+    /// Of which page cache.
+    pub cache: u64,
+    /// All of it.
+    pub usage: Counter,
+    /// With swap on v1, swap alone on v2.
+    pub swap: Counter,
+    /// memory.stat as it stands.
+    pub raw: BTreeMap<String, u64>,
+}
+
+/// Processes and threads.
+#[derive(Debug, Default, Serialize)]
+pub struct Pids {
+    /// Now.
+    pub current: u64,
+    /// At most; 0 for no limit.
+    pub limit: u64,
+}
+
+/// Reads and writes of block devices.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Blkio {
+    /// Bytes, by device and kind.
+    pub io_service_bytes_recursive: Vec<BlkioEntry>,
+    /// Operations, by device and kind.
+    pub io_serviced_recursive: Vec<BlkioEntry>,
+}
+
+/// One number of a device.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct BlkioEntry {
+    /// Its number.
+    pub major: u64,
+    /// Its number.
+    pub minor: u64,
+    /// `Read`, `Write`.
+    pub op: String,
+    /// The count.
+    pub value: u64,
+}
+
+impl Cgroup {
+    /// Reads everything that is counted.
+    ///
+    /// # Errors
+    /// None now: what cannot be read is zero, for a container may end at any moment.
+    pub fn usage(&self) -> Result<Usage, Error> {
+        Ok(Usage {
+            cpu: self.cpu(),
+            cpuset: self.cpuset(),
+            memory: self.memory(),
+            pids: self.pids_usage(),
+            blkio: self.blkio(),
+            hugetlb: BTreeMap::new(),
+        })
+    }
+
+    fn cpu(&self) -> Cpu {
+        let mut cpu = Cpu::default();
+        if let Some(folder) = self.v1_folder("cpuacct") {
+            cpu.usage.total = number(folder, "cpuacct.usage");
+            let words = text(folder, "cpuacct.usage_percpu");
+            cpu.usage.percpu = words.split_whitespace().filter_map(|w| w.parse().ok()).collect();
+            cpu.usage.user = number(folder, "cpuacct.usage_user");
+            cpu.usage.kernel = number(folder, "cpuacct.usage_sys");
+        } else if let Some(folder) = self.v2_folder() {
+            let stat = text(folder, "cpu.stat");
+            let ns = |key: &str| keyed(&stat, key).unwrap_or(0).saturating_mul(1000);
+            cpu.usage.total = ns("usage_usec");
+            (cpu.usage.user, cpu.usage.kernel) = (ns("user_usec"), ns("system_usec"));
+        }
+        if let Some(folder) = self.v1_folder("cpu").or(self.v2_folder()) {
+            let stat = text(folder, "cpu.stat");
+            let value = |key: &str| keyed(&stat, key).unwrap_or(0);
+            cpu.throttling = Throttling {
+                periods: value("nr_periods"),
+                throttled_periods: value("nr_throttled"),
+                throttled_time: value("throttled_time") + value("throttled_usec") * 1000,
+            };
+        }
+        cpu
+    }
+
+    fn cpuset(&self) -> Cpuset {
+        let (folder, names) = match (self.v1_folder("cpuset"), self.v2_folder()) {
+            (Some(folder), _) => (folder, ["cpuset.cpus", "cpuset.mems"]),
+            (None, Some(folder)) => (folder, ["cpuset.cpus.effective", "cpuset.mems.effective"]),
+            (None, None) => return Cpuset::default(),
+        };
+        let [cpus, mems] = names.map(|name| ranges(&text(folder, name)));
+        Cpuset { cpus, mems }
+    }
+
+    fn memory(&self) -> Memory {
+        let counter = |folder: &Path, prefix: &str, names: [&str; 4]| {
+            let [usage, limit, max, failed] =
+                names.map(|n| number(folder, &format!("{prefix}{n}")));
+            Counter { usage, limit, max, failcnt: failed }
+        };
+        let mut memory = Memory::default();
+        let stat;
+        if let Some(folder) = self.v1_folder("memory") {
+            let names = ["usage_in_bytes", "limit_in_bytes", "max_usage_in_bytes", "failcnt"];
+            memory.usage = counter(folder, "memory.", names);
+            memory.swap = counter(folder, "memory.memsw.", names);
+            stat = text(folder, "memory.stat");
+            memory.cache = keyed(&stat, "cache").unwrap_or(0);
+        } else if let Some(folder) = self.v2_folder() {
+            memory.usage = counter(folder, "memory.", ["current", "max", "peak", "none"]);
+            memory.swap = counter(folder, "memory.swap.", ["current", "max", "peak", "none"]);
+            let events = text(folder, "memory.events");
+            memory.usage.failcnt = keyed(&events, "max").unwrap_or(0);
+            stat = text(folder, "memory.stat");
+            memory.cache = keyed(&stat, "file").unwrap_or(0);
+        } else {
+            return memory;
+        }
+        memory.raw = stat.lines().filter_map(pair).collect();
+        memory
+    }
+
+    fn pids_usage(&self) -> Pids {
+        let Some(folder) = self.v1_folder("pids").or(self.v2_folder()) else {
+            return Pids::default();
+        };
+        let limit = text(folder, "pids.max");
+        Pids { current: number(folder, "pids.current"), limit: limit.trim().parse().unwrap_or(0) }
+    }
+
+    fn blkio(&self) -> Blkio {
+        if let Some(folder) = self.v1_folder("blkio") {
+            let entries = |name: &str| blkio_v1(&text(folder, name));
+            return Blkio {
+                io_service_bytes_recursive: entries("blkio.throttle.io_service_bytes_recursive"),
+                io_serviced_recursive: entries("blkio.throttle.io_serviced_recursive"),
+            };
+        }
+        let Some(folder) = self.v2_folder() else { return Blkio::default() };
+        let stat = text(folder, "io.stat");
+        Blkio {
+            io_service_bytes_recursive: blkio_v2(&stat, [("rbytes", "Read"), ("wbytes", "Write")]),
+            io_serviced_recursive: blkio_v2(&stat, [("rios", "Read"), ("wios", "Write")]),
+        }
+    }
+}
+
+fn text(folder: &Path, name: &str) -> String {
+    sys::kernel_file::read(folder.join(name)).unwrap_or_default()
+}
+
+/// A file of one number; `max` is the largest there is.
+fn number(folder: &Path, name: &str) -> u64 {
+    match text(folder, name).trim() {
+        "max" => u64::MAX,
+        word => word.parse().unwrap_or(0),
+    }
+}
+
+fn pair(line: &str) -> Option<(String, u64)> {
+    let (key, value) = line.split_once(' ')?;
+    Some((key.to_owned(), value.trim().parse().ok()?))
+}
+
+/// "0-2,5" as numbers.
+fn ranges(text: &str) -> Vec<u32> {
+    let one = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
+        Some(first..=last)
+    };
+    text.trim().split(',').filter_map(one).flatten().collect()
+}
+
+/// Lines of `MAJOR:MINOR OP VALUE`.
+fn blkio_v1(text: &str) -> Vec<BlkioEntry> {
+    let line = |line: &str| {
+        let mut words = line.split_whitespace();
+        let (device, op, value) = (words.next()?, words.next()?, words.next()?);
+        let (major, minor) = device.split_once(':')?;
+        entry(major, minor, op, value)
+    };
+    text.lines().filter_map(line).collect()
+}
+
+/// Lines of `MAJOR:MINOR KEY=VALUE ...`.
+fn blkio_v2(text: &str, keys: [(&str, &str); 2]) -> Vec<BlkioEntry> {
+    let mut out = Vec::new();
+    for line in text.lines() {
+        let mut words = line.split_whitespace();
+        let Some((major, minor)) = words.next().and_then(|device| device.split_once(':')) else {
+            continue;
+        };
+        for (key, value) in words.filter_map(|word| word.split_once('=')) {
+            let op = keys.iter().find(|(name, _)| *name == key).map(|(_, op)| *op);
+            out.extend(op.and_then(|op| entry(major, minor, op, value)));
+        }
+    }
+    out
+}
+
+fn entry(major: &str, minor: &str, op: &str, value: &str) -> Option<BlkioEntry> {
+    let op = op.to_owned();
+    let (major, minor) = (major.parse().ok()?, minor.parse().ok()?);
+    Some(BlkioEntry { major, minor, op, value: value.parse().ok()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_both_versions_are_read() {
+        assert_eq!(ranges("0-2,5\n"), [0, 1, 2, 5]);
+        assert!(ranges("\n").is_empty());
+        let read = BlkioEntry { major: 8, minor: 0, op: "Read".into(), value: 4096 };
+        assert_eq!(blkio_v1("8:0 Read 4096\nTotal 4096\n"), [read]);
+        let v2 = blkio_v2(
+            "8:0 rbytes=1 wbytes=2 rios=3 wios=4\n",
+            [("rios", "Read"), ("wios", "Write")],
+        );
+        assert_eq!(v2.iter().map(|e| e.value).collect::<Vec<_>>(), [3, 4]);
+        assert_eq!(pair("anon 12"), Some(("anon".to_owned(), 12)));
+    }
+}
