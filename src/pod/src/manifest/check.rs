@@ -6,7 +6,7 @@ use super::decode::Reader;
 use super::deployment::{Deployment, StrategyType};
 use super::mixed::{IntOrPercent, PortRef};
 use super::pod::{Pod, PodSpec};
-use super::probe::Probe;
+use super::probe::{Probe, Scheme};
 use super::security::{SeccompProfile, SeccompType};
 use super::tree::Node;
 use super::volume::{Medium, Volume};
@@ -282,6 +282,12 @@ fn probe_rules(
     if key == "readinessProbe" && probe.termination_grace_period_seconds.is_some() {
         let path = format!("{path}.terminationGracePeriodSeconds");
         checker.add(&path, "a readiness probe stops nothing", None);
+    }
+    if probe.http_get.as_ref().is_some_and(|get| get.scheme == Some(Scheme::Https)) {
+        let hint =
+            "tcpSocket tells whether somebody listens; exec can ask with a program of the image";
+        let problem = "HTTPS probes are not supported yet";
+        checker.add(&format!("{path}.httpGet.scheme"), problem, Some(hint));
     }
     let http = probe.http_get.as_ref().map(|h| ("httpGet", &h.port));
     let tcp = probe.tcp_socket.as_ref().map(|t| ("tcpSocket", &t.port));

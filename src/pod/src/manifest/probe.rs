@@ -4,7 +4,7 @@ use super::mixed::PortRef;
 use super::schema::{choice, record};
 
 choice! {
-    /// How an HTTP probe speaks. HTTPS certificates are not checked.
+    /// How an HTTP probe speaks. HTTPS is read, so that its refusal can say what to use instead.
     pub enum Scheme {
         /// Plain HTTP.
         Http = "HTTP",

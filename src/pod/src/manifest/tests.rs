@@ -140,6 +140,14 @@ const CONTAINER: &[Row] = &[
         "\"HTTP\"",
     ),
     (
+        "    readinessProbe: {httpGet: {port: 1, scheme: HTTPS}}\n",
+        9,
+        49,
+        ".httpGet.scheme",
+        "HTTPS probes are not supported yet",
+        "tcpSocket",
+    ),
+    (
         "    readinessProbe: {tcpSocket: {port: 1}, terminationGracePeriodSeconds: 3}\n",
         9,
         75,
