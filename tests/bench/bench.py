@@ -228,7 +228,7 @@ class Podvisor:
     def clear(self):
         """Deletes every pod and waits until none is left."""
         for pod in json.loads(self("get", "pods", "-o", "json")):
-            self("delete", "pod", pod["metadata"]["name"], "--grace-period", "0")
+            self("delete", "pod", pod["metadata"]["name"], "--grace-period", "0", "--wait=false")
         while json.loads(self("get", "pods", "-o", "json")):
             time.sleep(0.01)
 

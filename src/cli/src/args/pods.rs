@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{ArgAction, Args, ValueEnum};
 
 /// `podvisor up`
 #[derive(Debug, Args)]
@@ -208,9 +208,20 @@ pub struct DeleteArgs {
     /// Time for an orderly end in place of the pod's own, seconds
     #[arg(long, value_name = "SECONDS")]
     pub grace_period: Option<u64>,
-    /// Return only when they are gone
-    #[arg(long)]
+    /// Return only when they are gone; --wait=false returns at once
+    #[arg(
+        long,
+        value_name = "BOOL",
+        default_value_t = true,
+        default_missing_value = "true",
+        num_args = 0..=1,
+        require_equals = true,
+        action = ArgAction::Set
+    )]
     pub wait: bool,
+    /// The same as --wait=false
+    #[arg(long, conflicts_with = "wait")]
+    pub no_wait: bool,
     /// Namespace
     #[arg(short, long)]
     pub namespace: Option<String>,

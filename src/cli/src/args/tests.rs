@@ -54,6 +54,19 @@ fn global_flags_stand_before_or_after_the_verb() {
 }
 
 #[test]
+fn a_deletion_is_waited_for_unless_told_not_to() {
+    let waits = |words: &str| {
+        let words = format!("podvisor delete {words} pod x");
+        let Verb::Delete(args) = Cli::try_parse_from(words.split_whitespace()).unwrap().verb else {
+            panic!()
+        };
+        args.wait && !args.no_wait
+    };
+    assert!(waits("") && waits("--wait") && waits("--wait=true"));
+    assert!(!waits("--wait=false") && !waits("--no-wait"));
+}
+
+#[test]
 fn what_does_not_go_together_is_refused() {
     for words in [
         "podvisor run -d -i busybox",
@@ -62,6 +75,7 @@ fn what_does_not_go_together_is_refused() {
         "podvisor up -d --until-done -f x",
         "podvisor delete",
         "podvisor delete pod x -f y",
+        "podvisor delete pod x --wait --no-wait",
         "podvisor get pods -A -n x",
         "podvisor exec web",
         "podvisor scale web",

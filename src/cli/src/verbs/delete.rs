@@ -1,4 +1,4 @@
-//! `podvisor delete`: asks for the end of pods and deployments.
+//! `podvisor delete`: asks for the end of pods and deployments, and waits for it.
 
 use std::process::ExitCode;
 
@@ -23,7 +23,7 @@ pub(super) async fn delete(args: &DeleteArgs, settings: &Settings) -> Ended {
             .map_err(|error| Failure::api(format!("delete {what}"), &error))?;
         print::out(&format!("{} deleted\n", what.replace(' ', "/")))?;
     }
-    if args.wait {
+    if args.wait && !args.no_wait {
         for (kind, namespace, name) in &wanted {
             waiting::gone(&client, *kind, namespace, name).await?;
         }
