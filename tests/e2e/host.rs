@@ -172,7 +172,7 @@ impl Host {
     /// Waits until every container of the pod is ready; the pod.
     #[track_caller]
     pub(crate) fn ready(&self, name: &str) -> Value {
-        self.until(&format!("pod {name} is ready"), || self.pod(name).filter(|pod| is_ready(pod)))
+        self.until(&format!("pod {name} is ready"), || self.pod(name).filter(is_ready))
     }
 
     /// Waits for a phase; the pod.
