@@ -1,5 +1,5 @@
-# podvisor: `make help` lists what there is. Everything builds as the calling user; what needs root
-# (deps, run, test, conformance, vm, bench, install) says so when it is not.
+# podvisor: `make help` lists what there is. `make check` needs no root; what runs pods, installs
+# packages or writes below PREFIX does.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -57,10 +57,11 @@ build: rust ## build both static programs (release)
 run: deps-run build ## the demo: image, 3-replica web Deployment, two-container pod; Ctrl-C cleans up
 	@rootfs/demo/run.sh $(BIN)
 
-install: build ## install both programs, unit and snippets below PREFIX (and DESTDIR)
+install: build ## install both programs and the systemd unit below PREFIX (and DESTDIR)
 	install -D -m 755 $(BIN)/podvisor $(DESTDIR)$(PREFIX)/bin/podvisor
 	install -D -m 755 $(BIN)/podvisor-oci $(DESTDIR)$(PREFIX)/bin/podvisor-oci
-	install -D -m 644 packaging/podvisor.service $(DESTDIR)$(PREFIX)/lib/systemd/system/podvisor.service
+	sed 's|/usr/local|$(PREFIX)|' packaging/podvisor.service | \
+	  install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/system/podvisor.service
 	install -D -m 644 LICENSE $(DESTDIR)$(PREFIX)/share/doc/podvisor/LICENSE
 
 # --- the ladder -------------------------------------------------------------------------------
