@@ -27,6 +27,7 @@ use oci::runtime::Spec;
 use pod::manifest::{Container, PodSecurityContext, SecurityContext};
 use serde_json::{Value, json};
 
+use crate::options::Options;
 use crate::pod_files::{self, PodFiles};
 use crate::volumes::ResolvedVolumeMount;
 pub(crate) use error::BundleError;
@@ -196,18 +197,18 @@ pub(crate) fn runtime_id(uid: &str, container: &str, attempt: u32) -> String {
 pub(crate) fn sandbox(
     pod: &pod::Pod,
     uid: &str,
-    cgroup_parent: &str,
-    oci_root: &Path,
+    node_name: &str,
+    options: &Options,
 ) -> SandboxConfig {
     let sysctls = pod.spec.security_context.iter().flat_map(|context| &context.sysctls);
     SandboxConfig {
         uid: uid.to_owned(),
-        hostname: pod_files::hostname(pod),
+        hostname: pod_files::hostname(pod, node_name),
         host_network: pod.spec.host_network == Some(true),
         share_process_namespace: pod.spec.share_process_namespace == Some(true),
         sysctl: sysctls.map(|sysctl| (sysctl.name.clone(), sysctl.value.clone())).collect(),
-        cgroup_parent: cgroup_parent.to_owned(),
+        cgroup_parent: options.pod_cgroup(uid),
         resources: limits::pod(&pod.spec),
-        oci_root: oci_root.to_path_buf(),
+        oci_root: options.paths.runtime(),
     }
 }

@@ -50,8 +50,12 @@ pub(crate) struct PodFiles {
     pub(crate) hostname: PathBuf,
 }
 
-/// The pod's host name: its own or its name, cut to 63 characters.
-pub(crate) fn hostname(pod: &pod::Pod) -> String {
+/// The pod's host name: its own or its name, cut to 63 characters; with hostNetwork the node's, as
+/// in Kubernetes.
+pub(crate) fn hostname(pod: &pod::Pod, node_name: &str) -> String {
+    if pod.spec.host_network == Some(true) {
+        return node_name.to_owned();
+    }
     let own = pod.spec.hostname.as_deref().filter(|name| !name.is_empty());
     let full = own.unwrap_or(&pod.metadata.name);
     let cut: String = full.chars().take(HOSTNAME_MAX).collect();
@@ -62,10 +66,15 @@ pub(crate) fn hostname(pod: &pod::Pod) -> String {
 ///
 /// # Errors
 /// The disk's.
-pub(crate) fn write(pod: &pod::Pod, pod_dir: &Path, ip: Option<Ipv4Addr>) -> io::Result<PodFiles> {
+pub(crate) fn write(
+    pod: &pod::Pod,
+    pod_dir: &Path,
+    ip: Option<Ipv4Addr>,
+    node_name: &str,
+) -> io::Result<PodFiles> {
     let folder = pod_dir.join(ETC);
     DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-    let hostname = hostname(pod);
+    let hostname = hostname(pod, node_name);
     let of_host = pod.spec.host_network == Some(true);
     let hosts = if of_host { text_of("/etc/hosts")? } else { None };
     let hosts = hosts.unwrap_or_else(|| hosts_file(&hostname, ip));
@@ -249,17 +258,17 @@ mod tests {
 
     #[test]
     fn hostnames_are_cut() {
-        assert_eq!(hostname(&pod("web", "")), "web");
-        assert_eq!(hostname(&pod("web", "hostname: db,")), "db");
+        assert_eq!(hostname(&pod("web", ""), "node"), "web");
+        assert_eq!(hostname(&pod("web", "hostname: db,"), "node"), "db");
         let long = format!("{}-{}", "a".repeat(62), "b".repeat(9));
-        assert_eq!(hostname(&pod(&long, "")), "a".repeat(62));
+        assert_eq!(hostname(&pod(&long, ""), "node"), "a".repeat(62));
     }
 
     #[test]
     fn files_are_written_once_and_anew_when_the_address_changes() {
         let dir = folder("files");
         let pod = pod("web", "");
-        let files = write(&pod, &dir, Some(Ipv4Addr::new(10, 77, 0, 2))).unwrap();
+        let files = write(&pod, &dir, Some(Ipv4Addr::new(10, 77, 0, 2)), "node").unwrap();
         let hosts = fs::read_to_string(&files.hosts).unwrap();
         assert!(hosts.contains("127.0.0.1\tlocalhost\n"), "{hosts}");
         assert!(hosts.ends_with("10.77.0.2\tweb\n"), "{hosts}");
@@ -271,9 +280,9 @@ mod tests {
         };
         assert_eq!(fs::metadata(&files.hosts).unwrap().permissions().mode() & 0o777, 0o644);
         let before = inode(&files.hosts);
-        write(&pod, &dir, Some(Ipv4Addr::new(10, 77, 0, 2))).unwrap();
+        write(&pod, &dir, Some(Ipv4Addr::new(10, 77, 0, 2)), "node").unwrap();
         assert_eq!(inode(&files.hosts), before, "running containers keep their file");
-        write(&pod, &dir, Some(Ipv4Addr::new(10, 77, 0, 3))).unwrap();
+        write(&pod, &dir, Some(Ipv4Addr::new(10, 77, 0, 3)), "node").unwrap();
         assert!(fs::read_to_string(&files.hosts).unwrap().contains("10.77.0.3"));
         assert_eq!(fs::read_dir(dir.join(ETC)).unwrap().count(), 3, "nothing half-made is left");
         fs::remove_dir_all(&dir).unwrap();
@@ -282,7 +291,8 @@ mod tests {
     #[test]
     fn with_the_hosts_network_the_hosts_files_are_shown() {
         let dir = folder("host-files");
-        let files = write(&pod("web", "hostNetwork: true,"), &dir, None).unwrap();
+        let files =
+            write(&pod("web", "hostNetwork: true,"), &dir, None, "node.example.org").unwrap();
         for (ours, theirs) in
             [(&files.hosts, "/etc/hosts"), (&files.resolv_conf, "/etc/resolv.conf")]
         {
@@ -290,6 +300,7 @@ mod tests {
                 assert_eq!(fs::read_to_string(ours).unwrap(), text);
             }
         }
+        assert_eq!(fs::read_to_string(&files.hostname).unwrap(), "node.example.org\n");
         fs::remove_dir_all(&dir).unwrap();
     }
 

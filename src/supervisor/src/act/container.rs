@@ -118,8 +118,9 @@ fn prepare(
         .map_err(|error| config_error(told(&error)))?;
     let mounts = volumes::mounts(pod, container, pod_dir)
         .map_err(|error| config_error(with_hint(chain(&error), error.hint())))?;
-    let files = pod_files::write(pod, pod_dir, job.address.or(tools.host.address))
-        .map_err(|error| config_error(format!("write the pod's /etc files: {error}")))?;
+    let files =
+        pod_files::write(pod, pod_dir, job.address.or(tools.host.address), &tools.host.node_name)
+            .map_err(|error| config_error(format!("write the pod's /etc files: {error}")))?;
     let facts = bundle::Facts {
         pod_dir,
         attempt,

@@ -97,8 +97,7 @@ fn lay_ground(tools: &Tools, subject: &Subject, address: Option<Ipv4Addr>) -> Re
     recover::write_pod(subject, address)
         .map_err(|error| format!("write to {}: {error}", pod_dir.display()))?;
     let options = &tools.options;
-    let (cgroup, runtime) = (options.pod_cgroup(uid), options.paths.runtime());
-    let mut sandbox = bundle::sandbox(pod, uid, &cgroup, &runtime);
+    let mut sandbox = bundle::sandbox(pod, uid, &tools.host.node_name, options);
     if let Some(resources) = &mut sandbox.resources {
         tools.host.fit(resources, false);
     }
@@ -117,7 +116,7 @@ fn connect(tools: &Tools, subject: &Subject, address: Option<Ipv4Addr>) -> Resul
         attached.map_err(|error| with_hint(chain(&error), error.hint()))?;
     }
     let ip = address.or(tools.host.address);
-    let written = pod_files::write(pod, pod_dir, ip);
+    let written = pod_files::write(pod, pod_dir, ip, &tools.host.node_name);
     written.map(drop).map_err(|error| format!("write the pod's /etc files: {error}"))
 }
 

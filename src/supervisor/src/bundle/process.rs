@@ -80,7 +80,7 @@ fn defaults(
 ) -> Vec<(String, String)> {
     let mut list = vec![
         ("PATH".to_owned(), DEFAULT_PATH.to_owned()),
-        ("HOSTNAME".to_owned(), pod_files::hostname(subject.pod)),
+        ("HOSTNAME".to_owned(), pod_files::hostname(subject.pod, facts.node_name)),
         ("HOME".to_owned(), home(subject, facts)),
     ];
     if subject.container.tty == Some(true) {

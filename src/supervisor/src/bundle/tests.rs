@@ -1,6 +1,7 @@
 //! Tables: a manifest, an image, and what stands in config.json.
 
 use super::*;
+use crate::options::Paths;
 use std::path::PathBuf;
 
 /// A pod of the container `{name: a, image: web:1, <container>}` and other fields of the spec.
@@ -374,12 +375,16 @@ fn stop_signals_are_names_or_numbers() {
 
 #[test]
 fn the_sandbox_has_what_the_pod_asks_for() {
+    let of_host = pod("", "hostNetwork: true, hostname: db,");
     let pod = pod(
         "resources: {limits: {cpu: '1', memory: 64Mi}}",
         "hostname: db, shareProcessNamespace: true, \
          securityContext: {sysctls: [{name: net.core.somaxconn, value: '5'}]},",
     );
-    let sandbox = sandbox(&pod, "u1", "/podvisor/podu1", Path::new("/run/oci"));
+    let paths = Paths { root: "/r".into(), state: "/run".into(), log_dir: "/l".into() };
+    let options = Options::new(paths);
+    assert_eq!(sandbox(&of_host, "u1", "node", &options).hostname, "node");
+    let sandbox = sandbox(&pod, "u1", "node", &options);
     let want = json!({
         "uid": "u1", "hostname": "db", "host_network": false, "share_process_namespace": true,
         "sysctl": {"net.core.somaxconn": "5"}, "cgroup_parent": "/podvisor/podu1",

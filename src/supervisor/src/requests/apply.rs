@@ -153,10 +153,9 @@ impl Supervisor {
 
     fn change_pod(&mut self, saved: SavedPod) {
         let uid = saved.uid.clone();
-        let options = &self.tools.options;
-        let (cgroup, runtime) = (options.pod_cgroup(&uid), options.paths.runtime());
+        let tools = &self.tools;
         let Some(entry) = self.world.pods.get_mut(&uid) else { return };
-        let sandbox = |pod: &Pod| bundle::sandbox(pod, &uid, &cgroup, &runtime);
+        let sandbox = |pod: &Pod| bundle::sandbox(pod, &uid, &tools.host.node_name, &tools.options);
         let outdated = sandbox(&entry.pod) != sandbox(&saved.pod)
             || is_outdated(&entry.pod.spec, &saved.pod.spec);
         if let (Sandbox::Up(up), true) = (&mut entry.sandbox, outdated) {
