@@ -68,6 +68,64 @@ spec:
 }
 
 #[test]
+fn an_empty_dir_lives_as_long_as_its_pod() {
+    let Some(scope) = scope::enter("volumes::an_empty_dir_lives_as_long_as_its_pod") else {
+        return;
+    };
+    let mut host = Host::with_busybox(scope);
+    host.serve();
+    let manifest = |hostname: &str| {
+        format!(
+            "
+apiVersion: v1
+kind: Pod
+metadata: {{name: keeper}}
+spec:
+  hostname: {hostname}
+  terminationGracePeriodSeconds: 0
+  volumes:
+  - {{name: disk, emptyDir: {{}}}}
+  - {{name: ram, emptyDir: {{medium: Memory}}}}
+  containers:
+  - name: main
+    image: busybox
+    command: [sleep, '1000']
+    volumeMounts: [{{name: disk, mountPath: /disk}}, {{name: ram, mountPath: /ram}}]
+"
+        )
+    };
+    host.apply(&manifest("first"));
+    let pod = host.ready("keeper");
+    let volumes = host.path("root/volumes");
+    let folder = volumes.join(pod["metadata"]["uid"].as_str().expect("uid"));
+    let sh =
+        |host: &Host, script: &str| host.podvisor(&["exec", "keeper", "--", "sh", "-c", script]);
+    sh(&host, "echo on disk > /disk/f; echo in memory > /ram/f").ok();
+    assert_eq!(fs::read_to_string(folder.join("disk/f")).expect("the host's file"), "on disk\n");
+    assert!(!folder.join("ram").exists(), "what is in memory is not on disk");
+    // Another host name is another sandbox.
+    host.apply(&manifest("second"));
+    host.until("the sandbox is made anew", || {
+        (sh(&host, "hostname").out == "second\n").then_some(())
+    });
+    assert_eq!(sh(&host, "cat /disk/f /ram/f").ok(), "on disk\nin memory\n");
+    // What belongs to nobody goes; what is no pod's stays.
+    host.kill_supervisor();
+    let orphan = volumes.join("00000000-0000-4000-8000-000000000001");
+    fs::create_dir_all(orphan.join("v/w")).expect("mkdir");
+    fs::create_dir(volumes.join("mine")).expect("mkdir");
+    host.serve();
+    host.until("the orphan's volumes are gone", || (!orphan.exists()).then_some(()));
+    assert_eq!(sh(&host, "cat /disk/f /ram/f").ok(), "on disk\nin memory\n");
+    assert!(volumes.join("mine").exists());
+    fs::remove_dir(volumes.join("mine")).expect("rmdir");
+    host.podvisor(&["delete", "pod", "keeper"]).ok();
+    assert!(!folder.exists(), "the pod's deletion takes its volumes along");
+    host.down();
+    assert!(!volumes.exists());
+}
+
+#[test]
 fn a_container_has_what_it_needs_and_no_more() {
     let Some(scope) = scope::enter("volumes::a_container_has_what_it_needs_and_no_more") else {
         return;

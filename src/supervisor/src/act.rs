@@ -20,6 +20,7 @@ use pod::{Action, Outcome, Reason};
 use crate::link::{Subject, Subscribed};
 use crate::news::News;
 use crate::tools::Tools;
+use crate::volumes::Keep;
 
 pub(crate) use container::Noted;
 pub(crate) use sandbox::{adopt, dismantle};
@@ -32,6 +33,8 @@ pub(crate) struct Job {
     pub(crate) action: Action,
     /// The pod's own address; none with hostNetwork.
     pub(crate) address: Option<Ipv4Addr>,
+    /// What a removal of the sandbox leaves.
+    pub(crate) keep: Keep,
 }
 
 impl Job {
@@ -95,7 +98,7 @@ async fn perform(tools: &Arc<Tools>, job: &Job) -> Done {
             Ok(subscribed) => Done::ok(Effect::Raised(subscribed)),
             Err(words) => Done::failed(Reason::CreatePodSandboxError, words),
         },
-        Action::RemoveSandbox => match dismantle(tools, job.uid()).await {
+        Action::RemoveSandbox => match dismantle(tools, job.uid(), job.keep).await {
             Ok(()) => Done::ok(Effect::Gone),
             Err(words) => Done::failed(Reason::KillPodSandboxError, words),
         },

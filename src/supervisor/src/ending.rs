@@ -93,6 +93,8 @@ async fn take_down(tools: &Arc<Tools>, all_gone: bool, keep_database: bool) -> V
         }
         act::remove_cgroup_parents(&tools.options);
         let paths = &tools.options.paths;
+        // Where it is not empty, volumes are kept in it.
+        let _ = fs::remove_dir(paths.volumes());
         let folders = [paths.pods(), paths.runtime()];
         for folder in folders.into_iter().filter(|_| all_gone) {
             left.extend(removed(&folder, fs::remove_dir_all(&folder)));

@@ -21,6 +21,8 @@ pub(crate) struct Subject {
     pub(crate) uid: String,
     pub(crate) pod: Arc<Pod>,
     pub(crate) pod_dir: PathBuf,
+    /// The folder of its emptyDirs on disk.
+    pub(crate) volumes_dir: PathBuf,
     /// `<log-dir>/<namespace>_<name>_<uid>`.
     pub(crate) log_dir: PathBuf,
 }

@@ -10,6 +10,7 @@ use crate::act::{self, Done, Effect};
 use crate::link::{self, Subscribed};
 use crate::listing::{Listed, Listing};
 use crate::serve::Supervisor;
+use crate::volumes::{self, Keep};
 use crate::world::{PodEntry, Sandbox, Up};
 
 /// Tries to reach the monitor of a sandbox before that counts as broken.
@@ -104,7 +105,7 @@ impl Supervisor {
 
     /// What a failure to make or remove a sandbox leaves.
     fn sandbox_failed(&mut self, uid: &str, action: &Action, words: &str) {
-        let left = self.tools.options.paths.pod(uid).exists();
+        let left = !volumes::is_cleared(&self.tools.options.paths.pod(uid));
         let Some(entry) = self.world.pods.get_mut(uid) else { return };
         match action {
             Action::CreateSandbox if left => entry.sandbox = Sandbox::Broken(words.to_owned()),
@@ -205,7 +206,7 @@ impl Supervisor {
         let tools = Arc::clone(&self.tools);
         tokio::spawn(async move {
             tokio::time::sleep(pause).await;
-            let result = act::dismantle(&tools, &uid).await;
+            let result = act::dismantle(&tools, &uid, Keep::Nothing).await;
             tools.tell(News::Orphan(uid, result));
         });
     }

@@ -29,6 +29,16 @@ impl Paths {
         self.pods().join(uid)
     }
 
+    /// The emptyDirs on disk of all pods.
+    pub(crate) fn volumes(&self) -> PathBuf {
+        self.root.join("volumes")
+    }
+
+    /// The emptyDirs on disk of one pod.
+    pub(crate) fn volumes_of(&self, uid: &str) -> PathBuf {
+        self.volumes().join(uid)
+    }
+
     /// The runtime's own state.
     pub(crate) fn runtime(&self) -> PathBuf {
         self.state.join("oci")

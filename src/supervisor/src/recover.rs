@@ -21,7 +21,7 @@ use crate::ports;
 use crate::serve::{Orphan, Supervisor};
 use crate::store::{Saved, SavedPod};
 use crate::tools::Tools;
-use crate::volumes;
+use crate::volumes::{self, Keep, Roots};
 use crate::world::{DeploymentEntry, PodEntry, Sandbox, World};
 
 /// File in a pod's folder that says what the pod is.
@@ -64,7 +64,9 @@ pub(crate) fn world(tools: &Tools, saved: Saved, lost: bool) -> Result<World, Er
             pod.created_at = now;
             world.unsaved.pods.insert(pod.uid.clone());
         }
-        let there = folders.contains(&pod.uid);
+        // A sandbox has an address. Without one there is none, but maybe volumes of the one before.
+        let of_host = pod.pod.spec.host_network == Some(true);
+        let there = folders.contains(&pod.uid) && (of_host || addresses.contains_key(&pod.uid));
         let sandbox = if there { Sandbox::Unknown } else { Sandbox::Absent };
         let version = world.version;
         let entry = PodEntry { version, ..PodEntry::new(pod, sandbox, now) };
@@ -111,7 +113,9 @@ fn folders(tools: &Tools, rebooted: bool) -> Result<Vec<String>, Error> {
         let Ok(uid) = entry.file_name().into_string() else { continue };
         if rebooted {
             // What cannot be removed is adopted or removed like any other.
-            let cleared = volumes::remove(&entry.path()).is_ok();
+            let disk_dir = tools.options.paths.volumes_of(&uid);
+            let roots = Roots { pod_dir: &entry.path(), disk_dir: &disk_dir };
+            let cleared = volumes::remove(&roots, Keep::OnDisk).is_ok();
             if cleared && fs::remove_dir_all(entry.path()).is_ok() {
                 continue;
             }
@@ -160,7 +164,14 @@ impl Supervisor {
         for uid in uids {
             self.begin_adoption(&uid, 0);
         }
-        for uid in folders(&self.tools, false).unwrap_or_default() {
+        let mut found = folders(&self.tools, false).unwrap_or_default();
+        // Volumes may hold what somebody wants back: not while it is unknown whose they are.
+        if self.salvage.is_none() {
+            found.extend(volumes_of_pods(&self.tools.options.paths.volumes()));
+        }
+        found.sort();
+        found.dedup();
+        for uid in found {
             if !self.world.pods.contains_key(&uid) {
                 self.orphans.insert(uid.clone(), Orphan::default());
                 self.remove_orphan(uid, Duration::ZERO);
@@ -174,6 +185,13 @@ impl Supervisor {
     pub(crate) fn has_adopted_all(&self) -> bool {
         !self.world.pods.values().any(|entry| matches!(entry.sandbox, Sandbox::Unknown))
     }
+}
+
+/// Uids of pods that have emptyDirs on disk.
+fn volumes_of_pods(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    names.filter(|name| naming::is_uid(name)).collect()
 }
 
 /// Releases image folders of containers whose pod is known to nobody.

@@ -16,6 +16,7 @@ use crate::link::Subject;
 use crate::news::News;
 use crate::options::Options;
 use crate::ports::Ports;
+use crate::volumes::Keep;
 
 /// Blocking pieces of work at a time.
 const BLOCKING: usize = 12;
@@ -96,7 +97,19 @@ impl Tools {
             uid: uid.to_owned(),
             pod: Arc::clone(pod),
             pod_dir: self.options.paths.pod(uid),
+            volumes_dir: self.options.paths.volumes_of(uid),
             log_dir: self.log_dir(pod, uid),
+        }
+    }
+
+    /// Whether more of a pod's volumes is there than is to be kept.
+    pub(crate) fn holds_volumes(&self, uid: &str, keep: Keep) -> bool {
+        let paths = &self.options.paths;
+        let in_memory = || paths.pod(uid).exists();
+        match keep {
+            Keep::All => false,
+            Keep::OnDisk => in_memory(),
+            Keep::Nothing => in_memory() || paths.volumes_of(uid).exists(),
         }
     }
 

@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use pod::{Action, Millis, Outcome, OwnedPod, Reason};
+use pod::{Action, Millis, Outcome, OwnedPod, Reason, SandboxState};
 
 use crate::act::{self, Job};
 use crate::error::{chain, with_hint};
@@ -104,7 +104,12 @@ impl Supervisor {
             }
             return Vec::new();
         }
-        let seen = entry.observed(ip);
+        let mut seen = entry.observed(ip);
+        let keep = entry.kept();
+        if seen.sandbox == SandboxState::Absent && self.tools.holds_volumes(uid, keep) {
+            // Volumes outlive a sandbox, and go as if they were the rest of one.
+            seen.sandbox = SandboxState::Broken { reason: "its volumes are left".to_owned() };
+        }
         let backoff = &self.tools.options.backoff;
         let decision = pod::decide_pod_with(&entry.pod, &seen, &mut entry.memory, now, backoff);
         entry.wake_at = decision.wake_at;
@@ -356,10 +361,11 @@ impl Supervisor {
                 continue;
             }
             entry.in_flight.insert(action.clone());
+            let keep = entry.kept();
             let subject = self.tools.subject(&uid, &entry.pod);
             let address = address.filter(|_| !entry.host_network());
             self.tell_begin(&uid, &action);
-            act::begin(&self.tools, Job { subject, action, address });
+            act::begin(&self.tools, Job { subject, action, address, keep });
         }
     }
 }

@@ -1,10 +1,14 @@
-//! A pod's volumes on the host: made with the sandbox, shown to containers, removed with it.
+//! A pod's volumes on the host: made with the sandbox, shown to containers, removed with the pod.
 //!
-//! | below the pod's folder | what it is |
+//! | where | what it is |
 //! |---|---|
-//! | `shm` | a tmpfs of 64 MiB, /dev/shm of every container: they share IPC |
-//! | `volumes/<name>` | an emptyDir; with `medium: Memory` a tmpfs |
-//! | `subpaths/<container>/<n>` | the n-th mount's subPath, bound there by its opened file |
+//! | `<pod folder>/shm` | a tmpfs of 64 MiB, /dev/shm of every container: they share IPC |
+//! | `<pod folder>/subpaths/<container>/<n>` | the n-th mount's subPath, bound by its opened file |
+//! | `<pod folder>/volumes/<name>` | an emptyDir with `medium: Memory`: a tmpfs |
+//! | `<root>/volumes/<uid>/<name>` | any other emptyDir |
+//!
+//! The first two go with the sandbox, what is in memory with the pod's end or the boot's, what is
+//! on disk with the pod's deletion.
 //!
 //! Invariants: every step finds what is there, so that it may be done again. A container owns the
 //! content of a volume and may put links into it: no path inside of one is ever followed out of it
@@ -25,7 +29,9 @@ use std::path::{Path, PathBuf};
 
 use pod::manifest::{Container, EmptyDirVolumeSource, Medium, PodSpec, Volume};
 
-pub(crate) use removal::remove;
+use crate::link::Subject;
+
+pub(crate) use removal::{is_cleared, remove, remove_folder};
 
 const VOLUMES: &str = "volumes";
 const SUBPATHS: &str = "subpaths";
@@ -117,6 +123,40 @@ fn failed<'a>(
     }
 }
 
+/// Where the volumes of one pod are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Roots<'a> {
+    /// The pod's folder, which need not outlive a boot.
+    pub(crate) pod_dir: &'a Path,
+    /// The folder of its emptyDirs on disk.
+    pub(crate) disk_dir: &'a Path,
+}
+
+impl<'a> Roots<'a> {
+    /// Those of a pod.
+    pub(crate) fn of(subject: &'a Subject) -> Roots<'a> {
+        Roots { pod_dir: &subject.pod_dir, disk_dir: &subject.volumes_dir }
+    }
+
+    fn empty_dir(&self, name: &str, source: Option<&EmptyDirVolumeSource>) -> PathBuf {
+        match source.and_then(|source| source.medium) {
+            Some(Medium::Memory) => self.pod_dir.join(VOLUMES).join(name),
+            _ => self.disk_dir.join(name),
+        }
+    }
+}
+
+/// Which emptyDirs are left where a sandbox is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// None: the pod has been deleted.
+    Nothing,
+    /// Those on disk: the pod has ended, or its supervisor and maybe its host are about to.
+    OnDisk,
+    /// All: the sandbox is made anew.
+    All,
+}
+
 /// Where a volume appears in a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ResolvedVolumeMount {
@@ -140,20 +180,15 @@ pub(crate) fn shm(pod_dir: &Path) -> PathBuf {
 /// # Errors
 /// The first one that cannot be made, or a hostPath that is not as its type says. What was made
 /// goes with [`remove`].
-pub(crate) fn prepare(pod: &pod::Pod, pod_dir: &Path) -> Result<(), VolumeError> {
-    let folder = pod_dir.join(VOLUMES);
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&folder)
-        .map_err(failed(VOLUMES, "make", &folder))?;
+pub(crate) fn prepare(pod: &pod::Pod, roots: &Roots<'_>) -> Result<(), VolumeError> {
+    private_folder(roots.pod_dir).map_err(failed(SHM, "make", roots.pod_dir))?;
     let options = format!("mode=1777,size={SHM_BYTES}");
-    let shm = shm(pod_dir);
+    let shm = shm(roots.pod_dir);
     make_folder(&shm).map_err(failed(SHM, "make", &shm))?;
     mount_once(&shm, &options, false).map_err(failed(SHM, "mount", &shm))?;
     for volume in &pod.spec.volumes {
         if let Some(source) = &volume.empty_dir {
-            empty_dir(pod, volume, source, &folder.join(&volume.name))?;
+            empty_dir(pod, volume, source, &roots.empty_dir(&volume.name, Some(source)))?;
         } else if let Some(source) = &volume.host_path {
             host_path::check(&volume.name, source)?;
         }
@@ -169,6 +204,9 @@ fn empty_dir(
 ) -> Result<(), VolumeError> {
     let group = pod.spec.security_context.as_ref().and_then(|context| context.fs_group);
     let mode = 0o777 | group.map_or(0, |_| SET_GID);
+    if let Some(above) = path.parent() {
+        private_folder(above).map_err(failed(&volume.name, "make", above))?;
+    }
     let fresh = make_folder(path).map_err(failed(&volume.name, "make", path))?;
     let mut whose = fresh;
     if source.medium == Some(Medium::Memory) {
@@ -200,6 +238,11 @@ fn tmpfs_options(spec: &PodSpec, source: &EmptyDirVolumeSource) -> String {
     }
 }
 
+/// Makes a folder, and those above it, that root alone can enter.
+pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
 /// Makes a folder that nobody but us can reach yet; whether it is new.
 fn make_folder(path: &Path) -> io::Result<bool> {
     match DirBuilder::new().mode(0o700).create(path) {
@@ -224,7 +267,7 @@ fn mount_once(path: &Path, options: &str, exec: bool) -> io::Result<bool> {
 pub(crate) fn mounts(
     pod: &pod::Pod,
     container: &Container,
-    pod_dir: &Path,
+    roots: &Roots<'_>,
 ) -> Result<Vec<ResolvedVolumeMount>, VolumeError> {
     let mut resolved = Vec::with_capacity(container.volume_mounts.len());
     for (index, mount) in container.volume_mounts.iter().enumerate() {
@@ -236,13 +279,14 @@ pub(crate) fn mounts(
                 host_path::exists(&volume.name, source)?;
                 PathBuf::from(&source.path)
             }
-            None => pod_dir.join(VOLUMES).join(&volume.name),
+            None => roots.empty_dir(&volume.name, volume.empty_dir.as_ref()),
         };
         let sub_path = mount.sub_path.as_deref().filter(|path| !path.is_empty());
         let source = match sub_path {
             None => root,
             Some(sub_path) => {
-                let at = pod_dir.join(SUBPATHS).join(&container.name).join(index.to_string());
+                let bound = roots.pod_dir.join(SUBPATHS).join(&container.name);
+                let at = bound.join(index.to_string());
                 let place = sub_path::Place { volume: &volume.name, root: &root, sub_path };
                 place.bind(&at)?;
                 at

@@ -116,7 +116,7 @@ fn prepare(
     let user = wanted_user(pod, container).or_else(|| image.user().map(str::to_owned));
     let user = image::user::lookup(&rootfs.lower, user.as_deref().unwrap_or_default())
         .map_err(|error| config_error(told(&error)))?;
-    let mounts = volumes::mounts(pod, container, pod_dir)
+    let mounts = volumes::mounts(pod, container, &volumes::Roots::of(subject))
         .map_err(|error| config_error(with_hint(chain(&error), error.hint())))?;
     let files =
         pod_files::write(pod, pod_dir, job.address.or(tools.host.address), &tools.host.node_name)

@@ -5,10 +5,8 @@
 //! the same as making it, and a half-made one is completed. Removal goes the other way, tries every
 //! step and tells all that failed.
 
-use std::fs::{self, DirBuilder};
-use std::io::{self, ErrorKind};
+use std::fs;
 use std::net::Ipv4Addr;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +21,8 @@ use crate::error::{chain, with_hint};
 use crate::link::{self, Subject, Subscribed};
 use crate::talk::Talk;
 use crate::tools::Tools;
-use crate::{bundle, pod_files, ports, recover, volumes};
+use crate::volumes::{self, Keep, Roots};
+use crate::{bundle, pod_files, ports, recover};
 
 /// Longest wait for killed containers to end.
 const KILL_WAIT: Duration = Duration::from_secs(10);
@@ -41,7 +40,7 @@ pub(super) async fn create(tools: &Arc<Tools>, job: &Job) -> Result<Subscribed, 
     let _permit = tools.starting.acquire().await;
     match raise(tools, &job.subject, job.address).await {
         Ok(subscribed) => Ok(subscribed),
-        Err(words) => match dismantle(tools, job.uid()).await {
+        Err(words) => match dismantle(tools, job.uid(), Keep::All).await {
             Ok(()) => Err(words),
             Err(left) => Err(format!("{words}; and it could not be undone: {left}")),
         },
@@ -92,8 +91,8 @@ fn lay_ground(tools: &Tools, subject: &Subject, address: Option<Ipv4Addr>) -> Re
     if config.exists() {
         return Ok(());
     }
-    private_folder(pod_dir).map_err(|error| format!("make {}: {error}", pod_dir.display()))?;
-    volumes::prepare(pod, pod_dir).map_err(|error| with_hint(chain(&error), error.hint()))?;
+    volumes::prepare(pod, &Roots::of(subject))
+        .map_err(|error| with_hint(chain(&error), error.hint()))?;
     recover::write_pod(subject, address)
         .map_err(|error| format!("write to {}: {error}", pod_dir.display()))?;
     let options = &tools.options;
@@ -120,17 +119,13 @@ fn connect(tools: &Tools, subject: &Subject, address: Option<Ipv4Addr>) -> Resul
     written.map(drop).map_err(|error| format!("write the pod's /etc files: {error}"))
 }
 
-/// Makes a folder, and those above it, that root alone can enter.
-fn private_folder(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
-}
-
-/// Removes everything of a pod but its logs: what runs, namespaces, cgroups, network, volumes,
-/// container folders. Works on half-made ones, without a monitor, and twice.
+/// Removes everything of a pod but its logs and the volumes to be kept: what runs, namespaces,
+/// cgroups, network, volumes, container folders. Works on half-made ones, without a monitor, and
+/// twice.
 ///
 /// # Errors
 /// Every step that failed, in words; the others were done.
-pub(crate) async fn dismantle(tools: &Arc<Tools>, uid: &str) -> Result<(), String> {
+pub(crate) async fn dismantle(tools: &Arc<Tools>, uid: &str, keep: Keep) -> Result<(), String> {
     let pod_dir = tools.options.paths.pod(uid);
     let mut failed = Vec::new();
     let talk = reach(tools, &pod_dir, &mut failed).await;
@@ -160,7 +155,7 @@ pub(crate) async fn dismantle(tools: &Arc<Tools>, uid: &str) -> Result<(), Strin
     }
     if failed.is_empty() {
         let owned = uid.to_owned();
-        failed = tools.blocking(move |tools| clear_away(tools, &owned, &pod_dir)).await;
+        failed = tools.blocking(move |tools| clear_away(tools, &owned, keep)).await;
     }
     if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
 }
@@ -259,17 +254,14 @@ fn disconnect(tools: &Tools, uid: &str) -> Option<String> {
 }
 
 /// Removes what lies on disks.
-fn clear_away(tools: &Tools, uid: &str, pod_dir: &Path) -> Vec<String> {
+fn clear_away(tools: &Tools, uid: &str, keep: Keep) -> Vec<String> {
+    let paths = &tools.options.paths;
+    let (pod_dir, disk_dir) = (paths.pod(uid), paths.volumes_of(uid));
     let mut failed = release_images(tools, uid);
-    if let Err(error) = volumes::remove(pod_dir) {
+    if let Err(error) = volumes::remove(&Roots { pod_dir: &pod_dir, disk_dir: &disk_dir }, keep) {
         failed.push(chain(&error));
-        return failed;
-    }
-    match fs::remove_dir_all(pod_dir) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            failed.push(format!("remove {}: {error}", pod_dir.display()));
-        }
-        _ => {}
+    } else if let Err(error) = volumes::remove_folder(&pod_dir) {
+        failed.push(format!("remove {}: {error}", pod_dir.display()));
     }
     failed
 }

@@ -11,17 +11,18 @@ use std::path::{Path, PathBuf};
 
 use sys::dir::{self, Kind};
 
-use super::{SHM, SUBPATHS, VOLUMES, VolumeError};
+use super::{Keep, Roots, SHM, SUBPATHS, VOLUMES, VolumeError};
 
 /// Most problems that are told.
 const PROBLEMS_MAX: usize = 10;
 
-/// Removes everything that [`super::prepare`] and [`super::mounts`] made; what is not there is
-/// fine.
+/// Removes what [`super::prepare`] and [`super::mounts`] made, but for what is to be kept; what is
+/// not there is fine.
 ///
 /// # Errors
 /// [`VolumeError::Remove`] with all that failed; the rest is gone.
-pub(crate) fn remove(pod_dir: &Path) -> Result<(), VolumeError> {
+pub(crate) fn remove(roots: &Roots<'_>, keep: Keep) -> Result<(), VolumeError> {
+    let pod_dir = roots.pod_dir;
     let mut work = Work::default();
     let subpaths = pod_dir.join(SUBPATHS);
     for container in work.entries(&subpaths) {
@@ -29,19 +30,55 @@ pub(crate) fn remove(pod_dir: &Path) -> Result<(), VolumeError> {
             work.unmount(&bound);
         }
     }
-    let volumes = pod_dir.join(VOLUMES);
-    for volume in work.entries(&volumes) {
-        work.unmount(&volume);
-    }
     let shm = pod_dir.join(SHM);
     work.unmount(&shm);
-    for folder in [subpaths, volumes, shm] {
+    let mut folders = vec![subpaths, shm];
+    if keep != Keep::All {
+        let volumes = pod_dir.join(VOLUMES);
+        for volume in work.entries(&volumes) {
+            work.unmount(&volume);
+        }
+        folders.push(volumes);
+    }
+    if keep == Keep::Nothing {
+        folders.push(roots.disk_dir.to_path_buf());
+    }
+    for folder in folders {
         work.delete(&folder);
     }
     if work.problems.is_empty() {
         return Ok(());
     }
     Err(VolumeError::Remove { problems: work.problems })
+}
+
+/// Removes a pod's folder with all in it but the volumes that [`remove`] has kept.
+///
+/// # Errors
+/// The first entry that cannot be removed.
+pub(crate) fn remove_folder(pod_dir: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(pod_dir) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    let mut kept = false;
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_name() == VOLUMES {
+            kept = true;
+        } else if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    if kept { Ok(()) } else { fs::remove_dir(pod_dir) }
+}
+
+/// Whether [`remove_folder`] has been there: of the pod's folder nothing is left but volumes.
+pub(crate) fn is_cleared(pod_dir: &Path) -> bool {
+    let Ok(entries) = fs::read_dir(pod_dir) else { return true };
+    entries.flatten().all(|entry| entry.file_name() == VOLUMES)
 }
 
 #[derive(Default)]

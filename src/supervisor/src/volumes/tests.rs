@@ -24,7 +24,20 @@ fn mode(path: &Path) -> u32 {
 }
 
 fn sources(pod: &pod::Pod, dir: &Path) -> Result<Vec<ResolvedVolumeMount>, VolumeError> {
-    mounts(pod, &pod.spec.containers[0], dir)
+    mounts(pod, &pod.spec.containers[0], &Roots { pod_dir: dir, disk_dir: &disk_dir(dir) })
+}
+
+/// The folder of emptyDirs on disk that goes with a pod's folder.
+fn disk_dir(dir: &Path) -> PathBuf {
+    dir.with_file_name("root").join("volumes").join("u")
+}
+
+fn make(pod: &pod::Pod, dir: &Path) -> Result<(), VolumeError> {
+    prepare(pod, &Roots { pod_dir: dir, disk_dir: &disk_dir(dir) })
+}
+
+fn clear(dir: &Path, keep: Keep) -> Result<(), VolumeError> {
+    remove(&Roots { pod_dir: dir, disk_dir: &disk_dir(dir) }, keep)
 }
 
 #[test]
@@ -37,8 +50,8 @@ fn an_empty_dir_is_made_once_and_removed() {
          {name: ram, emptyDir: {medium: Memory, sizeLimit: 1Mi}}], \
          containers: [{name: a, image: 'x:1', volumeMounts: [{name: disk, mountPath: /d}, \
          {name: ram, mountPath: /r, readOnly: true}]}]");
-    prepare(&pod, &dir).unwrap();
-    let (disk, ram) = (dir.join("volumes/disk"), dir.join("volumes/ram"));
+    make(&pod, &dir).unwrap();
+    let (disk, ram) = (disk_dir(&dir).join("disk"), dir.join("volumes/ram"));
     for path in [&disk, &ram] {
         assert_eq!((mode(path), fs::metadata(path).unwrap().gid()), (0o2777, 77), "{path:?}");
     }
@@ -47,7 +60,7 @@ fn an_empty_dir_is_made_once_and_removed() {
     fs::write(ram.join("fits"), vec![1; 900 << 10]).unwrap();
     assert!(fs::write(ram.join("over"), vec![1; 900 << 10]).is_err(), "the size is a limit");
     fs::set_permissions(&disk, Permissions::from_mode(0o700)).unwrap();
-    prepare(&pod, &dir).unwrap();
+    make(&pod, &dir).unwrap();
     assert!(disk.join("kept").exists() && ram.join("fits").exists(), "done twice, made once");
     assert_eq!(mode(&disk), 0o700, "a container's change stays");
     let mount = |source: &Path, destination: &str, read_only| ResolvedVolumeMount {
@@ -58,12 +71,18 @@ fn an_empty_dir_is_made_once_and_removed() {
     };
     let want = [mount(&disk, "/d", false), mount(&ram, "/r", true)];
     assert_eq!(sources(&pod, &dir).unwrap(), want);
-    for _ in 0..2 {
-        remove(&dir).unwrap();
-        assert_eq!(fs::read_dir(&dir).unwrap().count(), 0);
+    fs::write(dir.join("sandbox.json"), "{}").unwrap();
+    assert!(!is_cleared(&dir));
+    for keep in [Keep::All, Keep::OnDisk, Keep::Nothing, Keep::Nothing] {
+        clear(&dir, keep).unwrap();
+        remove_folder(&dir).unwrap();
+        assert!(is_cleared(&dir) && !shm(&dir).exists(), "{keep:?}");
+        assert_eq!(ram.join("fits").exists(), keep == Keep::All, "{keep:?}");
+        assert_eq!(dir.exists(), keep == Keep::All, "{keep:?}");
+        assert_eq!(disk.join("kept").exists(), keep != Keep::Nothing, "{keep:?}");
+        assert_eq!(disk_dir(&dir).exists(), keep != Keep::Nothing, "{keep:?}");
     }
-    fs::remove_dir(&dir).unwrap();
-    remove(&dir).unwrap();
+    clear(&dir, Keep::Nothing).unwrap();
 }
 
 #[test]
@@ -94,7 +113,7 @@ fn host_paths_are_what_their_type_says() {
     for (path, kind, want) in cases {
         let whole = host.join(path);
         let volume = format!("hostPath: {{path: {}, type: {kind}}}", whole.display());
-        let got = prepare(&one(&volume, ""), &dir);
+        let got = make(&one(&volume, ""), &dir);
         match (got, want) {
             (Ok(()), Ok(())) => {}
             (Err(error), Err(words)) => {
@@ -109,9 +128,9 @@ fn host_paths_are_what_their_type_says() {
     assert_eq!(mode(&host.join("new-file")), 0o644);
     assert!(!host.join("nowhere").exists(), "a dangling link is not followed by making");
     let unset = one(&format!("hostPath: {{path: {}/gone}}", host.display()), "");
-    prepare(&unset, &dir).unwrap();
+    make(&unset, &dir).unwrap();
     assert!(sources(&unset, &dir).unwrap_err().hint().unwrap().contains("DirectoryOrCreate"));
-    remove(&dir).unwrap();
+    clear(&dir, Keep::Nothing).unwrap();
     assert!(host.join("file").exists() && host.join("new/folder").exists());
     fs::remove_dir_all(&dir).unwrap();
     fs::remove_dir_all(&host).unwrap();
@@ -126,8 +145,8 @@ fn a_sub_path_cannot_leave_its_volume() {
     fs::create_dir(&canary).unwrap();
     fs::write(canary.join("secret"), "host").unwrap();
     let pod = one("emptyDir: {}", ", subPath: a/b");
-    prepare(&pod, &dir).unwrap();
-    let volume = dir.join("volumes/v");
+    make(&pod, &dir).unwrap();
+    let volume = disk_dir(&dir).join("v");
     // Nothing there: folders are made with the mode of the volume.
     let bound = dir.join("subpaths/a/0");
     let got = sources(&pod, &dir).unwrap();
@@ -152,7 +171,7 @@ fn a_sub_path_cannot_leave_its_volume() {
     fs::remove_file(volume.join("a/b")).unwrap();
     symlink(canary.join("secret"), volume.join("a/b")).unwrap();
     assert!(sources(&pod, &dir).is_err(), "an absolute link means the volume's root");
-    remove(&dir).unwrap();
+    clear(&dir, Keep::Nothing).unwrap();
     assert_eq!(fs::read_to_string(canary.join("secret")).unwrap(), "host");
     fs::remove_dir_all(&canary).unwrap();
     fs::remove_dir_all(&dir).unwrap();
@@ -166,8 +185,8 @@ fn removal_neither_crosses_mounts_nor_follows_links_nor_minds_depth() {
     fs::create_dir(&canary).unwrap();
     fs::write(canary.join("secret"), "host").unwrap();
     let pod = one("emptyDir: {}", "");
-    prepare(&pod, &dir).unwrap();
-    let volume = dir.join("volumes/v");
+    make(&pod, &dir).unwrap();
+    let volume = disk_dir(&dir).join("v");
     symlink(&canary, volume.join("link")).unwrap();
     fs::create_dir_all(volume.join(".lifted-1/x")).unwrap();
     // Deeper than descriptors or a path can reach.
@@ -182,13 +201,14 @@ fn removal_neither_crosses_mounts_nor_follows_links_nor_minds_depth() {
     fs::create_dir(&strange).unwrap();
     let host = fs::File::open(&canary).unwrap();
     sys::volume::bind(std::os::fd::AsFd::as_fd(&host), &strange).unwrap();
-    let error = remove(&dir).unwrap_err();
+    let error = clear(&dir, Keep::Nothing).unwrap_err();
     assert!(error.to_string().contains("strange"), "{error}");
     assert_eq!(fs::read_to_string(canary.join("secret")).unwrap(), "host");
     assert!(!shm(&dir).exists(), "the rest is gone");
     sys::volume::unmount(&strange).unwrap();
-    remove(&dir).unwrap();
+    clear(&dir, Keep::Nothing).unwrap();
     assert_eq!(fs::read_dir(&dir).unwrap().count(), 0);
+    assert!(!disk_dir(&dir).exists());
     fs::remove_dir_all(&canary).unwrap();
     fs::remove_dir_all(&dir).unwrap();
 }

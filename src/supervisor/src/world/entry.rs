@@ -13,6 +13,7 @@ use pod::{
 use crate::event::About;
 use crate::listing::Listing;
 use crate::store::{SavedDeployment, SavedPod};
+use crate::volumes::Keep;
 
 /// What is known of a pod's sandbox.
 #[derive(Debug)]
@@ -126,6 +127,15 @@ impl PodEntry {
     /// Uses the host's network.
     pub(crate) fn host_network(&self) -> bool {
         self.pod.spec.host_network == Some(true)
+    }
+
+    /// Which of its emptyDirs outlive its sandbox.
+    pub(crate) fn kept(&self) -> Keep {
+        match (self.memory.is_deleting(), self.memory.terminal) {
+            (true, _) => Keep::Nothing,
+            (false, Some(_)) => Keep::OnDisk,
+            (false, None) => Keep::All,
+        }
     }
 
     /// For events.
