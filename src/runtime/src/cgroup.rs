@@ -5,7 +5,8 @@
 //! and [`Cgroup::enter_v1`]; [`Cgroup::remove`] kills what is left and removes, within a deadline.
 //!
 //! Where things are: `layout` what is mounted; `v1`, `v2` config.json to a list of settings (pure);
-//! `devices` device rules (pure); `place` folders; `apply` writes; `stats` and `usage` read; `removal`.
+//! `devices` device rules (pure); `place` folders; `apply` writes;
+//! `stats` and `usage` read; `removal`.
 //!
 //! Invariants: nothing outside the given path is changed, but `cgroup.subtree_control` and empty
 //! cpusets of its ancestors; a limit is kept or an error says which field was not. Only the
