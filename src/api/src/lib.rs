@@ -12,7 +12,8 @@
 //! Paths and objects are Kubernetes' where one exists. Start at [`route`]. Nothing here decides
 //! anything about pods, opens a network socket, or touches the kernel beyond files and sockets:
 //! the one thing more that logs need, to be woken when a file grows, is handed in by the host
-//! ([`logs::WatchFolder`]).
+//! ([`logs::WatchFolder`]). May be touched: everything; paths and documents are promised to clients
+//! in docs/cli.md.
 
 pub mod answer;
 pub mod backend;

@@ -12,6 +12,7 @@
 //!
 //! Every verb that speaks of pods is a client of the API, also when this process hosts the
 //! supervisor itself. Nothing here decides anything about pods or makes a container.
+//! May be touched: everything; exit codes and the form of errors are promised in docs/cli.md.
 
 pub mod age;
 pub mod args;

@@ -17,7 +17,7 @@
 //! the machine.
 //!
 //! Start at [`run`]; `phase` is the table of what follows what, `boot` the mounts, `cmdline` the
-//! kernel's command line.
+//! kernel's command line. May be touched: everything; in the loop nothing may allocate or end it.
 
 mod boot;
 mod cmdline;

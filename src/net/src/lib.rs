@@ -10,6 +10,7 @@
 //! in one transaction, so that no packet ever meets half of it.
 //! Not here: namespaces (made by the monitor), which address a pod has had (durable, the
 //! supervisor's), IPv6, names, services. docs/network.md is the user's page.
+//! May be touched: everything; `guard` in `rules` only with its test seen red.
 
 mod allocate;
 mod config;

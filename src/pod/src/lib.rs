@@ -7,6 +7,8 @@
 //! Where to start: [`manifest::parse`] (text to objects), [`state`] (the words between shell and
 //! decision), `decide` (the decision, in its order), [`memory`] (what must be durable).
 //!
+//! May be touched: a decision together with a row of its table and the invariants of crate `sim`; a
+//! field in its type's table, from which decoder and documentation follow.
 //! It does not choose names, uids or suffixes, does not know the wall clock and touches no image.
 
 pub mod backoff;

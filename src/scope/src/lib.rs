@@ -8,7 +8,8 @@
 //!
 //! Invariants: nothing outside the scope's own cgroups and folder is ever written; a process is
 //! killed only by `cgroup.kill` or by the end of the scope's pid namespace, never by name.
-//! Not here: knowledge of podvisor. Dev-only: no shipped crate depends on it.
+//! Not here: knowledge of podvisor. Dev-only: no shipped crate depends on it. May be touched: what
+//! is counted can grow; a finding is mended at its source, not left out of the census.
 
 mod census;
 mod cgroups;

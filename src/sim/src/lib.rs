@@ -10,7 +10,8 @@
 //! `PODVISOR_SIM_SEED=n cargo test -p sim -- --nocapture replay`.
 //!
 //! Planted bugs ([`Bug`]) live in the driver, not in `pod`: a wrapper round the decision that
-//! forgets something. A test proves that each is found.
+//! forgets something. A test proves that each is found. May be touched: faults and invariants can
+//! be added, never taken away to make a seed pass.
 
 mod oracle;
 pub mod pods;

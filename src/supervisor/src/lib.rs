@@ -14,6 +14,8 @@
 //! Invariants: level-triggered (events only wake, a listing decides); what an action follows from
 //! is durable before the action begins; nothing polls; one slow pod never delays another; killing
 //! this process at any point loses neither a container nor an exit code.
+//! May be touched: everything; what is decided belongs to `pod`, and a step that is not in the
+//! database or a pod's folder is lost with the process.
 //! It does not decide what is to be done (crate `pod`) and is no parent of a container (crate
 //! `monitor`).
 

@@ -1,4 +1,20 @@
-//! The only door to the kernel, one module a concern.
+//! The only door to the kernel: system calls as safe functions, one module a concern.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`launch`], [`pid1`], [`spawn`] | processes: a container's child, a pod's PID 1, a program |
+//! | [`children`], [`teardown`], [`watch`], [`folder`] | ends, deadlines, many descriptors, files |
+//! | [`tree`], [`pin`], [`volume`], [`dir`] | mount trees, pins, volumes, trees of archives |
+//! | [`stdio`], [`foreground`], [`seqpacket`] | FIFOs, terminals, messages with descriptors |
+//! | [`netlink`], [`loopback`], [`port`], [`bpf`] | links and rules, ports, device programs |
+//! | [`machine`], [`reboot`] | what PID 1 does to the machine |
+//! | [`errno`], [`abi`], [`kernel_file`], [`clock`] | words, numbers, small files, time |
+//! | [`malloc`], [`code`] | a small idle process |
+//!
+//! Start at [`launch`]. Invariants: nothing unsafe is to be had from outside; descriptors are owned
+//! and close-on-exec; a process is known by pidfd, or pid and start time. Here and in `child` alone
+//! may code be unsafe: one operation a block, and SAFETY says who keeps the invariant.
+//! Not here: what any of it is for. Nothing here knows of containers, images or pods' manifests.
 
 pub mod abi;
 pub mod bpf;
