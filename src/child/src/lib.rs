@@ -19,7 +19,8 @@
 //! A failure is one [`Frame`] (stage, index of the operation, errno) on the close-on-exec socket.
 //! Start at [`op`]; `run` dispatches; `target` is the only way to a path beneath the root.
 //! Invariants: no panics (nothing is indexed unchecked, `make check` reads the symbols), no libc
-//! but constants, no path of the container is opened but through `target`.
+//! but constants, no path of the container is opened but through `target`. May be touched: a new
+//! operation is a variant of [`Op`], a line in `run`, and words for it in crate `runtime`.
 #![no_std]
 
 mod console;

@@ -6,7 +6,7 @@
 //! of exec.
 //!
 //! Not here: anything about containers that an engine other than a shell could want. It is in
-//! `runtime`.
+//! `runtime`. May be touched: flags and texts only in runc's ways; the conformance cases compare.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
