@@ -202,7 +202,18 @@ impl Host {
 
     /// Stops everything and ends the supervisor; the scope's census then tells what was left.
     pub(crate) fn down(&mut self) {
-        self.podvisor(&["down"]).ok();
+        self.end(&["down"]);
+    }
+
+    /// Stops everything but keeps what is wanted; nothing else is left.
+    pub(crate) fn down_keeping(&mut self) {
+        self.end(&["down", "--keep"]);
+        let leaks = self.scope.leaks();
+        assert!(leaks.is_empty(), "left behind: {leaks:#?}");
+    }
+
+    fn end(&mut self, words: &[&str]) {
+        self.podvisor(words).ok();
         if let Some(mut child) = self.serving.take() {
             assert!(child.wait().expect("wait").success(), "serve did not end well");
         }

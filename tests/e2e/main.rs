@@ -10,6 +10,7 @@
 mod bad_input;
 mod host;
 mod images;
+mod keep;
 mod leak;
 mod pods;
 mod run;

@@ -122,7 +122,8 @@ impl Backend for Supervised {
     }
 
     async fn shutdown(&self, request: ShutdownRequest) -> Result<(), ApiError> {
-        let mode = ShutdownMode { stop_pods: request.stop_pods, grace: request.grace_seconds };
+        let ShutdownRequest { stop_pods, keep_objects, grace_seconds: grace } = request;
+        let mode = ShutdownMode { stop_pods, keep_objects, grace };
         self.handle.shutdown(mode).await.map_err(refused)
     }
 }

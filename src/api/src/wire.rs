@@ -263,6 +263,10 @@ pub struct ScaleSpec {
 pub struct ShutdownRequest {
     /// Stop every pod and take the network down; otherwise pods go on without a supervisor.
     pub stop_pods: bool,
+    /// With `stop_pods`: they come back at the next start of a supervisor; else every object is
+    /// deleted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep_objects: bool,
     /// Replaces every pod's own grace period, seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grace_seconds: Option<u64>,

@@ -226,7 +226,7 @@ fn options(settings: &Settings) -> Result<Options, Failure> {
 
 /// Ends the supervisor and leaves its pods running.
 async fn leave(handle: &Handle) {
-    let mode = ShutdownMode { stop_pods: false, grace: None };
+    let mode = ShutdownMode { stop_pods: false, keep_objects: false, grace: None };
     // One that has ended already is what is wanted.
     let _ = handle.shutdown(mode).await;
 }

@@ -57,7 +57,7 @@ impl Loop {
         let setting = Setting { images: boot.images.len(), exit: boot.exit };
         Ok(Loop {
             loads: loads.collect::<Result<Vec<_>>>()?,
-            down: command(&["down"])?,
+            down: command(down_words(boot))?,
             watch,
             signals,
             setting,
@@ -185,6 +185,12 @@ fn supervisor_words(boot: &Boot) -> Option<Vec<&str>> {
     Some(words)
 }
 
+/// How pods are stopped before the machine's end. A machine that runs its set and ends with it
+/// begins anew at each boot; every other one has its pods back after a reboot.
+fn down_words(boot: &Boot) -> &'static [&'static str] {
+    if boot.exit.is_some() { &["down"] } else { &["down", "--keep"] }
+}
+
 fn start(program: &Prepared) -> Option<i32> {
     match program.start() {
         Ok(pid) => Some(pid),
@@ -221,5 +227,7 @@ mod tests {
         boot.exit = Some(Ending::PowerOff);
         assert_eq!(supervisor_words(&boot).unwrap()[5..], ["--until-done", "--json"]);
         assert_eq!(supervisor_words(&Boot::default()), None);
+        assert_eq!(down_words(&boot), ["down"]);
+        assert_eq!(down_words(&Boot::default()), ["down", "--keep"]);
     }
 }

@@ -26,11 +26,13 @@ const STEP: Duration = Duration::from_millis(5);
 /// [`Error::Left`].
 pub(crate) async fn end(mut supervisor: Supervisor, lock: StateLock) -> Result<(), Error> {
     let ending = supervisor.ending.take().unwrap_or_default();
-    supervisor.save_all().await;
+    if !ending.keep_objects {
+        supervisor.save_all().await;
+    }
     while supervisor.chores.join_next().await.is_some() {}
     let mut left = supervisor.leftovers();
     // Records that could not be read are kept for whoever can.
-    let keep = supervisor.salvage.is_some() || !left.is_empty();
+    let keep = ending.keep_objects || supervisor.salvage.is_some() || !left.is_empty();
     let tools = Arc::clone(&supervisor.tools);
     // The database is closed before somebody else takes the lock, or its file goes.
     drop(supervisor);
@@ -61,6 +63,19 @@ impl Supervisor {
         let orphans = self.orphans.iter().filter(|(_, orphan)| orphan.failures > 0);
         let orphans = orphans.map(|(uid, orphan)| format!("pod {uid}: {}", orphan.words));
         pods.chain(orphans).collect()
+    }
+
+    /// Writes everything a last time: from now on objects go in memory alone.
+    pub(crate) async fn seal(&mut self) {
+        for memory in self.world.pods.values_mut().flat_map(|p| p.memory.containers.values_mut()) {
+            // Being stopped in order is no crash: the next start needs no back-off.
+            memory.crashes = 0;
+        }
+        self.save_all().await;
+        self.storage_retry_at = None;
+        if let Some(ending) = &mut self.ending {
+            ending.keep_objects = true;
+        }
     }
 
     /// Writes everything, also what would do without.

@@ -76,6 +76,9 @@ pub struct ExecTarget {
 pub struct ShutdownMode {
     /// Delete everything first; else the pods go on without a supervisor.
     pub stop_pods: bool,
+    /// Stop them only: the objects stay in the database, and come back at the next start. The first
+    /// request that stops pods decides about it.
+    pub keep_objects: bool,
     /// Seconds that replace the pods' own grace.
     pub grace: Option<u64>,
 }

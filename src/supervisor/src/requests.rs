@@ -51,7 +51,7 @@ impl Supervisor {
             Request::Status(reply) => {
                 let _ = reply.send(Ok(self.own_status()));
             }
-            Request::Shutdown(mode, reply) => self.shut_down(mode, reply),
+            Request::Shutdown(mode, reply) => self.shut_down(mode, reply).await,
         }
     }
 
@@ -219,7 +219,7 @@ impl Supervisor {
         })
     }
 
-    fn shut_down(&mut self, mode: ShutdownMode, reply: Reply<()>) {
+    async fn shut_down(&mut self, mode: ShutdownMode, reply: Reply<()>) {
         let ending = self.ending.get_or_insert_with(Ending::default);
         ending.replies.push(reply);
         if !mode.stop_pods {
@@ -227,7 +227,11 @@ impl Supervisor {
             ending.leave_at = sys::clock::boot_ms() + LEAVE_MS;
             return;
         }
+        let seal = mode.keep_objects && !ending.stop_pods;
         (ending.stop_pods, ending.leave) = (true, false);
+        if seal {
+            self.seal().await;
+        }
         let now = sys::clock::boot_ms();
         let grace_ms = mode.grace.map(|seconds| seconds.saturating_mul(1000));
         for entry in self.world.deployments.values_mut().filter(|entry| !entry.deleting) {

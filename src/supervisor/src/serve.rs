@@ -70,6 +70,8 @@ pub(crate) struct Orphan {
 pub(crate) struct Ending {
     /// Pods are deleted first.
     pub(crate) stop_pods: bool,
+    /// The database stays as it was when the end began; what goes, goes in memory alone.
+    pub(crate) keep_objects: bool,
     /// Pods go on without a supervisor.
     pub(crate) leave: bool,
     /// Until then, actions under way may come to their end.
@@ -173,6 +175,11 @@ impl Supervisor {
     /// The supervisor ends and its pods go on: nothing new is begun.
     pub(crate) fn is_leaving(&self) -> bool {
         self.ending.as_ref().is_some_and(|ending| ending.leave)
+    }
+
+    /// The supervisor ends and its objects stay: nothing is written any more.
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.ending.as_ref().is_some_and(|ending| ending.keep_objects)
     }
 
     /// The end was asked for, and nothing is left that is worth waiting for.

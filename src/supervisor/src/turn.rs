@@ -58,7 +58,8 @@ impl Supervisor {
 
     /// When the next turn is due though nothing happens.
     pub(crate) fn next_due(&self) -> Option<Millis> {
-        let events = self.world.unsaved.events_since.map(|since| since + EVENTS_WAIT_MS);
+        let events = self.world.unsaved.events_since.filter(|_| !self.is_sealed());
+        let events = events.map(|since| since + EVENTS_WAIT_MS);
         let own = match self.storage_retry_at {
             Some(at) => Some(at),
             None => events,
@@ -95,7 +96,7 @@ impl Supervisor {
     }
 
     fn decide_pod(&mut self, uid: &str, now: Millis) -> Vec<Action> {
-        let ip = self.address_of(uid);
+        let (ip, sealed) = (self.address_of(uid), self.is_sealed());
         let Some(entry) = self.world.pods.get_mut(uid) else { return Vec::new() };
         (entry.dirty, entry.wake_at) = (false, None);
         if matches!(entry.sandbox, Sandbox::Unknown) {
@@ -105,7 +106,7 @@ impl Supervisor {
             return Vec::new();
         }
         let mut seen = entry.observed(ip);
-        let keep = entry.kept();
+        let keep = entry.kept(sealed);
         if seen.sandbox == SandboxState::Absent && self.tools.holds_volumes(uid, keep) {
             // Volumes outlive a sandbox, and go as if they were the rest of one.
             seen.sandbox = SandboxState::Broken { reason: "its volumes are left".to_owned() };
@@ -165,6 +166,9 @@ impl Supervisor {
         self.world.unsaved.gone_pods.insert(uid.to_owned());
         // A namesake's description is not to tell of this one.
         self.world.events.forget_object(uid);
+        if self.is_sealed() {
+            return;
+        }
         let logs: PathBuf = self.tools.log_dir(&entry.pod, uid);
         let tools = Arc::clone(&self.tools);
         self.chores.spawn(async move {
@@ -276,8 +280,11 @@ impl Supervisor {
         }
     }
 
-    /// Writes what is not saved, in one transaction; whether everything is saved.
+    /// Writes what is not saved, in one transaction; whether everything is saved that is to be.
     pub(crate) async fn save(&mut self, now: Millis) -> bool {
+        if self.is_sealed() {
+            return true;
+        }
         let settled = self.world.unsaved.is_settled();
         let events = self.world.unsaved.events_since;
         let wait = settled && events.is_none_or(|since| now < since + EVENTS_WAIT_MS);
@@ -354,6 +361,7 @@ impl Supervisor {
 
     /// Begins actions; without a record of what they follow from, only those that may go ahead.
     fn dispatch(&mut self, due: Due, saved: bool) {
+        let sealed = self.is_sealed();
         for (uid, action) in due {
             let address = self.world.addresses.get(&uid).copied();
             let Some(entry) = self.world.pods.get_mut(&uid) else { continue };
@@ -361,7 +369,7 @@ impl Supervisor {
                 continue;
             }
             entry.in_flight.insert(action.clone());
-            let keep = entry.kept();
+            let keep = entry.kept(sealed);
             let subject = self.tools.subject(&uid, &entry.pod);
             let address = address.filter(|_| !entry.host_network());
             self.tell_begin(&uid, &action);

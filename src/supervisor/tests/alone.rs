@@ -102,7 +102,8 @@ async fn until(handle: &Handle, wanted: impl Fn(&[(Value, Value)]) -> bool) {
 }
 
 async fn leave(handle: &Handle) {
-    handle.shutdown(ShutdownMode { stop_pods: false, grace: None }).await.unwrap();
+    let mode = ShutdownMode { stop_pods: false, keep_objects: false, grace: None };
+    handle.shutdown(mode).await.unwrap();
 }
 
 #[test]
@@ -170,6 +171,50 @@ fn a_deployment_makes_scales_and_takes_its_pods_along() {
         until(&handle, <[_]>::is_empty).await;
         leave(&handle).await;
     });
+}
+
+/// Uids by kind, sorted.
+async fn uids(handle: &Handle) -> Vec<(&'static str, String)> {
+    let pods = handle.list_pods().await.unwrap().into_iter();
+    let pods = pods.map(|view| ("Pod", view.pod.metadata.uid.unwrap_or_default()));
+    let deployments = handle.list_deployments().await.unwrap().into_iter();
+    let deployments =
+        deployments.map(|view| ("Deployment", view.deployment.metadata.uid.unwrap_or_default()));
+    let mut all: Vec<_> = pods.chain(deployments).collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn an_end_takes_everything_down_and_keeps_the_objects_when_asked_to() {
+    let folder = Folder::new("kept");
+    let database = folder.0.join("root/podvisor.redb");
+    let end = |keep_objects| ShutdownMode { stop_pods: true, keep_objects, grace: Some(0) };
+    let (sender, receiver) = std::sync::mpsc::channel();
+    play(&folder, |handle| async move {
+        outcome(&handle, POD).await;
+        outcome(&handle, DEPLOYMENT).await;
+        until(&handle, |pods| pods.len() == 4).await;
+        sender.send(uids(&handle).await).unwrap();
+        let (first, second) = tokio::join!(handle.shutdown(end(true)), handle.shutdown(end(false)));
+        assert!(first.is_ok() && second.is_ok(), "{first:?} {second:?}");
+    });
+    assert!(database.exists() && !folder.0.join("state/pods").exists());
+    let before = receiver.recv().unwrap();
+    assert_eq!(before.len(), 5);
+    play(&folder, |handle| async move {
+        assert_eq!(uids(&handle).await, before, "nothing was deleted, nothing is new");
+        let views = handle.list_pods().await.unwrap();
+        assert!(views.iter().all(|v| v.pod.metadata.deletion_timestamp.is_none()));
+        handle.delete("Pod", "default", "web", None).await.unwrap();
+        until(&handle, |pods| pods.len() == 3).await;
+        handle.shutdown(end(true)).await.unwrap();
+    });
+    play(&folder, |handle| async move {
+        assert_eq!(uids(&handle).await.len(), 4, "what was deleted before stays away");
+        handle.shutdown(end(false)).await.unwrap();
+    });
+    assert!(!database.exists());
 }
 
 #[test]

@@ -24,8 +24,11 @@ pub struct UpArgs {
 
 /// `podvisor down`
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  podvisor down\n  podvisor down --grace-period 3")]
+#[command(after_help = "Examples:\n  podvisor down\n  podvisor down --keep --grace-period 3")]
 pub struct DownArgs {
+    /// Stop only: pods and deployments come back at the next start of a supervisor
+    #[arg(long)]
+    pub keep: bool,
     /// Time for an orderly end in place of each pod's own, seconds
     #[arg(long, value_name = "SECONDS")]
     pub grace_period: Option<u64>,

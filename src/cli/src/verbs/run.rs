@@ -240,7 +240,7 @@ impl Run<'_> {
                 && text(pod, "/metadata/namespace") == self.args.namespace
         };
         let others = pods.iter().filter(|pod| !own(pod)).count();
-        let request = ShutdownRequest { stop_pods: others == 0, grace_seconds: None };
+        let request = ShutdownRequest { stop_pods: others == 0, ..ShutdownRequest::default() };
         self.client.shutdown(&request).await.map_err(|error| self.failed(&error))?;
         hosted.ended().await?;
         if others > 0 {

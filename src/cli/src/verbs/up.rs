@@ -159,7 +159,8 @@ async fn stop(client: &Client, reached: Reached, manifests: &[Manifest]) -> Resu
 
 /// Stops everything in order and ends the hosted supervisor.
 pub(super) async fn stop_all(client: &Client, mut hosted: Hosted) -> Result<(), Failure> {
-    let order = |grace_seconds| ShutdownRequest { stop_pods: true, grace_seconds };
+    let order =
+        |grace_seconds| ShutdownRequest { stop_pods: true, keep_objects: false, grace_seconds };
     let (gently, at_once) = (order(None), order(Some(0)));
     let mut ended = std::pin::pin!(hosted.ended());
     let mut asked = std::pin::pin!(client.shutdown(&gently));

@@ -129,9 +129,11 @@ impl PodEntry {
         self.pod.spec.host_network == Some(true)
     }
 
-    /// Which of its emptyDirs outlive its sandbox.
-    pub(crate) fn kept(&self) -> Keep {
+    /// Which of its emptyDirs outlive its sandbox. In a `sealed` world the pod only counts as
+    /// deleted when it was so before.
+    pub(crate) fn kept(&self, sealed: bool) -> Keep {
         match (self.memory.is_deleting(), self.memory.terminal) {
+            (true, _) if sealed && !self.durable.is_deleting() => Keep::OnDisk,
             (true, _) => Keep::Nothing,
             (false, Some(_)) => Keep::OnDisk,
             (false, None) => Keep::All,
