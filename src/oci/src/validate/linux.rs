@@ -22,6 +22,7 @@ pub(super) fn check(spec: &Spec, found: &mut Findings) {
     check_namespaces(spec, found);
     let Some(linux) = spec.linux() else { return };
     check_maps(spec, linux, found);
+    check_time(spec, linux, found);
     for (key, value) in linux.sysctl().iter().flatten() {
         check_sysctl(spec, key, value, found);
     }
@@ -60,9 +61,6 @@ fn check_namespaces(spec: &Spec, found: &mut Findings) {
         if let Some(path) = namespace.path().as_ref().filter(|p| !p.as_os_str().is_empty()) {
             found.need(path.is_absolute(), format!("{at}.path"), "is not an absolute path");
         }
-        if kind == LinuxNamespaceType::Time {
-            found.add(at, "time namespaces are not supported");
-        }
     }
     let mount = namespaces(spec).iter().find(|n| n.typ() == LinuxNamespaceType::Mount);
     match mount {
@@ -73,6 +71,24 @@ fn check_namespaces(spec: &Spec, found: &mut Findings) {
                            somebody else's";
             found.need(new, "linux.namespaces", problem);
         }
+    }
+}
+
+fn check_time(spec: &Spec, linux: &Linux, found: &mut Findings) {
+    let Some(offsets) = linux.time_offsets().as_ref().filter(|o| !o.is_empty()) else { return };
+    let at = "linux.timeOffsets";
+    let time = namespaces(spec).iter().find(|n| n.typ() == LinuxNamespaceType::Time);
+    match time.map(|n| n.path().as_ref().is_none_or(|p| p.as_os_str().is_empty())) {
+        None => found.add(at, "needs a time namespace in linux.namespaces"),
+        Some(false) => found.add(at, "the time namespace joined has its own"),
+        Some(true) => {}
+    }
+    for (clock, offset) in offsets {
+        let at = format!("{at}.{clock}");
+        let known = clock == "monotonic" || clock == "boottime";
+        found.need(known, at.clone(), "is none of monotonic and boottime");
+        let within = offset.nanosecs().is_none_or(|n| n < 1_000_000_000);
+        found.need(within, format!("{at}.nanosecs"), "is not below 1000000000");
     }
 }
 
@@ -155,11 +171,9 @@ fn check_device(device: &LinuxDevice, at: &str, found: &mut Findings) {
 
 fn check_unsupported(linux: &Linux, found: &mut Findings) {
     let devices = linux.net_devices().as_ref().is_some_and(|d| !d.is_empty());
-    let offsets = linux.time_offsets().as_ref().is_some_and(|o| !o.is_empty());
     let label = linux.mount_label().as_ref().is_some_and(|l| !l.is_empty());
     let parts = [
         ("linux.netDevices", devices),
-        ("linux.timeOffsets", offsets),
         ("linux.mountLabel", label),
         ("linux.intelRdt", linux.intel_rdt().is_some()),
         ("linux.memoryPolicy", linux.memory_policy().is_some()),

@@ -96,6 +96,22 @@ fn each_rule_names_its_field() {
         ),
         (linux(json!({"maskedPaths": ["proc"]})), "linux.maskedPaths[0]"),
         (linux(json!({"rootfsPropagation": "wild"})), "linux.rootfsPropagation"),
+        (linux(json!({"timeOffsets": {"monotonic": {"secs": 1}}})), "linux.timeOffsets"),
+        (
+            linux(json!({"namespaces": [{"type": "mount"}, {"type": "uts"},
+                {"type": "time", "path": "/t"}], "timeOffsets": {"boottime": {"secs": 1}}})),
+            "linux.timeOffsets",
+        ),
+        (
+            linux(json!({"namespaces": [{"type": "mount"}, {"type": "uts"}, {"type": "time"}],
+                "timeOffsets": {"realtime": {"secs": 1}}})),
+            "linux.timeOffsets.realtime",
+        ),
+        (
+            linux(json!({"namespaces": [{"type": "mount"}, {"type": "uts"}, {"type": "time"}],
+                "timeOffsets": {"boottime": {"nanosecs": 1_000_000_000}}})),
+            "linux.timeOffsets.boottime.nanosecs",
+        ),
         (linux(json!({"mountLabel": "x"})), "linux.mountLabel"),
         (linux(json!({"intelRdt": {}})), "linux.intelRdt"),
         (json!({"hooks": {"poststop": [{"path": "x"}]}}), "hooks.poststop[0].path"),

@@ -3,12 +3,14 @@
 //! The usual case is one clone into everything new, then setns into what is joined. With a user
 //! namespace *and* a namespace to join, privileges decide the order: a new user namespace comes
 //! after the joins (it has no say over them), a joined one before; what is new beside them belongs
-//! to that user namespace and needs a second process.
+//! to that user namespace and needs a second process. So does a time namespace with offsets: they
+//! are written before anybody is in it. A PID namespace is joined by the parent, or by the first
+//! of two processes, whose numbers are the parent's.
 
 use std::path::{Path, PathBuf};
 
 use child::Op;
-use oci::runtime::{LinuxNamespace, LinuxNamespaceType as Kind, Spec};
+use oci::runtime::{LinuxNamespace, LinuxNamespaceType as Kind, LinuxTimeOffset, Spec};
 
 use super::point;
 use crate::draft::{Draft, Source};
@@ -63,9 +65,9 @@ pub(super) fn enter_cgroups(draft: &mut Draft, tasks: usize) {
 }
 
 fn join(draft: &mut Draft, kind: Kind, path: &Path) {
-    let flag = u32::try_from(namespace_flag(kind)).unwrap_or(0);
-    let slot = draft.slot(Source::Namespace { path: path.to_owned(), kind: flag });
-    draft.op(Op::Setns { slot, kind: flag });
+    let kind = flag(kind);
+    let slot = draft.slot(Source::Namespace { path: path.to_owned(), kind });
+    draft.op(Op::Setns { slot, kind });
 }
 
 /// Plans the namespaces; nothing of the root is touched.
@@ -74,45 +76,89 @@ pub(super) fn plan(draft: &mut Draft, spec: &Spec, tasks: usize) -> Birthplace {
     let fresh = |kind| all.iter().any(|n| n.typ() == kind && path(n).is_none());
     let joined: Vec<(Kind, &Path)> =
         all.iter().filter_map(|n| path(n).map(|p| (n.typ(), p))).collect();
-    let user = joined.iter().find(|(kind, _)| *kind == Kind::User).map(|(_, p)| *p);
-    let others = || joined.iter().filter(|(k, _)| !matches!(k, Kind::User | Kind::Pid));
-    // A cgroup namespace shows the cgroup it was made in: after that has been entered.
-    let cgroup = u32::try_from(namespace_flag(Kind::Cgroup)).unwrap_or(0);
+    let by_path = |kind| joined.iter().find(|(k, _)| *k == kind).map(|(_, p)| *p);
+    let offsets = offsets(spec).filter(|_| fresh(Kind::Time));
+    let mut birth = Birthplace {
+        pid_namespace: by_path(Kind::Pid).map(Path::to_path_buf),
+        mapped: fresh(Kind::User),
+        user: fresh(Kind::User) || by_path(Kind::User).is_some(),
+        ..Birthplace::default()
+    };
     let new = all
         .iter()
         .filter(|n| path(n).is_none() && !matches!(n.typ(), Kind::Cgroup | Kind::User))
+        .filter(|n| n.typ() != Kind::Time || offsets.is_none())
         .fold(0, |flags, n| flags | namespace_flag(n.typ()));
-    let mut birth = Birthplace {
-        pid_namespace: joined.iter().find(|(k, _)| *k == Kind::Pid).map(|(_, p)| p.to_path_buf()),
-        mapped: fresh(Kind::User),
-        user: fresh(Kind::User) || user.is_some(),
-        ..Birthplace::default()
-    };
     enter_cgroups(draft, tasks);
-    let staged = user.is_some() || birth.mapped && !joined.is_empty();
-    if !staged {
-        birth.flags = new | if birth.mapped { namespace_flag(Kind::User) } else { 0 };
-        others().for_each(|(kind, path)| join(draft, *kind, path));
-        if birth.mapped {
-            take_maps(draft);
-        }
-    } else {
-        if let Some(path) = user {
-            join(draft, Kind::User, path);
-            draft.op(Op::BecomeRoot { groups: true });
-        }
-        others().for_each(|(kind, path)| join(draft, *kind, path));
-        if birth.mapped {
-            let flags = u32::try_from(namespace_flag(Kind::User)).unwrap_or(0);
-            draft.op(Op::Unshare { flags });
-            take_maps(draft);
-        }
+    let in_user = birth.user && !joined.is_empty();
+    if in_user || offsets.is_some() {
+        staged(draft, &joined, birth.mapped, offsets.as_deref());
+        birth.pid_namespace = None;
         draft.op(Op::Fork { flags: new });
+    } else {
+        birth.flags = new | if birth.mapped { namespace_flag(Kind::User) } else { 0 };
+        let others = joined.iter().filter(|(kind, _)| *kind != Kind::Pid);
+        others.for_each(|(kind, path)| join(draft, *kind, path));
+        if birth.mapped {
+            take_maps(draft);
+        }
     }
     if fresh(Kind::Cgroup) {
-        draft.op(Op::Unshare { flags: cgroup });
+        // It shows the cgroup it was made in: after that has been entered.
+        draft.op(Op::Unshare { flags: flag(Kind::Cgroup) });
     }
     birth
+}
+
+/// What the first of two processes does.
+fn staged(draft: &mut Draft, joined: &[(Kind, &Path)], mapped: bool, offsets: Option<&str>) {
+    let first = |kind: Kind| joined.iter().filter(move |(k, _)| *k == kind);
+    // With the privileges of the caller, which a user namespace would take away.
+    first(Kind::Pid).for_each(|(kind, path)| join(draft, *kind, path));
+    if let Some(offsets) = offsets.filter(|_| !mapped) {
+        new_time(draft, offsets);
+    }
+    for (kind, path) in first(Kind::User) {
+        join(draft, *kind, path);
+        draft.op(Op::BecomeRoot { groups: true });
+    }
+    let others = joined.iter().filter(|(kind, _)| !matches!(kind, Kind::Pid | Kind::User));
+    others.for_each(|(kind, path)| join(draft, *kind, path));
+    if mapped {
+        draft.op(Op::Unshare { flags: flag(Kind::User) });
+        // Before the change of ids closes the process's own procfs to it.
+        if let Some(offsets) = offsets {
+            new_time(draft, offsets);
+        }
+        take_maps(draft);
+    }
+}
+
+/// The next process will be in a time namespace of these offsets.
+fn new_time(draft: &mut Draft, offsets: &str) {
+    draft.op(Op::Unshare { flags: flag(Kind::Time) });
+    let length = u32::try_from(offsets.len()).unwrap_or(u32::MAX);
+    let (path, text) = (draft.text("/proc/self/timens_offsets"), draft.text(offsets));
+    draft.op(Op::Write { path, text, length });
+}
+
+/// The lines of timens_offsets; none when no clock is moved.
+fn offsets(spec: &Spec) -> Option<String> {
+    let offsets = spec.linux().as_ref()?.time_offsets().as_ref()?;
+    let mut moved: Vec<(&String, i64, u32)> = offsets
+        .iter()
+        .map(|(clock, offset): (_, &LinuxTimeOffset)| {
+            (clock, offset.secs().unwrap_or(0), offset.nanosecs().unwrap_or(0))
+        })
+        .filter(|(_, seconds, nanoseconds)| (*seconds, *nanoseconds) != (0, 0))
+        .collect();
+    moved.sort();
+    let lines = moved.iter().map(|(clock, s, ns)| format!("{clock} {s} {ns}\n"));
+    Some(lines.collect()).filter(|text: &String| !text.is_empty())
+}
+
+fn flag(kind: Kind) -> u32 {
+    u32::try_from(namespace_flag(kind)).unwrap_or(0)
 }
 
 fn take_maps(draft: &mut Draft) {

@@ -115,6 +115,36 @@ fn user_namespaces_decide_the_order() {
 }
 
 #[test]
+fn a_time_namespace_with_offsets_needs_a_second_process() {
+    let time = |offsets: Value| {
+        let namespaces = json!([{"type": "mount"}, {"type": "time"}]);
+        planned(json!({"linux": {"namespaces": namespaces, "timeOffsets": offsets}}))
+    };
+    let flags = u64::from((sys::abi::CLONE_NEWNS | sys::abi::CLONE_NEWTIME).cast_unsigned());
+    // One clone is enough while no clock is moved.
+    let (draft, birth) = time(json!({"monotonic": {"secs": 0}}));
+    assert_eq!(birth.flags, flags);
+    assert!(!draft.program.ops.iter().any(|op| matches!(op, Op::Fork { .. })));
+    let (draft, birth) = time(json!({"monotonic": {"secs": -5, "nanosecs": 7}}));
+    assert_eq!(birth.flags, 0);
+    let all = words(&draft);
+    let lines = r#"write "monotonic -5 7\n" to /proc/self/timens_offsets"#;
+    assert_eq!(all[1..4], ["make a namespace", lines, "go on in the new namespaces"]);
+}
+
+#[test]
+fn a_pid_namespace_is_joined_before_the_user_namespace() {
+    let maps = json!([{"containerID": 0, "hostID": 1000, "size": 10}]);
+    let namespaces = json!([{"type": "mount"}, {"type": "user"}, {"type": "pid", "path": "/p"}]);
+    let linux = json!({"namespaces": namespaces, "uidMappings": maps, "gidMappings": maps});
+    let (draft, birth) = planned(json!({"linux": linux}));
+    assert_eq!(birth.pid_namespace, None);
+    let pid = sys::abi::CLONE_NEWPID.cast_unsigned();
+    assert!(matches!(draft.program.ops[1], Op::Setns { kind, .. } if kind == pid));
+    assert!(matches!(draft.program.ops[2], Op::Unshare { .. }));
+}
+
+#[test]
 fn mount_options_become_flags_attributes_and_data() {
     let read = |text: &str| {
         let words: Vec<String> = text.split(' ').map(str::to_owned).collect();
