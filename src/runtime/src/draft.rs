@@ -9,11 +9,15 @@ use std::path::{Path, PathBuf};
 use child::{Op, Strings, Text};
 use sys::launch::Compiled;
 
+use crate::idmaps::Mapping;
+
 /// What is to be in a slot when the child runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Source {
     /// A detached clone of a mount tree of the host.
     Tree { path: PathBuf, recursive: bool },
+    /// The same with its owners mapped.
+    MappedTree { path: PathBuf, recursive: bool, map: Mapping },
     /// A namespace file.
     Namespace { path: PathBuf, kind: u32 },
     /// The v1 `tasks` file of this number.

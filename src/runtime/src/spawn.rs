@@ -12,6 +12,7 @@ use sys::launch::{Birth, Launched, Told, WORD_HEADER_BYTES, above_stdio};
 use crate::cgroup::Cgroup;
 use crate::draft::{Draft, Source};
 use crate::error::{Error, Result};
+use crate::idmaps::Known;
 use crate::plan::{Birthplace, place, point, step};
 use crate::seccomp;
 
@@ -84,11 +85,13 @@ fn namespace(path: &Path) -> Result<OwnedFd> {
 
 /// What the plan names by path; `None` for what is given.
 fn open_sources(sources: &[Source]) -> Result<Vec<Option<OwnedFd>>> {
+    let mut known = Known::default();
     let open = |source: &Source| match source {
         Source::Tree { path, recursive } => {
             let tree = sys::tree::clone(path, *recursive).and_then(above_stdio);
             tree.map(Some).map_err(Error::io("open", path))
         }
+        Source::MappedTree { path, recursive, map } => known.tree(path, *recursive, map).map(Some),
         Source::Namespace { path, kind } => {
             let file = namespace(path)?;
             let found = sys::tree::namespace_kind(file.as_fd());
@@ -111,7 +114,9 @@ fn fill<'a>(
     let missing = || Error::Clone { source: std::io::Error::other("a slot has no descriptor") };
     let of = |(source, made): (&Source, &'a Option<OwnedFd>)| {
         let fd = match source {
-            Source::Tree { .. } | Source::Namespace { .. } => made.as_ref(),
+            Source::Tree { .. } | Source::MappedTree { .. } | Source::Namespace { .. } => {
+                made.as_ref()
+            }
             Source::Tasks(number) => given.tasks.get(*number),
             Source::Listener => given.listener.as_ref(),
             Source::Stdio(number) => given.stdio.as_ref().and_then(|all| all.get(*number)),

@@ -33,6 +33,26 @@ pub fn clone(path: &Path, recursive: bool) -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
 }
 
+/// Makes a detached tree show its files' owners as the user namespace `users` maps them; the mounts
+/// below its root too when `recursive`.
+///
+/// # Errors
+/// mount_setattr(2)'s: EINVAL for a file system that cannot, EPERM for one already mapped.
+pub fn map_ids(tree: BorrowedFd<'_>, users: BorrowedFd<'_>, recursive: bool) -> Result<()> {
+    let attributes = libc::mount_attr {
+        attr_set: libc::MOUNT_ATTR_IDMAP,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: u64::from(users.as_raw_fd().cast_unsigned()),
+    };
+    let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
+    let (fd, path, size) = (tree.as_raw_fd(), c"".as_ptr(), size_of::<libc::mount_attr>());
+    let (call, attributes) = (libc::SYS_mount_setattr, &raw const attributes);
+    // SAFETY: an empty string and a whole structure, which outlive the call.
+    let done = unsafe { libc::syscall(call, fd, path, flags, attributes, size) };
+    if done < 0 { Err(Error::last_os_error()) } else { Ok(()) }
+}
+
 /// A folder's handle (O_PATH).
 ///
 /// # Errors

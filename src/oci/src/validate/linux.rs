@@ -113,7 +113,7 @@ fn check_maps(spec: &Spec, linux: &Linux, found: &mut Findings) {
     }
 }
 
-fn check_ranges(maps: &[LinuxIdMapping], at: &str, found: &mut Findings) {
+pub(super) fn check_ranges(maps: &[LinuxIdMapping], at: &str, found: &mut Findings) {
     for (index, map) in maps.iter().enumerate() {
         let at = format!("{at}[{index}]");
         found.need(map.size() > 0, format!("{at}.size"), "is 0");

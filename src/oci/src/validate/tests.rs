@@ -96,6 +96,46 @@ fn each_rule_names_its_field() {
         ),
         (linux(json!({"maskedPaths": ["proc"]})), "linux.maskedPaths[0]"),
         (linux(json!({"rootfsPropagation": "wild"})), "linux.rootfsPropagation"),
+        (linux(json!({"mountLabel": "x"})), "linux.mountLabel"),
+        (linux(json!({"intelRdt": {}})), "linux.intelRdt"),
+        (json!({"hooks": {"poststop": [{"path": "x"}]}}), "hooks.poststop[0].path"),
+        (
+            json!({"hooks": {"prestart": [{"path": "/x", "timeout": 0}]}}),
+            "hooks.prestart[0].timeout",
+        ),
+    ];
+    each_is_found(rows);
+}
+
+fn each_is_found(rows: Vec<(Value, &str)>) {
+    for (patch, path) in rows {
+        let found: Vec<String> = findings(&patch).into_iter().map(|f| f.path).collect();
+        assert_eq!(found, [path], "{patch}");
+    }
+}
+
+#[test]
+fn rules_of_time_and_id_maps_name_their_field() {
+    let bind = |part: Value| {
+        let mut mount = json!({"destination": "/x", "type": "bind", "source": "/y"});
+        merge(&mut mount, &part);
+        json!({"mounts": [mount]})
+    };
+    let linux = |part: Value| json!({"linux": part});
+    let map = json!([{"containerID": 0, "hostID": 1, "size": 1}]);
+    each_is_found(vec![
+        (bind(json!({"options": ["idmap"]})), "mounts[0].options"),
+        (bind(json!({"uidMappings": map})), "mounts[0].gidMappings"),
+        (bind(json!({"gidMappings": map})), "mounts[0].uidMappings"),
+        (
+            bind(json!({"gidMappings": map, "uidMappings": [{"containerID": 0, "hostID": 1,
+                "size": 0}]})),
+            "mounts[0].uidMappings[0].size",
+        ),
+        (
+            json!({"mounts": [{"destination": "/x", "type": "tmpfs", "uidMappings": map}]}),
+            "mounts[0].uidMappings",
+        ),
         (linux(json!({"timeOffsets": {"monotonic": {"secs": 1}}})), "linux.timeOffsets"),
         (
             linux(json!({"namespaces": [{"type": "mount"}, {"type": "uts"},
@@ -112,18 +152,7 @@ fn each_rule_names_its_field() {
                 "timeOffsets": {"boottime": {"nanosecs": 1_000_000_000}}})),
             "linux.timeOffsets.boottime.nanosecs",
         ),
-        (linux(json!({"mountLabel": "x"})), "linux.mountLabel"),
-        (linux(json!({"intelRdt": {}})), "linux.intelRdt"),
-        (json!({"hooks": {"poststop": [{"path": "x"}]}}), "hooks.poststop[0].path"),
-        (
-            json!({"hooks": {"prestart": [{"path": "/x", "timeout": 0}]}}),
-            "hooks.prestart[0].timeout",
-        ),
-    ];
-    for (patch, path) in rows {
-        let found: Vec<String> = findings(&patch).into_iter().map(|f| f.path).collect();
-        assert_eq!(found, [path], "{patch}");
-    }
+    ]);
 }
 
 #[test]

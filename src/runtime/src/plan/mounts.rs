@@ -8,6 +8,7 @@ use oci::runtime::{Mount, Spec};
 use super::options::{self, Options};
 use super::{Birthplace, Facts, cgroups};
 use crate::draft::{Draft, Source};
+use crate::idmaps::{Mapping, Users, lines};
 
 /// Plans every mount of the document.
 pub(super) fn plan(draft: &mut Draft, spec: &Spec, facts: &Facts<'_>, birth: &Birthplace) {
@@ -64,17 +65,38 @@ fn bind(
     let recursive = options.bind.unwrap_or(mount.typ().as_deref() == Some("bind"));
     let target = draft.path(&absolute(mount.destination()));
     let (own, mut deep) = (options.own, options.deep);
-    let slot = if birth.user {
-        // A clone of the host's namespace would send mounts back there.
-        if own.propagation | deep.propagation == 0 {
-            deep.propagation = sys::abi::MS_SLAVE;
+    let path = source.clone();
+    let tree = match mapping(mount, options, birth) {
+        Some(map) => Some(Source::MappedTree { path, recursive, map }),
+        None => birth.user.then_some(Source::Tree { path, recursive }),
+    };
+    let slot = match tree {
+        Some(tree) => {
+            // A clone of the host's namespace would send mounts back there.
+            if own.propagation | deep.propagation == 0 {
+                deep.propagation = sys::abi::MS_SLAVE;
+            }
+            draft.slot(tree)
         }
-        draft.slot(Source::Tree { path: source.clone(), recursive })
-    } else {
-        NO_SLOT
+        None => NO_SLOT,
     };
     let source = draft.path(&source);
     draft.op(Op::Bind { target, source, slot, recursive, own, deep });
+}
+
+/// How a mount's owners are mapped: by its own maps, or as in the container's user namespace.
+fn mapping(mount: &Mount, options: &Options, birth: &Birthplace) -> Option<Mapping> {
+    let text = |maps: &Option<Vec<_>>| lines(maps.as_deref().unwrap_or_default());
+    let (uids, gids) = (text(mount.uid_mappings()), text(mount.gid_mappings()));
+    if options.map_ids.is_none() && uids.is_empty() && gids.is_empty() {
+        return None;
+    }
+    let by = if uids.is_empty() && gids.is_empty() {
+        birth.users.clone()?
+    } else {
+        Users::New { uids, gids }
+    };
+    Some(Mapping { deep: options.map_ids.unwrap_or(false), by })
 }
 
 fn change(draft: &mut Draft, destination: &Path, own: Attributes, deep: Attributes) {

@@ -14,6 +14,7 @@ use oci::runtime::{LinuxNamespace, LinuxNamespaceType as Kind, LinuxTimeOffset, 
 
 use super::point;
 use crate::draft::{Draft, Source};
+use crate::idmaps::{Users, lines};
 
 /// Where the child is to be born.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub(crate) struct Birthplace {
     pub(crate) mapped: bool,
     /// The child is in a user namespace of any kind.
     pub(crate) user: bool,
+    /// How that maps ids.
+    pub(crate) users: Option<Users>,
 }
 
 /// CLONE_NEW* of a kind.
@@ -82,6 +85,10 @@ pub(super) fn plan(draft: &mut Draft, spec: &Spec, tasks: usize) -> Birthplace {
         pid_namespace: by_path(Kind::Pid).map(Path::to_path_buf),
         mapped: fresh(Kind::User),
         user: fresh(Kind::User) || by_path(Kind::User).is_some(),
+        users: match by_path(Kind::User) {
+            Some(path) => Some(Users::Joined(path.to_path_buf())),
+            None => fresh(Kind::User).then(|| own_users(spec)),
+        },
         ..Birthplace::default()
     };
     let new = all
@@ -155,6 +162,14 @@ fn offsets(spec: &Spec) -> Option<String> {
     moved.sort();
     let lines = moved.iter().map(|(clock, s, ns)| format!("{clock} {s} {ns}\n"));
     Some(lines.collect()).filter(|text: &String| !text.is_empty())
+}
+
+/// The maps of a new user namespace.
+fn own_users(spec: &Spec) -> Users {
+    let linux = spec.linux().as_ref();
+    let uids = linux.and_then(|l| l.uid_mappings().as_deref()).unwrap_or_default();
+    let gids = linux.and_then(|l| l.gid_mappings().as_deref()).unwrap_or_default();
+    Users::New { uids: lines(uids), gids: lines(gids) }
 }
 
 fn flag(kind: Kind) -> u32 {

@@ -28,6 +28,8 @@ pub(super) struct Options {
     pub(super) bind: Option<bool>,
     pub(super) remount: bool,
     pub(super) copy_up: bool,
+    /// idmap (`false`) or ridmap (`true`).
+    pub(super) map_ids: Option<bool>,
     /// What is left for the file system.
     pub(super) data: String,
 }
@@ -99,6 +101,8 @@ impl Options {
             "rbind" => self.bind = Some(true),
             "remount" => self.remount = true,
             "tmpcopyup" => self.copy_up = true,
+            "idmap" => self.map_ids = Some(false),
+            "ridmap" => self.map_ids = Some(true),
             _ => {
                 if let Some((flag, deep)) = propagation(word) {
                     let to = if deep { &mut self.deep } else { &mut self.own };

@@ -163,6 +163,32 @@ fn mount_options_become_flags_attributes_and_data() {
 }
 
 #[test]
+fn id_mapped_mounts_are_made_by_the_parent() {
+    let map = json!([{"containerID": 0, "hostID": 1000, "size": 10}]);
+    let mapped = |linux: Value, mount: Value| {
+        let mounts = json!([mount]);
+        let (draft, _) = planned(json!({"linux": linux, "mounts": mounts}));
+        draft.sources.into_iter().find_map(|source| match source {
+            Source::MappedTree { map, recursive: true, .. } => Some(map),
+            _ => None,
+        })
+    };
+    let by = crate::idmaps::Users::New { uids: "0 1000 10\n".into(), gids: "0 1000 10\n".into() };
+    let own = json!({"namespaces": [{"type": "mount"}]});
+    let mount = json!({"destination": "/x", "source": "/y", "options": ["rbind"],
+        "uidMappings": map, "gidMappings": map});
+    let found = mapped(own.clone(), mount);
+    assert_eq!(found, Some(crate::idmaps::Mapping { deep: false, by: by.clone() }));
+    // The container's own maps are the default.
+    let user = json!({"namespaces": [{"type": "mount"}, {"type": "user"}],
+        "uidMappings": map, "gidMappings": map});
+    let mount = json!({"destination": "/x", "source": "/y", "options": ["rbind", "ridmap"]});
+    assert_eq!(mapped(user, mount), Some(crate::idmaps::Mapping { deep: true, by }));
+    let plain = json!({"destination": "/x", "source": "/y", "options": ["rbind"]});
+    assert_eq!(mapped(own, plain), None);
+}
+
+#[test]
 fn a_filter_is_loaded_as_late_as_its_privileges_allow() {
     let with = |unprivileged: bool| {
         let process = json!({"args": ["sh"], "cwd": "/", "user": {"uid": 0, "gid": 0},
