@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -95,4 +96,36 @@ fn what_is_kept_comes_back_as_it_was() {
     assert!(host.pod("store").is_none());
     host.down();
     assert!(!host.path("root/podvisor.redb").exists() && !host.path("root/volumes").exists());
+}
+
+/// Runs a command that has to succeed.
+fn run(program: &str, args: &[&str]) {
+    assert!(Command::new(program).args(args).status().expect(program).success(), "{args:?}");
+}
+
+#[test]
+fn a_reboot_brings_back_what_is_kept() {
+    let Some(scope) = scope::enter("keep::a_reboot_brings_back_what_is_kept") else { return };
+    let mut host = Host::with_busybox(scope);
+    host.serve();
+    host.apply(WANTED);
+    settled(&host);
+    let before = identities(&host);
+    host.down_keeping();
+
+    // What a boot changes: the kernel's id of it, and what lay in memory.
+    let boot_id = "/proc/sys/kernel/random/boot_id";
+    let fresh = host.file("boot_id", "00000000-0000-4000-8000-000000000002\n");
+    run("mount", &["--bind", &fresh, boot_id]);
+    fs::remove_dir_all(host.path("state")).expect("remove the state folder");
+
+    host.serve();
+    settled(&host);
+    assert_eq!(identities(&host), before);
+    let restarts = host.container("store", "main").expect("status")["restartCount"].clone();
+    assert_eq!(restarts, 1);
+    let starts = host.path(&format!("root/volumes/{}/disk/starts", before["store"]));
+    assert_eq!(fs::read_to_string(starts).expect("starts"), "started\nstarted\n");
+    host.down();
+    run("umount", &[boot_id]);
 }

@@ -24,6 +24,7 @@ apiVersion: v1
 kind: Pod
 metadata: {name: web}
 spec:
+  terminationGracePeriodSeconds: 0
   containers:
   - name: server
     image: nginx:latest

@@ -115,6 +115,8 @@ fn signals_from_inside_and_outside_end_it_in_order() {
     machine.signal("INT");
     machine.child.wait().unwrap();
     assert_eq!(machine.calls(), ["serve", "down"], "every pod is taken down first");
+    let calls = fs::read_to_string(machine.folder.join("calls")).unwrap();
+    assert!(calls.contains("down --keep"), "and comes back after a reboot: {calls}");
 }
 
 #[test]
