@@ -19,6 +19,8 @@ fn exit_codes_are_those_of_the_command() {
     // Process 1 of a PID namespace cannot kill itself: pid_namespaces(7).
     let shared = ["run", "--rm", "--init", "busybox", "sh", "-c", "kill -9 $$"];
     assert_eq!(host.podvisor(&shared).code, 137);
+    let bare = ["run", "--rm", "--entrypoint", "", "busybox", "sh", "-c", "exit 4"];
+    assert_eq!(host.podvisor(&bare).code, 4);
     run(&["no-such-command"]).fails(127, &["no-such-command", "not found"]);
     run(&["/etc/passwd"]).fails(126, &["/etc/passwd", "permission denied"]);
     host.podvisor(&["run", "--no-such-flag", "busybox"]).fails(125, &["--no-such-flag"]);
@@ -121,9 +123,34 @@ fn detached_runs_go_on_and_can_be_deleted() {
     host.ready("quiet");
     assert_eq!(host.podvisor(&["exec", "quiet", "--", "sh", "-c", "exit 5"]).code, 5);
     host.podvisor(&["run", "-d", "--name", "quiet", "busybox", "true"]).fails(125, &["quiet"]);
+    // What cannot start is told at once, and nothing is left of it.
+    host.podvisor(&["run", "-d", "--name", "none", "busybox", "no-such"]).fails(127, &["no-such"]);
+    assert!(host.pod("none").is_none());
     host.podvisor(&["delete", "pod", "quiet", "--grace-period", "0"]).ok();
     host.until("it is gone", || host.pod("quiet").is_none().then_some(()));
     host.down();
+}
+
+#[test]
+fn signals_are_passed_on_as_they_are() {
+    let Some(scope) = scope::enter("run::signals_are_passed_on_as_they_are") else { return };
+    let host = Host::with_busybox(scope);
+    let line = "trap 'exit 9' TERM; trap 'exit 8' INT; echo up; while :; do sleep 0.1; done";
+    for (signal, code) in [("-TERM", 9), ("-INT", 8)] {
+        let mut child = host
+            .command(&["run", "--rm", "busybox", "sh", "-c", line])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("run");
+        let mut up = [0; 3];
+        let mut stdout = child.stdout.take().expect("stdout");
+        std::io::Read::read_exact(&mut stdout, &mut up).expect("it says that it is up");
+        let pid = child.id().to_string();
+        let sent = std::process::Command::new("kill").args([signal, &pid]).status();
+        assert!(sent.expect("kill").success());
+        assert_eq!(child.wait().expect("wait").code(), Some(code), "{signal}");
+    }
+    assert!(host.pods_left().is_empty());
 }
 
 impl Host {

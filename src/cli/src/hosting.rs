@@ -231,17 +231,17 @@ async fn leave(handle: &Handle) {
     let _ = handle.shutdown(mode).await;
 }
 
-/// Returns at SIGTERM or SIGINT.
+/// Returns at SIGTERM or SIGINT: which of them it was.
 ///
 /// # Errors
 /// The kernel refuses the handlers.
-pub async fn told_to_end() -> std::io::Result<()> {
+pub async fn told_to_end() -> std::io::Result<i32> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
+    let kind = tokio::select! {
+        _ = terminate.recv() => SignalKind::terminate(),
+        _ = interrupt.recv() => SignalKind::interrupt(),
+    };
+    Ok(kind.as_raw_value())
 }

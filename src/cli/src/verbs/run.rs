@@ -7,6 +7,7 @@
 mod one;
 
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use api::client::Filter;
 use api::logs::{container_status, line};
@@ -25,6 +26,17 @@ use crate::session::{self, Wishes};
 use crate::settings::Settings;
 use crate::waiting;
 use crate::{OWN_FAILURE, print};
+
+/// SIGTERM, the signal that is assumed when the kernel gives no handler to tell them apart.
+const TERMINATE: i32 = 15;
+
+/// Who signals a process and its group (`timeout` does) means one signal.
+const ONE_STROKE: Duration = Duration::from_millis(200);
+
+/// What a shell says of a process that a signal ended.
+fn code_of(signal: i32) -> u8 {
+    u8::try_from(128 + signal).unwrap_or(u8::MAX)
+}
 
 pub(super) async fn run(args: &RunArgs, settings: &Settings) -> Ended {
     let ended = begin(args, settings).await;
@@ -71,35 +83,34 @@ impl Run<'_> {
         let request =
             ApplyRequest { source: "run".into(), text: pod.to_string(), create_only: true };
         self.client.apply(&request).await.map_err(|error| self.failed(&error))?;
-        if self.args.detach {
-            print::out(&format!("{}\n", self.name))?;
-            return Ok(0);
-        }
-        let result = self.foreground().await;
+        let result = match self.begun().await {
+            Ok(()) if self.args.detach => {
+                print::out(&format!("{}\n", self.name))?;
+                return Ok(0);
+            }
+            Ok(()) if self.args.interactive || self.args.tty => self.attached().await,
+            Ok(()) => self.followed().await,
+            Err(failure) => Err(failure),
+        };
         if self.args.rm || result.is_err() {
             self.delete().await?;
         }
         result
     }
 
-    async fn foreground(&self) -> Result<u8, Failure> {
+    /// Waits until the command runs, or says why it cannot.
+    async fn begun(&self) -> Result<(), Failure> {
         let (ns, name) = (&self.args.namespace, &self.name);
         let begun = tokio::select! {
             begun = waiting::pod_until(self.client, ns, name, has_begun) => begun,
-            _ = hosting::told_to_end() => {
-                return Err(Failure::new(&self.what, "interrupted before it began").code(130));
+            caught = hosting::told_to_end() => {
+                let code = code_of(caught.unwrap_or(TERMINATE));
+                return Err(Failure::new(&self.what, "interrupted before it began").code(code));
             }
         };
         let pod = begun.map_err(|error| self.failed(&error))?;
         let pod = pod.ok_or_else(|| Failure::new(&self.what, "the pod has been deleted"))?;
-        if let Some(failure) = self.not_started(&pod) {
-            return Err(failure);
-        }
-        if self.args.interactive || self.args.tty {
-            self.attached().await
-        } else {
-            self.followed().await
-        }
+        self.not_started(&pod).map_or(Ok(()), Err)
     }
 
     /// Hands this process's stdio to the container.
@@ -114,21 +125,26 @@ impl Run<'_> {
         }
     }
 
-    /// Prints the log until the command has ended. Signals are handed to the command; a second
-    /// interrupt, which it may ignore as process 1 does, ends it.
+    /// Prints the log until the command has ended. A signal is handed to the command, which may
+    /// ignore it as process 1 does: the second one ends the pod.
     async fn followed(&self) -> Result<u8, Failure> {
-        let mut interrupts = 0;
+        let mut told: Option<Instant> = None;
         let mut printed = std::pin::pin!(self.print_log());
         loop {
             tokio::select! {
                 done = &mut printed => { done?; break; }
-                _ = hosting::told_to_end() => {
-                    interrupts += 1;
-                    if interrupts == 1 {
-                        self.interrupt().await;
-                    } else {
-                        self.delete().await?;
-                        return Ok(130);
+                caught = hosting::told_to_end() => {
+                    let signal = caught.unwrap_or(TERMINATE);
+                    match told {
+                        None => {
+                            told = Some(Instant::now());
+                            self.pass_on(signal).await;
+                        }
+                        Some(first) if first.elapsed() < ONE_STROKE => {}
+                        Some(_) => {
+                            self.delete().await?;
+                            return Ok(code_of(signal));
+                        }
                     }
                 }
             }
@@ -175,14 +191,12 @@ impl Run<'_> {
         }
     }
 
-    /// Passes an interrupt on to the command.
-    async fn interrupt(&self) {
-        const INTERRUPT: i32 = 2;
+    /// Passes a signal on to the command.
+    async fn pass_on(&self, signal: i32) {
         if let Ok(found) = self.client.exec_target(&self.target()).await
             && let Ok(mut monitor) = monitor::Client::connect(&found.socket)
         {
-            let kill =
-                monitor::protocol::Request::Kill { id: found.id, signal: INTERRUPT, all: false };
+            let kill = monitor::protocol::Request::Kill { id: found.id, signal, all: false };
             // One that has just ended needs none.
             let _ = monitor.call(&kill, &[]);
         }

@@ -75,8 +75,15 @@ fn manifest(args: &RunArgs, user: Option<User>, what: &str) -> Result<Value, Fai
     };
     set("name", json!("main"));
     set("image", json!(args.image));
-    set("command", args.entrypoint.iter().map(|e| json!(literal(e))).collect());
-    set("args", args.command.iter().map(|a| json!(literal(a))).collect());
+    let command: Value = args.command.iter().map(|a| json!(literal(a))).collect();
+    match args.entrypoint.as_deref() {
+        // An empty one drops the image's: what is given is the whole command.
+        Some("") => set("command", command),
+        entrypoint => {
+            set("command", entrypoint.iter().map(|e| json!(literal(e))).collect());
+            set("args", command);
+        }
+    }
     set("workingDir", json!(args.workdir));
     set("env", environment(args, what)?);
     set("volumeMounts", mounts);
