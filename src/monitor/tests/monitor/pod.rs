@@ -182,7 +182,9 @@ impl Pod {
     /// The contents of a container's log lines, without times.
     pub(crate) fn log(&self, name: &str) -> Vec<String> {
         let text = fs::read(self.logs.join(name).join("0.log")).unwrap_or_default();
-        let lines = text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+        // What stands behind the last line break is being written just now.
+        let whole = text.iter().rposition(|&byte| byte == b'\n').unwrap_or(0);
+        let lines = text[..whole].split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
         lines
             .map(|line| {
                 let line = monitor::log::parse(line).unwrap();
