@@ -34,7 +34,8 @@ pub mod pid1;
 mod raw;
 mod root;
 mod run;
+mod schedule;
 mod target;
 
-pub use op::{Attributes, FRAME_BYTES, Frame, Kind, NO_SLOT, Op, Text, stage};
+pub use op::{Attributes, FRAME_BYTES, Frame, Kind, NO_SLOT, Op, Scheduling, Text, stage};
 pub use run::{Program, Strings, run};

@@ -27,6 +27,19 @@ impl Attributes {
     }
 }
 
+/// The kernel's struct sched_attr, first version, but for its size.
+#[allow(missing_docs, reason = "the fields are those of struct sched_attr")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scheduling {
+    pub policy: u32,
+    pub flags: u64,
+    pub nice: i32,
+    pub priority: u32,
+    pub runtime: u64,
+    pub deadline: u64,
+    pub period: u64,
+}
+
 /// One operation of the child.
 #[allow(missing_docs, reason = "the fields are those of the system call named")]
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -117,6 +130,10 @@ pub enum Op {
     Personality { domain: u64 },
     /// ioprio_set(2).
     IoPriority { value: u32 },
+    /// sched_setattr(2).
+    Scheduler(Scheduling),
+    /// sched_setaffinity(2) with the `length` bytes of the text from `mask` on.
+    Affinity { mask: Text, length: u32 },
     /// umask(2).
     Umask { mask: u32 },
     /// Closes every descriptor from `first` on but the report's and that of slot `keep`.
@@ -220,6 +237,8 @@ pub fn stage(op: &Op) -> u32 {
         | Op::Limit { .. }
         | Op::Personality { .. }
         | Op::IoPriority { .. }
+        | Op::Scheduler(_)
+        | Op::Affinity { .. }
         | Op::Umask { .. }
         | Op::CloseFrom { .. }
         | Op::Chdir { .. }

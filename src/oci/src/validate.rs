@@ -11,8 +11,12 @@ use oci_spec::runtime::{LinuxNamespaceType, Spec};
 mod linux;
 mod mounts;
 mod process;
+mod schedule;
 #[cfg(test)]
 mod tests;
+
+/// Highest number in a list of CPUs or memory nodes: what any kernel is built for.
+pub const LIST_MAX: u32 = 8191;
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +47,17 @@ impl Findings {
         if !holds {
             self.add(path, problem);
         }
+    }
+
+    /// A list of CPUs or memory nodes: "0-3,8".
+    fn list(&mut self, path: impl Into<String>, text: &str) {
+        let number = |text: &str| text.trim().parse::<u32>().ok().filter(|n| *n <= LIST_MAX);
+        let range = |part: &str| {
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            number(first).zip(number(last)).is_some_and(|(first, last)| first <= last)
+        };
+        let problem = format!("{text:?} is no list of numbers up to {LIST_MAX} like 0-3,8");
+        self.need(text.split(',').all(range), path, problem);
     }
 
     /// A text that must go into the kernel as it is.

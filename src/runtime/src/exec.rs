@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
-use oci::runtime::{LinuxNamespaceType, Process};
+use oci::runtime::Process;
 use sys::launch::above_stdio;
 
 use crate::Runtime;
@@ -13,7 +13,7 @@ use crate::create::{
 };
 use crate::error::{Error, Result};
 use crate::lifecycle::Operation;
-use crate::plan::{self, Birthplace, Joining, Streams};
+use crate::plan::{self, Joining, Streams};
 use crate::spawn::{self, Given};
 
 /// How a process is started, beside what it is.
@@ -59,14 +59,7 @@ pub(crate) fn exec(
         },
         preserve_fds: options.preserve_fds,
     };
-    let draft = plan::joined(&spec, process, &joining);
-    let pid_flag = plan::namespace_flag(LinuxNamespaceType::Pid);
-    // Without a PID namespace of its own there is none to be born into.
-    let birth = Birthplace {
-        flags: 0,
-        joins_pid: plan::kinds(&spec) & pid_flag != 0,
-        ..Birthplace::default()
-    };
+    let (draft, birth) = plan::joined(&spec, process, &joining);
     let command = process.args().as_ref().and_then(|args| args.first()).map_or("", String::as_str);
     let mut child = spawn::begin(draft, given, &birth, Some(&cgroup), command)?;
     if let Some(score) = process.oom_score_adj() {

@@ -15,6 +15,7 @@ mod namespaces;
 mod options;
 mod process;
 mod root;
+mod schedule;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -119,11 +120,18 @@ pub(crate) struct Joining {
 }
 
 /// The program of one more process in a container that was made from `spec`.
-pub(crate) fn joined(spec: &Spec, process: &Process, joining: &Joining) -> Draft {
+pub(crate) fn joined(spec: &Spec, process: &Process, joining: &Joining) -> (Draft, Birthplace) {
     let mut draft = Draft::default();
     process::labels(&mut draft, process);
     namespaces::enter_cgroups(&mut draft, joining.tasks);
-    let kinds = kinds(spec) & !namespace_flag(LinuxNamespaceType::Pid);
+    let pid = namespace_flag(LinuxNamespaceType::Pid);
+    let birth = Birthplace {
+        // Without a PID namespace of its own there is none to be born into.
+        joins_pid: kinds(spec) & pid != 0,
+        cpus: spec.process().as_ref().and_then(|p| schedule::affinity(&mut draft, process, p)),
+        ..Birthplace::default()
+    };
+    let kinds = kinds(spec) & !pid;
     let slot = draft.slot(Source::Process);
     let kind = u32::try_from(kinds).unwrap_or(0);
     draft.op(child::Op::Setns { slot, kind });
@@ -134,7 +142,7 @@ pub(crate) fn joined(spec: &Spec, process: &Process, joining: &Joining) -> Draft
     draft.op(child::Op::Session);
     root::streams(&mut draft, process, joining.streams, false);
     process::plan(&mut draft, process, &process::Surroundings::joining(spec, joining));
-    draft
+    (draft, birth)
 }
 
 /// CLONE_NEW* flags of every namespace the container does not share with the host.

@@ -72,6 +72,7 @@ pub(crate) fn begin(
         namespaces: birth.flags,
         cgroup: cgroup.and_then(Cgroup::clone_into_fd),
         pid_namespace,
+        cpus: birth.cpus.as_deref(),
     };
     let launched = sys::launch::launch(&draft.program, &slots, &place)
         .map_err(|source| Error::Clone { source })?;

@@ -47,6 +47,8 @@ pub struct Birth<'a> {
     pub cgroup: Option<BorrowedFd<'a>>,
     /// A PID namespace, or a process's pidfd, whose PID namespace is the child's.
     pub pid_namespace: Option<BorrowedFd<'a>>,
+    /// The CPUs that it may use at first, a bit each.
+    pub cpus: Option<&'a [u8]>,
 }
 
 /// A child at work.
@@ -106,7 +108,9 @@ pub fn launch(program: &Compiled, slots: &[BorrowedFd<'_>], birth: &Birth<'_>) -
         report: theirs.as_raw_fd(),
     };
     let within = birth.pid_namespace.map(PidNamespace::enter).transpose()?;
+    let cpus = birth.cpus.map(Cpus::keep_to).transpose()?;
     let born = clone(prepared, birth);
+    cpus.map_or(Ok(()), Cpus::leave)?;
     within.map_or(Ok(()), PidNamespace::leave)?;
     let (pid, pidfd) = born?;
     Ok(Launched { pid, pidfd, report })
@@ -153,6 +157,35 @@ impl PidNamespace {
 
     fn leave(self) -> Result<()> {
         Ok(setns(self.own.as_fd(), CloneFlags::CLONE_NEWPID)?)
+    }
+}
+
+/// The calling thread keeps to some CPUs until [`Cpus::leave`], and who is born meanwhile does.
+struct Cpus {
+    own: Vec<u8>,
+}
+
+impl Cpus {
+    fn keep_to(mask: &[u8]) -> Result<Cpus> {
+        // More than any kernel's mask has: 8192 CPUs.
+        let mut own = vec![0u8; 1024];
+        let (call, length) = (libc::SYS_sched_getaffinity, own.len());
+        // SAFETY: the kernel fills at most `length` bytes of the buffer.
+        let filled = unsafe { libc::syscall(call, 0, length, own.as_mut_ptr()) };
+        own.truncate(usize::try_from(filled).map_err(|_| Error::last_os_error())?);
+        Cpus::set(mask)?;
+        Ok(Cpus { own })
+    }
+
+    fn leave(self) -> Result<()> {
+        Cpus::set(&self.own)
+    }
+
+    fn set(mask: &[u8]) -> Result<()> {
+        let (call, length) = (libc::SYS_sched_setaffinity, mask.len());
+        // SAFETY: the kernel reads `length` bytes of the slice.
+        let done = unsafe { libc::syscall(call, 0, length, mask.as_ptr()) };
+        if done < 0 { Err(Error::last_os_error()) } else { Ok(()) }
     }
 }
 

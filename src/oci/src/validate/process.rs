@@ -49,7 +49,9 @@ pub(super) fn check_process(process: &Process, found: &mut Findings) {
     ] {
         found.plain(field, label.as_deref().unwrap_or_default());
     }
-    check_unsupported(process, found);
+    super::schedule::check(process, found);
+    let none = process.command_line().is_none();
+    found.need(none, "process.commandLine", "is for Windows: use process.args");
 }
 
 fn check_user(process: &Process, found: &mut Findings) {
@@ -95,15 +97,4 @@ fn check_capabilities(sets: &LinuxCapabilities, found: &mut Findings) {
     };
     within("effective", of(sets.effective()), &permitted, "permitted");
     // Ambient ones that are not inheritable too cannot be raised: as in runc, they are left out.
-}
-
-fn check_unsupported(process: &Process, found: &mut Findings) {
-    let parts = [
-        ("process.scheduler", process.scheduler().is_some()),
-        ("process.execCPUAffinity", process.exec_cpu_affinity().is_some()),
-        ("process.commandLine", process.command_line().is_some()),
-    ];
-    for (field, present) in parts {
-        found.need(!present, field, "is not supported");
-    }
 }

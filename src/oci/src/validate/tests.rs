@@ -167,3 +167,21 @@ fn an_exec_process_is_checked_alone() {
     let found = validate_process(&process).expect_err("no args");
     assert_eq!(found[0].path, "process.args");
 }
+
+#[test]
+fn rules_of_schedulers_and_cpus_name_their_field() {
+    let scheduler = |part: Value| json!({"process": {"scheduler": part}});
+    let cpus = |part: Value| json!({"process": {"execCPUAffinity": part}});
+    each_is_found(vec![
+        (scheduler(json!({"policy": "SCHED_OTHER", "nice": 20})), "process.scheduler.nice"),
+        (scheduler(json!({"policy": "SCHED_BATCH", "priority": 1})), "process.scheduler.priority"),
+        (scheduler(json!({"policy": "SCHED_FIFO"})), "process.scheduler.priority"),
+        (
+            scheduler(json!({"policy": "SCHED_RR", "priority": 1, "runtime": 5})),
+            "process.scheduler.runtime",
+        ),
+        (cpus(json!({"initial": "3-1"})), "process.execCPUAffinity.initial"),
+        (cpus(json!({"final": "9000"})), "process.execCPUAffinity.final"),
+        (json!({"process": {"commandLine": "x"}}), "process.commandLine"),
+    ]);
+}

@@ -29,7 +29,9 @@ pub(crate) struct Birthplace {
     pub(crate) mapped: bool,
     /// The child is in a user namespace of any kind.
     pub(crate) user: bool,
-    /// How that maps ids.
+    /// The CPUs that it may use at first, a bit each.
+    pub(crate) cpus: Option<Vec<u8>>,
+    /// How the user namespace maps ids.
     pub(crate) users: Option<Users>,
 }
 

@@ -7,11 +7,10 @@ use std::collections::HashMap;
 
 use child::Op;
 use oci::runtime::{
-    Capability, IOPriorityClass, LinuxPersonalityDomain, LinuxSeccomp, PosixRlimitType, Process,
-    Spec,
+    Capability, LinuxPersonalityDomain, LinuxSeccomp, PosixRlimitType, Process, Spec,
 };
 
-use super::{Facts, Joining, point};
+use super::{Facts, Joining, point, schedule};
 use crate::draft::{Draft, Source};
 use crate::seccomp;
 
@@ -182,15 +181,7 @@ fn settings(draft: &mut Draft, process: &Process, around: &Surroundings<'_>) {
         };
         draft.op(Op::Personality { domain });
     }
-    if let Some(priority) = process.io_priority() {
-        let class = match priority.class() {
-            IOPriorityClass::IoprioClassRt => 1,
-            IOPriorityClass::IoprioClassBe => 2,
-            IOPriorityClass::IoprioClassIdle => 3,
-        };
-        let level = u32::try_from(priority.priority()).unwrap_or(0);
-        draft.op(Op::IoPriority { value: class << 13 | level });
-    }
+    schedule::plan(draft, process);
     draft.op(Op::Umask { mask: process.user().umask().unwrap_or(DEFAULT_UMASK) });
 }
 

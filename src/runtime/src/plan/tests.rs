@@ -189,6 +189,27 @@ fn id_mapped_mounts_are_made_by_the_parent() {
 }
 
 #[test]
+fn the_scheduler_is_set_and_cpus_are_those_of_exec_alone() {
+    let process = json!({"args": ["sh"], "cwd": "/", "user": {"uid": 0, "gid": 0},
+        "scheduler": {"policy": "SCHED_BATCH", "nice": 5, "flags": ["SCHED_RESET_ON_FORK"]},
+        "execCPUAffinity": {"initial": "0", "final": "1-2"}});
+    let (draft, birth) = planned(json!({"process": process}));
+    let found = draft.program.ops.iter().find_map(|op| match op {
+        Op::Scheduler(to) => Some(*to),
+        _ => None,
+    });
+    let expected = child::Scheduling { policy: 3, flags: 1, nice: 5, ..Default::default() };
+    assert_eq!((found, birth.cpus), (Some(expected), None));
+    assert!(!draft.program.ops.iter().any(|op| matches!(op, Op::Affinity { .. })));
+    let spec = spec(json!({"process": process}));
+    let joining = Joining { tasks: 0, streams: Streams::Inherit, preserve_fds: 0 };
+    let (draft, birth) = joined(&spec, spec.process().as_ref().unwrap(), &joining);
+    assert_eq!(birth.cpus.as_deref(), Some(&[1, 0, 0, 0, 0, 0, 0, 0][..]));
+    let Op::Affinity { mask, length: 8 } = draft.program.ops[0] else { panic!() };
+    assert_eq!(draft.program.text[mask as usize], 6);
+}
+
+#[test]
 fn a_filter_is_loaded_as_late_as_its_privileges_allow() {
     let with = |unprivileged: bool| {
         let process = json!({"args": ["sh"], "cwd": "/", "user": {"uid": 0, "gid": 0},

@@ -73,6 +73,8 @@ fn plain(op: &Op) -> &'static str {
         Op::Stdio { .. } | Op::OwnStdio { .. } => "set up stdio",
         Op::Personality { .. } => "set the personality",
         Op::IoPriority { .. } => "set the I/O priority",
+        Op::Scheduler(_) => "set the scheduler (real-time ones need CAP_SYS_NICE and time of the cgroup)",
+        Op::Affinity { .. } => "set the CPU affinity",
         Op::Umask { .. } => "set the umask",
         Op::CloseFrom { .. } => "close descriptors",
         Op::Home { .. } => "look up HOME",
