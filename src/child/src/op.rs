@@ -134,6 +134,8 @@ pub enum Op {
     Scheduler(Scheduling),
     /// sched_setaffinity(2) with the `length` bytes of the text from `mask` on.
     Affinity { mask: Text, length: u32 },
+    /// set_mempolicy(2) with the `length` bytes of the text from `nodes` on.
+    MemoryPolicy { mode: u32, nodes: Text, length: u32 },
     /// umask(2).
     Umask { mask: u32 },
     /// Closes every descriptor from `first` on but the report's and that of slot `keep`.
@@ -239,6 +241,7 @@ pub fn stage(op: &Op) -> u32 {
         | Op::IoPriority { .. }
         | Op::Scheduler(_)
         | Op::Affinity { .. }
+        | Op::MemoryPolicy { .. }
         | Op::Umask { .. }
         | Op::CloseFrom { .. }
         | Op::Chdir { .. }

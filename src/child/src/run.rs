@@ -138,7 +138,7 @@ impl Child<'_> {
             | Op::RootReadOnly
             | Op::Pivot { .. }
             | Op::MoveRoot => self.rooting(op),
-            Op::Scheduler(_) | Op::Affinity { .. } => self.scheduling(op),
+            Op::Scheduler(_) | Op::Affinity { .. } | Op::MemoryPolicy { .. } => self.scheduling(op),
             _ => self.identify(op),
         }
     }

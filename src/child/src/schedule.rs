@@ -1,4 +1,4 @@
-//! When and where the process runs: scheduler, CPUs.
+//! When and where the process runs: scheduler, CPUs, memory nodes.
 //!
 //! Masks are bytes of the program's text: the kernel reads them from any address.
 
@@ -27,6 +27,12 @@ impl Child<'_> {
                 let mask = self.bytes(mask, length)?;
                 let (start, length) = (mask.as_ptr(), mask.len());
                 unit(syscall!(libc::SYS_sched_setaffinity, 0, length, start))
+            }
+            Op::MemoryPolicy { mode, nodes, length } => {
+                let nodes = self.bytes(nodes, length)?;
+                // The kernel counts one bit less than it is told.
+                let bits = if nodes.is_empty() { 0 } else { nodes.len() * 8 + 1 };
+                unit(syscall!(libc::SYS_set_mempolicy, mode, nodes.as_ptr(), bits))
             }
             _ => Err(libc::ENOSYS),
         }

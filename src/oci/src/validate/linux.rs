@@ -48,6 +48,9 @@ pub(super) fn check(spec: &Spec, found: &mut Findings) {
     if let Some(path) = linux.cgroups_path() {
         found.plain("linux.cgroupsPath", &path.to_string_lossy());
     }
+    if let Some(policy) = linux.memory_policy() {
+        super::schedule::check_memory(policy, found);
+    }
     check_unsupported(linux, found);
 }
 
@@ -176,12 +179,11 @@ fn check_unsupported(linux: &Linux, found: &mut Findings) {
         ("linux.netDevices", devices),
         ("linux.mountLabel", label),
         ("linux.intelRdt", linux.intel_rdt().is_some()),
-        ("linux.memoryPolicy", linux.memory_policy().is_some()),
     ];
     for (field, present) in parts {
         found.need(!present, field, "is not supported");
     }
     let flags = linux.personality().as_ref().and_then(|p| p.flags().as_deref());
     let none = flags.is_none_or(<[String]>::is_empty);
-    found.need(none, "linux.personality.flags", "are not supported, nor does any exist");
+    found.need(none, "linux.personality.flags", "the specification has no flag yet");
 }

@@ -1,5 +1,7 @@
 //! `mounts`: what can be seen without the kernel.
 
+use std::path::{Component, Path};
+
 use oci_spec::runtime::{LinuxNamespaceType, Mount, Spec};
 
 use super::{Findings, has};
@@ -17,6 +19,7 @@ fn check_mount(mount: &Mount, at: &str, found: &mut Findings) {
     let named = !destination.as_os_str().is_empty();
     found.need(named, format!("{at}.destination"), "is empty");
     found.plain(format!("{at}.destination"), &destination.to_string_lossy());
+    check_proc(mount, at, found);
     let options = mount.options().as_deref().unwrap_or_default();
     for option in options {
         found.plain(format!("{at}.options"), option);
@@ -34,6 +37,54 @@ fn check_mount(mount: &Mount, at: &str, found: &mut Findings) {
     if let Some(source) = mount.source() {
         found.plain(format!("{at}.source"), &source.to_string_lossy());
     }
+}
+
+/// Files of procfs that may be replaced: what lxcfs tells of a container.
+const REPLACEABLE: [&str; 10] = [
+    "cpuinfo",
+    "diskstats",
+    "loadavg",
+    "meminfo",
+    "slabinfo",
+    "stat",
+    "swaps",
+    "sys/crypto/fips_enabled",
+    "sys/kernel/ns_last_pid",
+    "uptime",
+];
+
+/// Nothing but procfs stands at `/proc`: masked paths, sysctls and labels rely on it. Links in the
+/// root file system are not seen here.
+fn check_proc(mount: &Mount, at: &str, found: &mut Findings) {
+    let Some(below) = below_proc(mount.destination()) else { return };
+    if !below.is_empty() {
+        if !REPLACEABLE.contains(&below.as_str()) {
+            found.add(format!("{at}.destination"), "is inside /proc");
+        }
+        return;
+    }
+    let is_proc = match is_bind(mount) {
+        true => mount.source().as_ref().is_some_and(|source| source == Path::new("/proc")),
+        false => mount.typ().as_deref() == Some("proc"),
+    };
+    let remount = mount.options().iter().flatten().any(|option| option == "remount");
+    if !is_proc && !remount {
+        found.add(format!("{at}.destination"), "is /proc, and what is mounted is not procfs");
+    }
+}
+
+/// What follows `/proc` in a destination that is there or below.
+fn below_proc(destination: &Path) -> Option<String> {
+    let mut parts = Vec::new();
+    for component in destination.components() {
+        match component {
+            Component::Normal(name) => parts.push(name.to_str()?),
+            Component::ParentDir => drop(parts.pop()),
+            _ => {}
+        }
+    }
+    let (first, rest) = parts.split_first()?;
+    (*first == "proc").then(|| rest.join("/"))
 }
 
 fn is_bind(mount: &Mount) -> bool {

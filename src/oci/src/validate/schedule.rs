@@ -1,6 +1,9 @@
-//! `process.scheduler` and `process.execCPUAffinity`.
+//! `process.scheduler`, `process.execCPUAffinity`, `linux.memoryPolicy`.
 
-use oci_spec::runtime::{LinuxSchedulerPolicy as Policy, Process, Scheduler};
+use oci_spec::runtime::{
+    LinuxMemoryPolicy, LinuxSchedulerPolicy as Policy, MemoryPolicyModeType as Mode, Process,
+    Scheduler,
+};
 
 use super::Findings;
 
@@ -36,5 +39,20 @@ fn check_scheduler(scheduler: &Scheduler, found: &mut Findings) {
     for (field, time) in times {
         let fine = policy == Policy::SchedDeadline || time.unwrap_or(0) == 0;
         found.need(fine, at(field), "is for SCHED_DEADLINE only");
+    }
+}
+
+pub(super) fn check_memory(policy: &LinuxMemoryPolicy, found: &mut Findings) {
+    let at = "linux.memoryPolicy.nodes";
+    let nodes = policy.nodes().as_deref().filter(|list| !list.is_empty());
+    if let Some(list) = nodes {
+        found.list(at, list);
+    }
+    match policy.mode() {
+        Mode::MpolDefault | Mode::MpolLocal => {
+            found.need(nodes.is_none(), at, format!("{} has none", policy.mode()));
+        }
+        Mode::MpolPreferred => {}
+        _ => found.need(nodes.is_some(), at, format!("{} needs some", policy.mode())),
     }
 }

@@ -67,6 +67,15 @@ fn each_rule_names_its_field() {
         (mounts(json!({"destination": "/x", "type": "bind"})), "mounts[0].source"),
         (mounts(json!({"destination": "/x"})), "mounts[0].type"),
         (mounts(json!({"destination": "", "type": "tmpfs"})), "mounts[0].destination"),
+        (mounts(json!({"destination": "/x/../proc/", "type": "tmpfs"})), "mounts[0].destination"),
+        (
+            mounts(json!({"destination": "/proc", "type": "bind", "source": "/tmp"})),
+            "mounts[0].destination",
+        ),
+        (
+            mounts(json!({"destination": "/proc/sys", "type": "bind", "source": "/tmp"})),
+            "mounts[0].destination",
+        ),
         (
             mounts(json!({"destination": "/x", "type": "tmpfs", "options": ["idmap"]})),
             "mounts[0].options",
@@ -156,6 +165,18 @@ fn rules_of_time_and_id_maps_name_their_field() {
 }
 
 #[test]
+fn procfs_and_single_files_of_it_may_be_mounted() {
+    for mount in [
+        json!({"destination": "/proc", "type": "proc", "source": "proc"}),
+        json!({"destination": "/proc", "type": "bind", "source": "/proc", "options": ["rbind"]}),
+        json!({"destination": "/proc/meminfo", "type": "bind", "source": "/x"}),
+        json!({"destination": "/procs", "type": "tmpfs"}),
+    ] {
+        assert!(findings(&json!({"mounts": [mount]})).is_empty(), "{mount}");
+    }
+}
+
+#[test]
 fn all_findings_come_at_once() {
     let found = findings(&json!({"ociVersion": "0.1.0", "process": {"args": [], "cwd": "x"}}));
     assert_eq!(found.len(), 3, "{found:?}");
@@ -171,6 +192,7 @@ fn an_exec_process_is_checked_alone() {
 #[test]
 fn rules_of_schedulers_and_cpus_name_their_field() {
     let scheduler = |part: Value| json!({"process": {"scheduler": part}});
+    let memory = |part: Value| json!({"linux": {"memoryPolicy": part}});
     let cpus = |part: Value| json!({"process": {"execCPUAffinity": part}});
     each_is_found(vec![
         (scheduler(json!({"policy": "SCHED_OTHER", "nice": 20})), "process.scheduler.nice"),
@@ -182,6 +204,13 @@ fn rules_of_schedulers_and_cpus_name_their_field() {
         ),
         (cpus(json!({"initial": "3-1"})), "process.execCPUAffinity.initial"),
         (cpus(json!({"final": "9000"})), "process.execCPUAffinity.final"),
+        (memory(json!({"mode": "MPOL_LOCAL", "nodes": "0"})), "linux.memoryPolicy.nodes"),
+        (memory(json!({"mode": "MPOL_BIND"})), "linux.memoryPolicy.nodes"),
+        (memory(json!({"mode": "MPOL_BIND", "nodes": "x"})), "linux.memoryPolicy.nodes"),
+        (
+            json!({"linux": {"personality": {"domain": "LINUX", "flags": ["X"]}}}),
+            "linux.personality.flags",
+        ),
         (json!({"process": {"commandLine": "x"}}), "process.commandLine"),
     ]);
 }

@@ -7,7 +7,8 @@ use std::collections::HashMap;
 
 use child::Op;
 use oci::runtime::{
-    Capability, LinuxPersonalityDomain, LinuxSeccomp, PosixRlimitType, Process, Spec,
+    Capability, LinuxMemoryPolicy, LinuxPersonalityDomain, LinuxSeccomp, PosixRlimitType, Process,
+    Spec,
 };
 
 use super::{Facts, Joining, point, schedule};
@@ -23,6 +24,7 @@ const DEFAULT_UMASK: u32 = 0o022;
 pub(super) struct Surroundings<'a> {
     seccomp: Option<&'a LinuxSeccomp>,
     personality: Option<LinuxPersonalityDomain>,
+    memory: Option<&'a LinuxMemoryPolicy>,
     keyring: Option<&'a str>,
     preserve_fds: u32,
     waits: bool,
@@ -49,6 +51,7 @@ impl<'a> Surroundings<'a> {
         Surroundings {
             seccomp: linux.and_then(|l| l.seccomp().as_ref()),
             personality: linux.and_then(|l| l.personality().as_ref()).map(|p| p.domain()),
+            memory: linux.and_then(|l| l.memory_policy().as_ref()),
             keyring: None,
             preserve_fds: 0,
             waits: false,
@@ -182,6 +185,9 @@ fn settings(draft: &mut Draft, process: &Process, around: &Surroundings<'_>) {
         draft.op(Op::Personality { domain });
     }
     schedule::plan(draft, process);
+    if let Some(policy) = around.memory {
+        schedule::memory(draft, policy);
+    }
     draft.op(Op::Umask { mask: process.user().umask().unwrap_or(DEFAULT_UMASK) });
 }
 

@@ -1,10 +1,11 @@
-//! When and where the process runs: `scheduler`, `ioPriority`, `execCPUAffinity`.
+//! When and where the process runs: `scheduler`, `ioPriority`, `execCPUAffinity`, `memoryPolicy`.
 //!
-//! Sources: sched(7), sched_setattr(2), runtime-spec config.md "Process" and "Linux Process".
+//! Sources: sched(7), sched_setattr(2), set_mempolicy(2), runtime-spec config.md "Process" and "Linux Process".
 
 use child::{Op, Scheduling};
 use oci::runtime::{
-    IOPriorityClass, LinuxSchedulerFlag as Flag, LinuxSchedulerPolicy as Policy, Process, Scheduler,
+    IOPriorityClass, LinuxMemoryPolicy, LinuxSchedulerFlag as Flag, LinuxSchedulerPolicy as Policy,
+    MemoryPolicyFlagType as NodesFlag, MemoryPolicyModeType as Mode, Process, Scheduler,
 };
 
 use crate::draft::Draft;
@@ -23,6 +24,30 @@ pub(super) fn plan(draft: &mut Draft, process: &Process) {
         let level = u32::try_from(priority.priority()).unwrap_or(0);
         draft.op(Op::IoPriority { value: class << 13 | level });
     }
+}
+
+/// Where its memory comes from.
+pub(super) fn memory(draft: &mut Draft, policy: &LinuxMemoryPolicy) {
+    let mode = match policy.mode() {
+        Mode::MpolDefault => 0,
+        Mode::MpolPreferred => 1,
+        Mode::MpolBind => 2,
+        Mode::MpolInterleave => 3,
+        Mode::MpolLocal => 4,
+        Mode::MpolPreferredMany => 5,
+        Mode::MpolWeightedInterleave => 6,
+    };
+    let flag = |flag: &NodesFlag| match flag {
+        NodesFlag::MpolFNumaBalancing => 1 << 13,
+        NodesFlag::MpolFRelativeNodes => 1 << 14,
+        NodesFlag::MpolFStaticNodes => 1 << 15,
+    };
+    let mode = policy.flags().iter().flatten().fold(mode, |all, f| all | flag(f));
+    let nodes = policy.nodes().as_deref().filter(|list| !list.is_empty());
+    let nodes = nodes.map(bits).unwrap_or_default();
+    let length = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
+    let nodes = draft.text(&nodes);
+    draft.op(Op::MemoryPolicy { mode, nodes, length });
 }
 
 /// The CPUs of a process that goes into a container: its own or those of the container's first.

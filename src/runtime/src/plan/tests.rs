@@ -210,6 +210,19 @@ fn the_scheduler_is_set_and_cpus_are_those_of_exec_alone() {
 }
 
 #[test]
+fn memory_nodes_become_a_mask() {
+    let linux = json!({"namespaces": [{"type": "mount"}], "memoryPolicy":
+        {"mode": "MPOL_BIND", "nodes": "0-1", "flags": ["MPOL_F_STATIC_NODES"]}});
+    let (draft, _) = planned(json!({"linux": linux}));
+    let found = draft.program.ops.iter().find_map(|op| match *op {
+        Op::MemoryPolicy { mode, nodes, length: 8 } => Some((mode, nodes as usize)),
+        _ => None,
+    });
+    let Some((mode, nodes)) = found else { panic!() };
+    assert_eq!((mode, draft.program.text[nodes]), (2 | 1 << 15, 3));
+}
+
+#[test]
 fn a_filter_is_loaded_as_late_as_its_privileges_allow() {
     let with = |unprivileged: bool| {
         let process = json!({"args": ["sh"], "cwd": "/", "user": {"uid": 0, "gid": 0},

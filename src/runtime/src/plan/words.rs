@@ -73,7 +73,10 @@ fn plain(op: &Op) -> &'static str {
         Op::Stdio { .. } | Op::OwnStdio { .. } => "set up stdio",
         Op::Personality { .. } => "set the personality",
         Op::IoPriority { .. } => "set the I/O priority",
-        Op::Scheduler(_) => "set the scheduler (real-time ones need CAP_SYS_NICE and time of the cgroup)",
+        Op::Scheduler(_) => {
+            "set the scheduler (real-time ones need CAP_SYS_NICE and time of the cgroup)"
+        }
+        Op::MemoryPolicy { .. } => "set linux.memoryPolicy",
         Op::Affinity { .. } => "set the CPU affinity",
         Op::Umask { .. } => "set the umask",
         Op::CloseFrom { .. } => "close descriptors",
