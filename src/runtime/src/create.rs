@@ -20,7 +20,7 @@ use crate::hooks::{self, List};
 use crate::plan::{self, Birthplace, Facts, Rootfs, Streams, point};
 use crate::spawn::{self, Child, Given};
 use crate::store::{Claim, Record};
-use crate::{DELETE_WITHIN, Runtime, idmaps};
+use crate::{DELETE_WITHIN, Runtime, idmaps, netdevices};
 
 /// What happens to the master of a container's pty.
 #[derive(Debug, Default)]
@@ -135,8 +135,21 @@ impl Making<'_> {
             idmaps::write(self.spec(), child.pid())?;
             child.go_on()?;
         }
+        self.devices(&mut child)?;
         self.beside(&mut child)?;
         Ok(child)
+    }
+
+    /// Gives the container the links that it is to have.
+    fn devices(&self, child: &mut Child) -> Result<()> {
+        if netdevices::of(self.spec()).is_empty() {
+            return Ok(());
+        }
+        child.await_point(point::LINKS)?;
+        let path = PathBuf::from(format!("/proc/{}/ns/net", child.pid()));
+        let netns = sys::tree::namespace(&path).map_err(Error::io("open namespace", path))?;
+        netdevices::move_all(self.spec(), netns.as_fd())?;
+        child.go_on()
     }
 
     fn spec_maps(&self) -> bool {

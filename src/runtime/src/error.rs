@@ -109,6 +109,16 @@ pub enum Error {
         /// What happened.
         problem: String,
     },
+    /// A link of the host cannot go into the container.
+    #[error("linux.netDevices[{device:?}]: {operation}")]
+    NetDevice {
+        /// Its name on the host.
+        device: String,
+        /// "move it".
+        operation: &'static str,
+        /// The kernel's reason.
+        source: sys::netlink::Error,
+    },
     /// A file or a call.
     #[error("{what} {}", path.display())]
     Io {

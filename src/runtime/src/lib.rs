@@ -8,7 +8,7 @@
 //! cgroup   folders and limits
 //! plan     document -> operations of the child (pure)        draft: operations, texts, slots
 //! spawn    slots opened, one clone, questions answered        child, sys: what runs after it
-//! hooks, idmaps, seccomp                                      what the parent does meanwhile
+//! hooks, idmaps, netdevices, seccomp                          what the parent does meanwhile
 //! ```
 //!
 //! `start`, `exec`, `remove` (kill, delete) are the other verbs; `lifecycle` is the one table of
@@ -30,6 +30,7 @@ mod exec;
 mod hooks;
 mod idmaps;
 mod lifecycle;
+mod netdevices;
 mod plan;
 mod remove;
 pub mod seccomp;

@@ -37,6 +37,8 @@ pub(crate) mod point {
     pub(crate) const READY: u32 = 0;
     /// The user namespace is there: its id maps can be written.
     pub(crate) const MAPS: u32 = 1;
+    /// The network namespace is there: links can be moved into it.
+    pub(crate) const LINKS: u32 = 4;
     /// The namespaces and the root are there: hooks can run.
     pub(crate) const HOOKS: u32 = 2;
     /// All but the command: what precedes it can run.

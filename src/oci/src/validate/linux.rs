@@ -1,5 +1,7 @@
 //! `linux`: namespaces, id maps, sysctls, devices, paths.
 
+use std::collections::BTreeSet;
+
 use oci_spec::runtime::{
     Linux, LinuxDevice, LinuxDeviceType, LinuxIdMapping, LinuxNamespaceType, Spec,
 };
@@ -51,6 +53,7 @@ pub(super) fn check(spec: &Spec, found: &mut Findings) {
     if let Some(policy) = linux.memory_policy() {
         super::schedule::check_memory(policy, found);
     }
+    check_net_devices(spec, linux, found);
     check_unsupported(linux, found);
 }
 
@@ -172,14 +175,29 @@ fn check_device(device: &LinuxDevice, at: &str, found: &mut Findings) {
     found.need(mode <= 0o7777, format!("{at}.fileMode"), "has more than permission bits");
 }
 
+fn check_net_devices(spec: &Spec, linux: &Linux, found: &mut Findings) {
+    let at = "linux.netDevices";
+    let Some(devices) = linux.net_devices().as_ref().filter(|d| !d.is_empty()) else { return };
+    found.need(has(spec, LinuxNamespaceType::Network), at, "needs an own network namespace");
+    // dev_valid_name of the kernel; a % would be a pattern to it.
+    let valid = |name: &str| {
+        let odd = |b: u8| b.is_ascii_whitespace() || b"/:%\0".contains(&b);
+        (1..=15).contains(&name.len()) && name != "." && name != ".." && !name.bytes().any(odd)
+    };
+    let mut names = BTreeSet::new();
+    for (name, device) in devices {
+        let at = format!("{at}[{name:?}]");
+        found.need(valid(name), at.clone(), "is no name of a network device");
+        let within = device.name().as_deref().filter(|n| !n.is_empty()).unwrap_or(name);
+        let (fine, at) = (valid(within) || within == name, format!("{at}.name"));
+        found.need(fine, at.clone(), format!("{within:?} is no name of a network device"));
+        found.need(names.insert(within), at, format!("{within:?} stands twice"));
+    }
+}
+
 fn check_unsupported(linux: &Linux, found: &mut Findings) {
-    let devices = linux.net_devices().as_ref().is_some_and(|d| !d.is_empty());
     let label = linux.mount_label().as_ref().is_some_and(|l| !l.is_empty());
-    let parts = [
-        ("linux.netDevices", devices),
-        ("linux.mountLabel", label),
-        ("linux.intelRdt", linux.intel_rdt().is_some()),
-    ];
+    let parts = [("linux.mountLabel", label), ("linux.intelRdt", linux.intel_rdt().is_some())];
     for (field, present) in parts {
         found.need(!present, field, "is not supported");
     }

@@ -67,15 +67,6 @@ fn each_rule_names_its_field() {
         (mounts(json!({"destination": "/x", "type": "bind"})), "mounts[0].source"),
         (mounts(json!({"destination": "/x"})), "mounts[0].type"),
         (mounts(json!({"destination": "", "type": "tmpfs"})), "mounts[0].destination"),
-        (mounts(json!({"destination": "/x/../proc/", "type": "tmpfs"})), "mounts[0].destination"),
-        (
-            mounts(json!({"destination": "/proc", "type": "bind", "source": "/tmp"})),
-            "mounts[0].destination",
-        ),
-        (
-            mounts(json!({"destination": "/proc/sys", "type": "bind", "source": "/tmp"})),
-            "mounts[0].destination",
-        ),
         (
             mounts(json!({"destination": "/x", "type": "tmpfs", "options": ["idmap"]})),
             "mounts[0].options",
@@ -107,11 +98,6 @@ fn each_rule_names_its_field() {
         (linux(json!({"rootfsPropagation": "wild"})), "linux.rootfsPropagation"),
         (linux(json!({"mountLabel": "x"})), "linux.mountLabel"),
         (linux(json!({"intelRdt": {}})), "linux.intelRdt"),
-        (json!({"hooks": {"poststop": [{"path": "x"}]}}), "hooks.poststop[0].path"),
-        (
-            json!({"hooks": {"prestart": [{"path": "/x", "timeout": 0}]}}),
-            "hooks.prestart[0].timeout",
-        ),
     ];
     each_is_found(rows);
 }
@@ -165,7 +151,15 @@ fn rules_of_time_and_id_maps_name_their_field() {
 }
 
 #[test]
-fn procfs_and_single_files_of_it_may_be_mounted() {
+fn nothing_but_procfs_and_single_files_stand_at_proc() {
+    for mount in [
+        json!({"destination": "/x/../proc/", "type": "tmpfs"}),
+        json!({"destination": "/proc", "type": "bind", "source": "/tmp"}),
+        json!({"destination": "/proc/sys", "type": "bind", "source": "/tmp"}),
+    ] {
+        let found = findings(&json!({"mounts": [mount]}));
+        assert!(found.iter().any(|f| f.path == "mounts[0].destination"), "{mount}: {found:?}");
+    }
     for mount in [
         json!({"destination": "/proc", "type": "proc", "source": "proc"}),
         json!({"destination": "/proc", "type": "bind", "source": "/proc", "options": ["rbind"]}),
@@ -174,6 +168,17 @@ fn procfs_and_single_files_of_it_may_be_mounted() {
     ] {
         assert!(findings(&json!({"mounts": [mount]})).is_empty(), "{mount}");
     }
+}
+
+#[test]
+fn rules_of_hooks_name_their_field() {
+    each_is_found(vec![
+        (json!({"hooks": {"poststop": [{"path": "x"}]}}), "hooks.poststop[0].path"),
+        (
+            json!({"hooks": {"prestart": [{"path": "/x", "timeout": 0}]}}),
+            "hooks.prestart[0].timeout",
+        ),
+    ]);
 }
 
 #[test]
@@ -190,8 +195,12 @@ fn an_exec_process_is_checked_alone() {
 }
 
 #[test]
-fn rules_of_schedulers_and_cpus_name_their_field() {
+fn rules_of_what_is_rare_name_their_field() {
     let scheduler = |part: Value| json!({"process": {"scheduler": part}});
+    let devices = |part: Value| {
+        let namespaces = json!([{"type": "mount"}, {"type": "uts"}, {"type": "network"}]);
+        json!({"linux": {"namespaces": namespaces, "netDevices": part}})
+    };
     let memory = |part: Value| json!({"linux": {"memoryPolicy": part}});
     let cpus = |part: Value| json!({"process": {"execCPUAffinity": part}});
     each_is_found(vec![
@@ -211,6 +220,9 @@ fn rules_of_schedulers_and_cpus_name_their_field() {
             json!({"linux": {"personality": {"domain": "LINUX", "flags": ["X"]}}}),
             "linux.personality.flags",
         ),
+        (json!({"linux": {"netDevices": {"eth0": {}}}}), "linux.netDevices"),
+        (devices(json!({"eth 0": {"name": "x"}})), "linux.netDevices[\"eth 0\"]"),
+        (devices(json!({"eth0": {"name": "a/b"}})), "linux.netDevices[\"eth0\"].name"),
         (json!({"process": {"commandLine": "x"}}), "process.commandLine"),
     ]);
 }

@@ -223,6 +223,16 @@ fn memory_nodes_become_a_mask() {
 }
 
 #[test]
+fn links_are_moved_once_the_namespaces_are_there() {
+    let linux = json!({"namespaces": [{"type": "mount"}, {"type": "network"}],
+        "netDevices": {"eth0": {}}});
+    let (draft, _) = planned(json!({"linux": linux}));
+    let waits = Op::Sync { point: point::LINKS, tell: true };
+    let at = draft.program.ops.iter().position(|op| *op == waits);
+    assert_eq!(at, Some(1), "{:?}", words(&draft));
+}
+
+#[test]
 fn a_filter_is_loaded_as_late_as_its_privileges_allow() {
     let with = |unprivileged: bool| {
         let process = json!({"args": ["sh"], "cwd": "/", "user": {"uid": 0, "gid": 0},
