@@ -12,7 +12,12 @@ wait_for() {
   done
   say "ok $what"
 }
-member() { cat /sys/fs/cgroup/podvisor/pod*/"$1"/cgroup.procs 2>/dev/null | head -n 1 | grep .; }
+# First process of a member of phoenix, and of no other pod: the lowest pid of its cgroup.
+member() { sort -n /sys/fs/cgroup/podvisor/pod"$uid"/"$1"/cgroup.procs 2>/dev/null | head -n 1 | grep .; }
+find_uid() {
+  uid=$(podvisor get pod phoenix -o json 2>/dev/null | sed -n 's/.*"uid": *"\([0-9a-f-]*\)".*/\1/p' | head -n 1)
+  [ -n "$uid" ]
+}
 zombies() { grep -l '^State:.Z' /proc/[0-9]*/status 2>/dev/null | wc -l; }
 no_zombies() { [ "$(zombies)" = 0 ]; }
 sleepers_gone() { ! grep -qs '^sleep.7$' /proc/[0-9]*/comm && [ "$(ls -d /proc/[0-9]* | wc -l)" -lt 120 ]; }
@@ -21,6 +26,7 @@ new_supervisor() { now=$(supervisor) && [ "$now" != "$old" ] && kill -0 "$now"; 
 
 while [ ! -e /proc/1/cmdline ]; do sleep 0.1; done
 [ "$(tr '\0' ' ' </proc/1/cmdline | cut -d' ' -f1)" = /usr/bin/podvisor ] && say "ok podvisor is PID 1"
+wait_for 60 "phoenix is there" find_uid
 wait_for 60 "a member of phoenix runs" member main.0
 wait_for 20 "its neighbour runs" member side.0
 wait_for 20 "the answer over localhost" podvisor exec phoenix/main -- wget -qO- http://127.0.0.1:8080/passwd

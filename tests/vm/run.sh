@@ -37,7 +37,7 @@ for finding in "podvisor is PID 1" "a member of phoenix runs" "the answer over l
 done
 judge "batch: Succeeded" '^\{.*"pod": *"batch".*"phase": *"Succeeded"'
 judge "failing: Failed with 3" '^\{.*"pod": *"failing".*"phase": *"Failed".*3'
-judge "greedy: OOMKilled" '^\{.*"pod": *"greedy".*"phase": *"Failed".*137'
+judge "greedy: OOMKilled" '^\{.*"pod": *"greedy".*"phase": *"Failed".*137.*OOMKilled'
 judge "phoenix: Succeeded after one restart" '^\{.*"pod": *"phoenix".*"phase": *"Succeeded"'
 [ "$(grep -c '^{"pod"' "$console")" = 4 ] && echo "  ok    one line a pod" || { echo "  FAIL  one line a pod"; failed=1; }
 judge "powered off" 'Power down'

@@ -138,7 +138,7 @@ async fn host(settings: &Settings) -> Result<Hosted, Failure> {
 /// It cannot start, or it failed.
 pub fn serve(settings: &Settings, ready: impl FnOnce(Handle)) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::of("serve", &error);
-    make_private(&settings.state).map_err(failed)?;
+    make_private(&settings.state, "serve")?;
     let options = options(settings)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
@@ -194,9 +194,12 @@ fn refused(error: &supervisor::Error) -> Failure {
 }
 
 /// Makes a folder that only its owner can enter.
-fn make_private(path: &std::path::Path) -> std::io::Result<()> {
+fn make_private(path: &std::path::Path, what: &str) -> Result<(), Failure> {
     use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| {
+        Failure::of(format!("{what}: make {}", path.display()), &error)
+            .hint("choose another folder: --state")
+    })
 }
 
 fn options(settings: &Settings) -> Result<Options, Failure> {

@@ -251,7 +251,9 @@ impl Error {
             }
             Error::Io { source, .. } => match source.kind() {
                 io::ErrorKind::PermissionDenied => "podvisor needs root".into(),
-                io::ErrorKind::NotFound => "look at the path's spelling".into(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+                    "look at the path's spelling".into()
+                }
                 _ => return None,
             },
             Error::User { .. } => {

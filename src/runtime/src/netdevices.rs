@@ -1,9 +1,9 @@
 //! `linux.netDevices`: links of the host that go into the container's network namespace.
 //!
-//! Each is moved and renamed in one request, gets its permanent global addresses back, which a move
-//! takes away, and is brought up; MTU and hardware address stay. Routes are not kept. A name that is
-//! taken is an error before anything is moved. When the container ends the kernel gives hardware
-//! back to the host and removes what is virtual.
+//! Each is moved and renamed in one request, gets its permanent global addresses back, which a
+//! move takes away, and is brought up; MTU and hardware address stay. Routes are not kept. A name
+//! that is taken is an error before anything is moved. When the container ends the kernel gives
+//! hardware back to the host and removes what is virtual.
 //! Sources: runtime-spec config-linux.md "Network Devices", rtnetlink(7), linux/if_link.h.
 
 use std::collections::BTreeMap;

@@ -115,7 +115,11 @@ impl Error {
             Error::Locked { pid: None, .. } => "choose another --state and --root".to_owned(),
             Error::File { source, .. } => match source.kind() {
                 io::ErrorKind::PermissionDenied => "podvisor needs root".to_owned(),
-                io::ErrorKind::ReadOnlyFilesystem => "choose another folder: --state".to_owned(),
+                io::ErrorKind::ReadOnlyFilesystem
+                | io::ErrorKind::NotFound
+                | io::ErrorKind::NotADirectory => {
+                    "choose another folder: --state, --log-dir".to_owned()
+                }
                 io::ErrorKind::StorageFull => "free some space there".to_owned(),
                 _ => return None,
             },

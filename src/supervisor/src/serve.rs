@@ -99,6 +99,7 @@ struct Inbox {
 pub async fn serve(options: Options, on_ready: impl FnOnce(Handle)) -> Result<(), Error> {
     let state = options.paths.state.clone();
     private_folder(&state)?;
+    log_folder(&options.paths.log_dir)?;
     let lock = StateLock::take(&state)?;
     let opened = Store::open(&options.paths.root)?;
     let (sender, news) = mpsc::unbounded_channel();
@@ -240,6 +241,12 @@ async fn until(due: Option<u64>) {
         }
         None => std::future::pending().await,
     }
+}
+
+/// The folder of all logs, which others may read: without it what pods say would be lost.
+fn log_folder(path: &Path) -> Result<(), Error> {
+    let failed = |source| Error::File { action: "make", path: path.to_path_buf(), source };
+    DirBuilder::new().recursive(true).mode(0o755).create(path).map_err(failed)
 }
 
 /// Makes a folder that only its owner can enter, and those above it.

@@ -31,7 +31,7 @@ pub async fn spawn(settings: &Settings) -> Result<(), Failure> {
     }
     let what = "start a supervisor in the background";
     let failed = |error: std::io::Error| Failure::of(what, &error);
-    make_private(&settings.state).map_err(failed)?;
+    make_private(&settings.state, what)?;
     let path = settings.state.join("serve.log");
     let log = open_log(&path).map_err(failed)?;
     let own = std::env::current_exe().map_err(failed)?;

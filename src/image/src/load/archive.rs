@@ -120,7 +120,7 @@ fn contents<R: std::io::BufRead>(
                 return Err(unknown(blobs, &format!("not a tar archive ({fault})")));
             }
             Err(fault) => {
-                let at = last.map_or("number 1".into(), |l| format!("after {}", shown(&l)));
+                let at = last.map_or("number 1".into(), |l| format!("that follows {}", shown(&l)));
                 return Err(explain(blobs, at, fault));
             }
         };

@@ -247,6 +247,7 @@ fn one(container: &Container, spec: &PodSpec, path: &str, checker: &mut Checker<
     }
     if let Some(resources) = &container.resources {
         let path = format!("{path}.resources");
+        memory_limit(resources.limits.as_ref(), &path, checker);
         requests(resources.requests.as_ref(), resources.limits.as_ref(), &path, checker);
     }
     context(container, path, checker);
@@ -300,6 +301,21 @@ fn probe_rules(
             let problem = format!("the container has no port named {name:?}");
             checker.add(&format!("{path}.{handler}.port"), problem, near.as_deref());
         }
+    }
+}
+
+/// Below this no process can be made: its kernel stack and page tables count, too.
+const MEMORY_MIN: i64 = 64 << 10;
+
+fn memory_limit(limits: Option<&ResourceList>, path: &str, checker: &mut Checker<'_>) {
+    let Some(limit) = limits.and_then(|limits| limits.memory.as_ref()) else { return };
+    if (1..MEMORY_MIN).contains(&limit.value()) {
+        let hint = match limit.as_str().ends_with('m') {
+            true => "m means thousandths: write Mi or M",
+            false => "a few Mi at least, as in 16Mi",
+        };
+        let problem = format!("{limit} is too little for any process");
+        checker.add(&format!("{path}.limits.memory"), problem, Some(hint));
     }
 }
 

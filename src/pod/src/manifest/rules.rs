@@ -149,13 +149,15 @@ pub(crate) fn host_path(node: &Node, reader: &mut Reader) {
     }
 }
 
-/// Absolute path in a container; not its root, no `:` (as in Kubernetes).
+/// Absolute path in a container; not its root, no `:` (as in Kubernetes), and not its procfs.
 pub(crate) fn mount_path(node: &Node, reader: &mut Reader) {
     host_path(node, reader);
     if text(node).contains(':') {
         reader.error(node, "must not contain :");
     } else if text(node).trim_matches('/').is_empty() {
         reader.error(node, "must not be the root of the container");
+    } else if text(node).split('/').filter(|part| !matches!(*part, "" | ".")).eq(["proc"]) {
+        reader.error(node, "must not hide /proc: mount it elsewhere, as on /host/proc");
     }
 }
 

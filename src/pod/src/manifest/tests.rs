@@ -82,6 +82,8 @@ const CONTAINER: &[Row] = &[
     ("    resources: {limits: {memory: 64mb}}\n", 9, 34, "", "unknown suffix \"mb\"", "Mi"),
     ("    resources: {limits: {memory: abc}}\n", 9, 34, "", "is not a quantity", "128Mi"),
     ("    resources: {limits: {memory: -1}}\n", 9, 34, "", "below 0", ""),
+    ("    resources: {limits: {memory: 100m}}\n", 9, 34, ".memory", "too little", "Mi"),
+    ("    resources: {limits: {memory: 1k}}\n", 9, 34, ".memory", "too little", "16Mi"),
     ("    resources: {limits: {gpu: 1}}\n", 9, 26, "", "unknown field \"gpu\"", "\"cpu\""),
     (
         "    resources: {limits: {cpu: 1}, requests: {cpu: 2}}\n",
@@ -94,6 +96,7 @@ const CONTAINER: &[Row] = &[
     ("    volumeMounts: [{name: x, mountPath: /a}]\n", 9, 27, "", "has no volume \"x\"", ""),
     ("    volumeMounts: [{name: x, mountPath: a}]\n", 9, 41, "", "not an absolute path", ""),
     ("    volumeMounts: [{name: x, mountPath: /}]\n", 9, 41, "", "must not be the root", ""),
+    ("    volumeMounts: [{name: x, mountPath: //proc/}]\n", 9, 41, "", "must not hide /proc", ""),
     (
         "    volumeMounts: [{name: x, mountPath: /a, subPath: ../b}]\n",
         9,
