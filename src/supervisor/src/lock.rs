@@ -14,7 +14,15 @@ use crate::error::Error;
 #[derive(Debug)]
 pub(crate) struct StateLock {
     path: PathBuf,
-    _file: File,
+    file: File,
+}
+
+impl Drop for StateLock {
+    /// Unlocks by word: a child between fork and exec has this description, too, and would keep
+    /// the next one out for as long.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
+    }
 }
 
 impl StateLock {
@@ -26,7 +34,7 @@ impl StateLock {
         let path = state.join("lock");
         loop {
             if let Some(file) = try_take(state, &path)? {
-                return Ok(StateLock { path, _file: file });
+                return Ok(StateLock { path, file });
             }
         }
     }

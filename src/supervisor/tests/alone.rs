@@ -70,7 +70,12 @@ fn play<F: Future<Output = ()>>(folder: &Folder, story: impl FnOnce(Handle) -> F
         let served = supervisor::serve(folder.options(), move |handle| {
             let _ = sender.send(handle);
         });
-        let told = async { story(ready.await.expect("it starts")).await };
+        let told = async {
+            // Without a handle the supervisor did not start, and its error says more.
+            if let Ok(handle) = ready.await {
+                story(handle).await;
+            }
+        };
         let both = async { tokio::join!(served, told).0 };
         tokio::time::timeout(DEADLINE, both).await.expect("in time").expect("a good end");
     });
