@@ -149,7 +149,10 @@ impl Supervisor {
         loop {
             self.turn().await;
             if self.is_over() {
-                return;
+                // What was asked before the end gets its answer.
+                let Ok(request) = inbox.requests.try_recv() else { return };
+                self.answer(request).await;
+                continue;
             }
             let due = self.next_due();
             tokio::select! {
