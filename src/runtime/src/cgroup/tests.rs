@@ -99,6 +99,7 @@ fn both_versions_say_the_same_limits() {
             "io.weight=default 4950",
             "io.max=8:0 rbps=1000",
             "hugetlb.2MB.max=4096",
+            "hugetlb.2MB.rsvd.max=4096",
         ]
     );
     assert_eq!(
@@ -117,6 +118,7 @@ fn both_versions_say_the_same_limits() {
             "blkio.weight=500",
             "blkio.throttle.read_bps_device=8:0 1000",
             "hugetlb.2MB.limit_in_bytes=4096",
+            "hugetlb.2MB.rsvd.limit_in_bytes=4096",
         ]
     );
 }
@@ -139,6 +141,7 @@ fn v2_refuses_what_it_has_no_word_for() {
         (json!({"memory": {"limit": 10, "swap": 5}}), "memory.swap"),
         (json!({"cpu": {"realtimeRuntime": 10}}), "cpu.realtimeRuntime"),
         (json!({"network": {"classID": 1}}), "network.classID"),
+        (json!({"network": {"priorities": [{"name": "lo", "priority": 1}]}}), "network.priorities"),
         (json!({"unified": {"../x": "1"}}), "unified"),
         (json!({"unified": {"frob.max": "1"}}), "unified"),
     ] {

@@ -35,9 +35,13 @@ pub(super) fn plan(
         blkio_settings(io, &mut out);
     }
     for page in resources.hugepage_limits().iter().flatten() {
-        let file = format!("hugetlb.{}.limit_in_bytes", page.page_size());
         let field = "linux.resources.hugepageLimits";
+        let size = page.page_size();
+        let file = format!("hugetlb.{size}.limit_in_bytes");
         out.push(Setting::new("hugetlb", file, page.limit(), field));
+        // Reservations, too, where the kernel counts them: a fault beyond would be a SIGBUS.
+        let reserved = format!("hugetlb.{size}.rsvd.limit_in_bytes");
+        out.push(Setting::new("hugetlb", reserved, page.limit(), field).or(Absent::Skip));
     }
     if let Some(network) = resources.network() {
         if let Some(class) = network.class_id() {

@@ -29,13 +29,21 @@ pub(super) fn plan(resources: &LinuxResources) -> Result<Vec<Setting>, Error> {
         io_settings(io, &mut out)?;
     }
     for page in resources.hugepage_limits().iter().flatten() {
-        let file = format!("hugetlb.{}.max", page.page_size());
         let field = "linux.resources.hugepageLimits";
-        out.push(Setting::new("hugetlb", file, or_max(page.limit()), field));
+        let (size, limit) = (page.page_size(), or_max(page.limit()));
+        out.push(Setting::new("hugetlb", format!("hugetlb.{size}.max"), &limit, field));
+        // Reservations, too, where the kernel counts them: a fault beyond would be a SIGBUS.
+        let reserved = format!("hugetlb.{size}.rsvd.max");
+        out.push(Setting::new("hugetlb", reserved, limit, field).or(Absent::Skip));
     }
     if resources.network().as_ref().is_some_and(|n| n.class_id().is_some()) {
         let problem = "cgroup v2 has no net_cls; mark packets by cgroup with nftables instead";
         return Err(field_error("linux.resources.network.classID", problem));
+    }
+    let priorities = resources.network().as_ref().and_then(|n| n.priorities().as_ref());
+    if priorities.is_some_and(|all| !all.is_empty()) {
+        let problem = "cgroup v2 has no net_prio; set priorities by cgroup with nftables instead";
+        return Err(field_error("linux.resources.network.priorities", problem));
     }
     for (device, limit) in resources.rdma().iter().flatten() {
         let value = rdma_line(device, limit.hca_handles(), limit.hca_objects());

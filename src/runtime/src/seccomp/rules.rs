@@ -100,6 +100,10 @@ pub(super) fn read(profile: &LinuxSeccomp) -> Result<Policy, Error> {
     if !notify && profile.listener_path().as_ref().is_some_and(|p| p.as_os_str().is_empty()) {
         return Err(field("listenerPath", "is empty"));
     }
+    let told = profile.listener_metadata().as_ref().is_some_and(|text| !text.is_empty());
+    if told && profile.listener_path().is_none() {
+        return Err(field("listenerMetadata", "is for nobody without listenerPath"));
+    }
     let flags = flags(profile.flags().as_deref().unwrap_or_default(), notify);
     Ok(Policy { tables, default, flags, notify })
 }

@@ -173,6 +173,7 @@ fn what_cannot_be_honoured_is_refused_by_field() {
         (with(json!({"names": ["mkdir"], "action": "SCMP_ACT_KILL", "errnoRet": 1})), "errnoRet"),
         (with(json!({"names": ["write"], "action": "SCMP_ACT_NOTIFY"})), "write"),
         (with(json!({"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"})), "listenerPath"),
+        (json!({"defaultAction": "SCMP_ACT_ALLOW", "listenerMetadata": "x"}), "listenerMetadata"),
         (
             with(json!({"names": ["mkdir"], "action": "SCMP_ACT_ERRNO",
                 "args": [{"index": 6, "value": 0, "op": "SCMP_CMP_EQ"}]})),
