@@ -87,6 +87,14 @@ impl Child<'_> {
                 close(mount);
                 done
             }
+            Op::Label { target, label, length } => {
+                let flags = libc::O_RDONLY | libc::O_DIRECTORY;
+                let folder = open_in(self.root, self.text(target)?, flags, false)?;
+                let (name, label) = (c"security.selinux", self.text(label)?);
+                let done = syscall!(libc::SYS_fsetxattr, folder, name, label, length, 0);
+                close(folder);
+                unit(done)
+            }
             Op::Enter { target } => {
                 let folder = self.target_or_make(target, Made::Folder)?;
                 let done = unit(syscall!(libc::SYS_fchdir, folder));

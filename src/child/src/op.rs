@@ -78,6 +78,8 @@ pub enum Op {
     },
     /// mount_setattr(2) on what is mounted at `target`.
     Change { target: Text, attributes: Attributes, recursive: bool },
+    /// Gives the folder at `target` an SELinux label.
+    Label { target: Text, label: Text, length: u32 },
     /// Mounts a tmpfs on `target` and copies what it covers into it.
     CopyUp { target: Text, options: Text, source: Text, flags: u64 },
     /// Makes the folder what is at `target` the working folder, for the `Here` operations.
@@ -98,8 +100,8 @@ pub enum Op {
     Folder { target: Text },
     /// A pty of the container: console bound at /dev/console when `bind`, master to the parent.
     Console { rows: u16, columns: u16, uid: u32, bind: bool },
-    /// Hides `target` behind /dev/null or an empty read-only folder; a missing one is fine.
-    Mask { target: Text },
+    /// Hides `target` behind /dev/null or an empty read-only tmpfs; a missing one is fine.
+    Mask { target: Text, options: Text },
     /// Makes `target` a read-only mount; a missing one is fine.
     ReadOnly { target: Text },
     /// Makes the root mount read-only.

@@ -41,7 +41,7 @@ impl Child<'_> {
                 self.root = open_folder(c"/")?;
                 Ok(())
             }
-            Op::Mask { target } => self.mask(target),
+            Op::Mask { target, options } => self.mask(target, options),
             Op::ReadOnly { target } => self.freeze(target),
             Op::RootReadOnly => set_attributes(self.root, false, MOUNT_ATTR_RDONLY, 0, 0),
             Op::Pivot { detach } => self.pivot(detach),
@@ -69,7 +69,7 @@ impl Child<'_> {
         unit(syscall!(libc::SYS_chdir, c"/"))
     }
 
-    fn mask(&mut self, target: Text) -> Done {
+    fn mask(&mut self, target: Text, options: Text) -> Done {
         let place = match self.target(target) {
             Err(libc::ENOENT | libc::ENOTDIR) => return Ok(()),
             other => other?,
@@ -87,14 +87,16 @@ impl Child<'_> {
                 self.null = clone_tree(self.null, c"", false)?;
                 Ok(())
             }
-            Err(libc::EINVAL | libc::ENOTDIR | libc::EISDIR) => self.mask_folder(target, place),
+            Err(libc::EINVAL | libc::ENOTDIR | libc::EISDIR) => {
+                self.mask_folder(target, options, place)
+            }
             Err(errno) => Err(errno),
         };
         close(place);
         done
     }
 
-    fn mask_folder(&mut self, target: Text, place: c_int) -> Done {
+    fn mask_folder(&mut self, target: Text, options: Text, place: c_int) -> Done {
         if self.empty != NONE {
             let tree = clone_tree(self.empty, c"", false)?;
             let done = attach(tree, place);
@@ -103,7 +105,7 @@ impl Child<'_> {
         }
         syscall!(libc::SYS_fchdir, place)?;
         let flags = libc::MS_RDONLY | libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
-        let options = c"size=0k,mode=0555";
+        let options = self.text(options)?;
         syscall!(libc::SYS_mount, c"tmpfs", c".", c"tmpfs", flags, options)?;
         self.empty = self.target(target)?;
         Ok(())

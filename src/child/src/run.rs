@@ -127,6 +127,7 @@ impl Child<'_> {
             | Op::Mount { .. }
             | Op::Bind { .. }
             | Op::Change { .. }
+            | Op::Label { .. }
             | Op::Enter { .. }
             | Op::MountHere { .. }
             | Op::BindHere { .. } => self.mounting(op),

@@ -11,6 +11,7 @@ use oci_spec::runtime::{LinuxNamespaceType, Spec};
 mod linux;
 mod mounts;
 mod process;
+mod rdt;
 mod schedule;
 #[cfg(test)]
 mod tests;

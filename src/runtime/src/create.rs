@@ -20,7 +20,7 @@ use crate::hooks::{self, List};
 use crate::plan::{self, Birthplace, Facts, Rootfs, Streams, point};
 use crate::spawn::{self, Child, Given};
 use crate::store::{Claim, Record};
-use crate::{DELETE_WITHIN, Runtime, idmaps, netdevices};
+use crate::{DELETE_WITHIN, Runtime, idmaps, netdevices, rdt};
 
 /// What happens to the master of a container's pty.
 #[derive(Debug, Default)]
@@ -95,11 +95,13 @@ pub(crate) fn create(
 ) -> Result<Created> {
     let spec = &bundle.spec;
     check_modules(spec)?;
+    let rdt = rdt::plan(spec, id)?;
     let claim = runtime.store.claim_new(id)?;
     let cgroup = spec.linux().as_ref().and_then(|l| l.cgroups_path().as_ref());
     let cgroup = cgroup.map(|path| path.to_string_lossy().into_owned());
     let cgroup = cgroup.filter(|p| !p.is_empty()).unwrap_or_else(|| format!("/{id}"));
-    let record = Record::new(id, bundle, &cgroup);
+    let mut record = Record::new(id, bundle, &cgroup);
+    record.rdt = rdt;
     let mut making = Making {
         runtime,
         bundle,
@@ -129,6 +131,9 @@ impl Making<'_> {
         let resources = resources(self.spec());
         let path = self.record.cgroup.clone();
         self.cgroup = Some(Cgroup::create_container(&layout, &path, resources)?);
+        if let Some(group) = &self.record.rdt {
+            group.make(self.spec())?;
+        }
         let mut child = self.launch(&layout)?;
         if self.spec_maps() {
             child.await_point(point::MAPS)?;
@@ -145,6 +150,7 @@ impl Making<'_> {
         if netdevices::of(self.spec()).is_empty() {
             return Ok(());
         }
+        child.settle()?;
         child.await_point(point::LINKS)?;
         let path = PathBuf::from(format!("/proc/{}/ns/net", child.pid()));
         let netns = sys::tree::namespace(&path).map_err(Error::io("open namespace", path))?;
@@ -214,6 +220,10 @@ impl Making<'_> {
     /// All that the parent does while the child sets itself up.
     fn beside(&mut self, child: &mut Child) -> Result<()> {
         let spec = &self.bundle.spec;
+        child.settle()?;
+        if let Some(group) = &self.record.rdt {
+            group.enter(child.pid())?;
+        }
         let score = spec.process().as_ref().and_then(|p| p.oom_score_adj());
         if let Some(score) = score {
             let path = format!("/proc/{}/oom_score_adj", child.pid());
@@ -284,6 +294,9 @@ impl Drop for Making<'_> {
         if let Some(cgroup) = self.cgroup.take() {
             let _ = cgroup.remove(Instant::now() + DELETE_WITHIN);
         }
+        if self.claim.is_some() {
+            let _ = self.record.rdt.as_ref().map(rdt::Group::remove);
+        }
         if let Some(claim) = self.claim.take() {
             let _ = claim.remove();
         }
@@ -343,7 +356,16 @@ fn mount_above(path: &Path) -> Option<PathBuf> {
 
 /// What the document asks of security modules that are not there.
 pub(crate) fn check_modules(spec: &Spec) -> Result<()> {
+    let label = spec.linux().as_ref().and_then(|linux| linux.mount_label().as_deref());
+    check_selinux("linux.mountLabel", label.unwrap_or_default())?;
     spec.process().as_ref().map_or(Ok(()), check_process_modules)
+}
+
+fn check_selinux(field: &'static str, label: &str) -> Result<()> {
+    if label.is_empty() || Path::new("/sys/fs/selinux/enforce").exists() {
+        return Ok(());
+    }
+    Err(Error::NoModule { field, module: "SELinux" })
 }
 
 pub(crate) fn check_process_modules(process: &oci::runtime::Process) -> Result<()> {
@@ -353,9 +375,5 @@ pub(crate) fn check_process_modules(process: &oci::runtime::Process) -> Result<(
     if !apparmor.is_empty() && apparmor != "unconfined" && !enabled() {
         return Err(Error::NoModule { field: "process.apparmorProfile", module: "AppArmor" });
     }
-    let selinux = process.selinux_label().as_deref().unwrap_or_default();
-    if !selinux.is_empty() && !Path::new("/sys/fs/selinux/enforce").exists() {
-        return Err(Error::NoModule { field: "process.selinuxLabel", module: "SELinux" });
-    }
-    Ok(())
+    check_selinux("process.selinuxLabel", process.selinux_label().as_deref().unwrap_or_default())
 }

@@ -137,6 +137,20 @@ pub enum Error {
         /// "AppArmor", "SELinux".
         module: &'static str,
     },
+    /// The resctrl file system is not there.
+    #[error("{field}: no resctrl file system is mounted")]
+    NoResctrl {
+        /// Field of config.json, or option.
+        field: &'static str,
+    },
+    /// A resctrl group cannot be what is asked for.
+    #[error("linux.intelRdt.{field}: {problem}")]
+    Rdt {
+        /// Below `linux.intelRdt`.
+        field: &'static str,
+        /// What is wrong.
+        problem: String,
+    },
     /// Several steps of a removal failed.
     #[error("{}", failures.join("; "))]
     Several {
@@ -167,6 +181,11 @@ impl Error {
             Error::NoModule { field, .. } => {
                 Some(format!("leave {field} out, or boot a kernel that has it"))
             }
+            Error::NoResctrl { .. } => Some(
+                "mount -t resctrl resctrl /sys/fs/resctrl, on a processor and a kernel with \
+                 resource control; or leave the field out"
+                    .to_owned(),
+            ),
             Error::Cgroup(source) => source.hint(),
             Error::Seccomp(source) => source.hint(),
             _ => None,

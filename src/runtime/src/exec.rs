@@ -62,6 +62,9 @@ pub(crate) fn exec(
     let (draft, birth) = plan::joined(&spec, process, &joining);
     let command = process.args().as_ref().and_then(|args| args.first()).map_or("", String::as_str);
     let mut child = spawn::begin(draft, given, &birth, Some(&cgroup), command)?;
+    if let Some(group) = &record.rdt {
+        group.enter(child.pid())?;
+    }
     if let Some(score) = process.oom_score_adj() {
         let path = format!("/proc/{}/oom_score_adj", child.pid());
         std::fs::write(&path, score.to_string()).map_err(Error::io("write", path))?;

@@ -8,7 +8,7 @@
 //! cgroup   folders and limits
 //! plan     document -> operations of the child (pure)        draft: operations, texts, slots
 //! spawn    slots opened, one clone, questions answered        child, sys: what runs after it
-//! hooks, idmaps, netdevices, seccomp                          what the parent does meanwhile
+//! hooks, idmaps, netdevices, rdt, seccomp                     what the parent does meanwhile
 //! ```
 //!
 //! `start`, `exec`, `remove` (kill, delete) are the other verbs; `lifecycle` is the one table of
@@ -32,6 +32,7 @@ mod idmaps;
 mod lifecycle;
 mod netdevices;
 mod plan;
+mod rdt;
 mod remove;
 pub mod seccomp;
 mod spawn;
@@ -161,6 +162,14 @@ impl Runtime {
     /// The first limit that cannot be kept, by field.
     pub fn update(&self, id: &str, resources: &LinuxResources) -> Result<()> {
         Ok(self.allowed(id, Operation::Cgroup("update"))?.apply(resources)?)
+    }
+
+    /// Changes the lines of a container's resctrl schemata for cache and for memory bandwidth.
+    ///
+    /// # Errors
+    /// [`Error::NoResctrl`]; [`Error::Rdt`] with the kernel's reason.
+    pub fn update_rdt(&self, id: &str, cache: Option<&str>, bandwidth: Option<&str>) -> Result<()> {
+        rdt::update(self, id, cache, bandwidth)
     }
 
     /// What a container has used so far.

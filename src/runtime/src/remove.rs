@@ -12,7 +12,7 @@ use crate::error::{Error, Result, chain};
 use crate::hooks::{self, List};
 use crate::lifecycle::Operation;
 use crate::store::{self, Record};
-use crate::{DELETE_WITHIN, Runtime};
+use crate::{DELETE_WITHIN, Runtime, rdt};
 
 pub(crate) fn kill(runtime: &Runtime, id: &str, signal: i32, all: bool) -> Result<()> {
     let record = runtime.store.record(id)?;
@@ -81,6 +81,7 @@ fn end(record: &Record) -> Vec<String> {
     if let Err(error) = removed {
         failures.push(chain(&error));
     }
+    failures.extend(record.rdt.iter().flat_map(rdt::Group::remove));
     let waited = process.map(|process| sys::teardown::any_ended(&[process], deadline));
     if let Some(Ok(false)) = waited {
         failures.push(format!("process {} does not end, not even by SIGKILL", record.pid));

@@ -3,7 +3,9 @@
 //! [`begin`] clones; [`Child::serve`] answers until the point it was asked for. A child whose
 //! parent gives up is killed and reaped on drop: nothing half-made is left running.
 
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use oci::runtime::LinuxSeccomp;
@@ -38,6 +40,10 @@ pub(crate) struct Child {
     /// Its filter's listener, once told.
     pub(crate) listener: Option<OwnedFd>,
     released: bool,
+    /// It is yet to go on as another process.
+    forks: bool,
+    /// Points that were reached before that was told.
+    early: VecDeque<u32>,
 }
 
 /// What a child has come to.
@@ -77,7 +83,17 @@ pub(crate) fn begin(
     let launched = sys::launch::launch(&draft.program, &slots, &place)
         .map_err(|source| Error::Clone { source })?;
     let command = command.to_owned();
-    Ok(Child { launched, draft, command, master: None, listener: None, released: false })
+    let forks = draft.program.ops.iter().any(|op| matches!(op, child::Op::Fork { .. }));
+    Ok(Child {
+        launched,
+        draft,
+        command,
+        master: None,
+        listener: None,
+        released: false,
+        forks,
+        early: VecDeque::new(),
+    })
 }
 
 fn namespace(path: &Path) -> Result<OwnedFd> {
@@ -95,6 +111,9 @@ fn open_sources(sources: &[Source]) -> Result<Vec<Option<OwnedFd>>> {
         Source::MappedTree { path, recursive, map } => known.tree(path, *recursive, map).map(Some),
         Source::Namespace { path, kind } => {
             let file = namespace(path)?;
+            if *kind == sys::abi::CLONE_NEWNS.cast_unsigned() {
+                refuse_own(path)?;
+            }
             let found = sys::tree::namespace_kind(file.as_fd());
             if found.as_ref().is_ok_and(|found| found == kind) {
                 return Ok(Some(file));
@@ -105,6 +124,17 @@ fn open_sources(sources: &[Source]) -> Result<Vec<Option<OwnedFd>>> {
         _ => Ok(None),
     };
     sources.iter().map(open).collect()
+}
+
+/// Setting up a container changes the root of whoever is in its mount namespace.
+fn refuse_own(path: &Path) -> Result<()> {
+    let own = std::fs::metadata("/proc/self/ns/mnt").map_err(Error::io("open namespace", path))?;
+    let other = std::fs::metadata(path).map_err(Error::io("open namespace", path))?;
+    if (own.dev(), own.ino()) != (other.dev(), other.ino()) {
+        return Ok(());
+    }
+    let problem = std::io::Error::other("is the caller's own mount namespace: its root would move");
+    Err(Error::io("join", path)(problem))
 }
 
 fn fill<'a>(
@@ -161,22 +191,46 @@ impl Child {
 
     /// Waits for the next point, taking what is told on the way.
     pub(crate) fn next(&mut self) -> Result<Reached> {
+        if let Some(point) = self.early.pop_front() {
+            return Ok(Reached::Point(point));
+        }
         loop {
-            let told = self.launched.next().map_err(|source| Error::Clone { source })?;
-            match told {
-                Told::Failed { stage, index, errno } => {
-                    return Err(self.failure(stage, index, errno));
-                }
-                Told::Reached(point) => return Ok(Reached::Point(point)),
-                Told::Master(master) => self.master = Some(master),
-                Told::Listener(listener) => self.listener = Some(listener),
-                Told::Forked(pid) => {
-                    let followed = self.launched.follow(pid);
-                    followed.map_err(|source| Error::Clone { source })?;
-                }
-                Told::Closed => return Ok(Reached::Begun),
+            if let Some(reached) = self.listen()? {
+                return Ok(reached);
             }
         }
+    }
+
+    /// Waits until its pid is that of the process that will be the container's: what the second of
+    /// two tells may come before the first has told of it.
+    pub(crate) fn settle(&mut self) -> Result<()> {
+        while self.forks {
+            match self.listen()? {
+                Some(Reached::Point(point)) => self.early.push_back(point),
+                Some(Reached::Begun) => return Err(Error::Vanished),
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn listen(&mut self) -> Result<Option<Reached>> {
+        let told = self.launched.next().map_err(|source| Error::Clone { source })?;
+        match told {
+            Told::Failed { stage, index, errno } => {
+                return Err(self.failure(stage, index, errno));
+            }
+            Told::Reached(point) => return Ok(Some(Reached::Point(point))),
+            Told::Master(master) => self.master = Some(master),
+            Told::Listener(listener) => self.listener = Some(listener),
+            Told::Forked(pid) => {
+                let followed = self.launched.follow(pid);
+                followed.map_err(|source| Error::Clone { source })?;
+                self.forks = false;
+            }
+            Told::Closed => return Ok(Some(Reached::Begun)),
+        }
+        Ok(None)
     }
 
     /// Waits for a point of the plan; an end before it is a failure.

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::bundle;
 use crate::cgroup::{Cgroup, Layout};
 use crate::error::{Error, Result};
+use crate::rdt;
 
 const STATE: &str = "state";
 const UNFINISHED: &str = "state.new";
@@ -52,6 +53,9 @@ pub(crate) struct Record {
     /// There are poststart or startContainer hooks for `start`, or poststop ones.
     #[serde(default)]
     pub(crate) hooks: bool,
+    /// Its resctrl group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rdt: Option<rdt::Group>,
 }
 
 impl Record {
@@ -74,6 +78,7 @@ impl Record {
             cgroups: BTreeMap::new(),
             annotations: annotations.map(|(k, v)| (k.clone(), v.clone())).collect(),
             hooks: spec.hooks().is_some(),
+            rdt: None,
         }
     }
 
@@ -217,6 +222,14 @@ impl Claim {
             .and_then(|mut file| file.write_all(&bytes))
             .and_then(|()| fs::rename(&unfinished, &path))
             .map_err(Error::io("write", path))
+    }
+
+    /// Writes the record anew and keeps the document.
+    pub(crate) fn rewrite(&self, record: &Record) -> Result<()> {
+        let path = self.folder.join(STATE);
+        let text = fs::read(&path).map_err(Error::io("read", path))?;
+        let line = text.iter().position(|byte| *byte == b'\n').map_or(text.len(), |at| at + 1);
+        self.write(record, text.get(line..).unwrap_or_default())
     }
 
     /// Where the container waits for `start`.

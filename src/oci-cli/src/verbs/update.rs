@@ -71,8 +71,8 @@ pub(super) const UPDATE: Verb = Verb {
         Flag::value("pids-limit", 0, "N", "most processes; -1 for no limit"),
         Flag::value("kernel-memory", 0, "BYTES", "accepted and ignored: the kernel dropped it"),
         Flag::value("kernel-memory-tcp", 0, "BYTES", "accepted and ignored: so it did this"),
-        Flag::value("l3-cache-schema", 0, "TEXT", "refused: Intel RDT is not supported"),
-        Flag::value("mem-bw-schema", 0, "TEXT", "refused: Intel RDT is not supported"),
+        Flag::value("l3-cache-schema", 0, "TEXT", "lines of the resctrl schemata, as in L3:0=ff"),
+        Flag::value("mem-bw-schema", 0, "TEXT", "line of the resctrl schemata, as in MB:0=70"),
     ],
     words: Words::Anywhere,
     least: 1,
@@ -80,18 +80,18 @@ pub(super) const UPDATE: Verb = Verb {
     hidden: false,
     examples: ["update --memory 64m --pids-limit 100 web", "update -r limits.json web"],
     run: |globals, given| {
-        let resources = resources(given)?;
-        open(globals)?.update(id(given)?, &resources)?;
+        let (resources, runtime, id) = (resources(given)?, open(globals)?, id(given)?);
+        runtime.update(id, &resources)?;
+        let [cache, bandwidth] = [given.text("l3-cache-schema")?, given.text("mem-bw-schema")?]
+            .map(|text| text.filter(|text| !text.is_empty()));
+        if cache.is_some() || bandwidth.is_some() {
+            runtime.update_rdt(id, cache, bandwidth)?;
+        }
         Ok(0)
     },
 };
 
 fn resources(given: &Given) -> Result<LinuxResources, Failure> {
-    for flag in ["l3-cache-schema", "mem-bw-schema"] {
-        if given.has(flag) {
-            return Err(Failure::new(format!("--{flag}: Intel RDT is not supported")));
-        }
-    }
     let mut all = match given.path("resources") {
         None => json!({}),
         Some(path) => read(&path)?,
@@ -176,7 +176,7 @@ mod tests {
         for setting in SETTINGS {
             assert!(UPDATE.flags.iter().any(|flag| flag.long == setting.flag), "{}", setting.flag);
         }
-        for wrong in ["--memory 1x x", "--pids-limit many x", "--l3-cache-schema a x"] {
+        for wrong in ["--memory 1x x", "--pids-limit many x"] {
             assert!(resources(&given(wrong)).is_err(), "{wrong}");
         }
     }

@@ -54,7 +54,14 @@ pub(super) fn check(spec: &Spec, found: &mut Findings) {
         super::schedule::check_memory(policy, found);
     }
     check_net_devices(spec, linux, found);
-    check_unsupported(linux, found);
+    if let Some(label) = linux.mount_label() {
+        found.plain("linux.mountLabel", label);
+        found.need(!label.contains('"'), "linux.mountLabel", "must not contain a quote");
+    }
+    if let Some(rdt) = linux.intel_rdt() {
+        super::rdt::check(rdt, found);
+    }
+    check_personality(linux, found);
 }
 
 fn check_namespaces(spec: &Spec, found: &mut Findings) {
@@ -68,16 +75,8 @@ fn check_namespaces(spec: &Spec, found: &mut Findings) {
             found.need(path.is_absolute(), format!("{at}.path"), "is not an absolute path");
         }
     }
-    let mount = namespaces(spec).iter().find(|n| n.typ() == LinuxNamespaceType::Mount);
-    match mount {
-        None => found.add("linux.namespaces", "needs one of type mount"),
-        Some(mount) => {
-            let new = mount.path().as_ref().is_none_or(|p| p.as_os_str().is_empty());
-            let problem = "a mount namespace by path is not supported: the root would be set up in \
-                           somebody else's";
-            found.need(new, "linux.namespaces", problem);
-        }
-    }
+    let mount = has(spec, LinuxNamespaceType::Mount);
+    found.need(mount, "linux.namespaces", "needs one of type mount");
 }
 
 fn check_time(spec: &Spec, linux: &Linux, found: &mut Findings) {
@@ -195,12 +194,7 @@ fn check_net_devices(spec: &Spec, linux: &Linux, found: &mut Findings) {
     }
 }
 
-fn check_unsupported(linux: &Linux, found: &mut Findings) {
-    let label = linux.mount_label().as_ref().is_some_and(|l| !l.is_empty());
-    let parts = [("linux.mountLabel", label), ("linux.intelRdt", linux.intel_rdt().is_some())];
-    for (field, present) in parts {
-        found.need(!present, field, "is not supported");
-    }
+fn check_personality(linux: &Linux, found: &mut Findings) {
     let flags = linux.personality().as_ref().and_then(|p| p.flags().as_deref());
     let none = flags.is_none_or(<[String]>::is_empty);
     found.need(none, "linux.personality.flags", "the specification has no flag yet");

@@ -96,8 +96,16 @@ fn each_rule_names_its_field() {
         ),
         (linux(json!({"maskedPaths": ["proc"]})), "linux.maskedPaths[0]"),
         (linux(json!({"rootfsPropagation": "wild"})), "linux.rootfsPropagation"),
-        (linux(json!({"mountLabel": "x"})), "linux.mountLabel"),
-        (linux(json!({"intelRdt": {}})), "linux.intelRdt"),
+        (linux(json!({"mountLabel": "x\"y"})), "linux.mountLabel"),
+        (
+            linux(json!({"personality": {"domain": "LINUX", "flags": ["x"]}})),
+            "linux.personality.flags",
+        ),
+        (linux(json!({"intelRdt": {"closID": "a/b"}})), "linux.intelRdt.closID"),
+        (linux(json!({"intelRdt": {"closID": "info"}})), "linux.intelRdt.closID"),
+        (linux(json!({"intelRdt": {"l3CacheSchema": "L3:0"}})), "linux.intelRdt.l3CacheSchema"),
+        (linux(json!({"intelRdt": {"memBwSchema": "L3:0=1"}})), "linux.intelRdt.memBwSchema"),
+        (linux(json!({"intelRdt": {"schemata": ["L3:0=f", "x"]}})), "linux.intelRdt.schemata[1]"),
     ];
     each_is_found(rows);
 }

@@ -16,7 +16,12 @@ use crate::draft::Draft;
 const TMPFS_FLAGS: u64 = sys::abi::MS_NOSUID | sys::abi::MS_NODEV | sys::abi::MS_NOEXEC;
 
 /// Plans the mount.
-pub(super) fn plan(draft: &mut Draft, destination: &Path, options: &Options, facts: &Facts<'_>) {
+pub(super) fn plan(
+    draft: &mut Draft,
+    destination: &Path,
+    options: &Options,
+    (facts, label): (&Facts<'_>, Option<&str>),
+) {
     let target = draft.path(destination);
     if facts.layout.mode() == Mode::V2 {
         let (source, kind) = (draft.text("cgroup"), draft.text("cgroup2"));
@@ -24,7 +29,7 @@ pub(super) fn plan(draft: &mut Draft, destination: &Path, options: &Options, fac
         return draft.op(Op::Mount { target, source, kind, flags, options: data, firm: true });
     }
     let (source, kind) = (draft.text("tmpfs"), draft.text("tmpfs"));
-    let data = draft.text("mode=755");
+    let data = draft.text(super::mounts::labelled("mode=755", label));
     draft.op(Op::Mount { target, source, kind, flags: TMPFS_FLAGS, options: data, firm: true });
     draft.op(Op::Enter { target });
     let flags = options.flags | TMPFS_FLAGS;

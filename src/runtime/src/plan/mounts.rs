@@ -12,8 +12,19 @@ use crate::idmaps::{Mapping, Users, lines};
 
 /// Plans every mount of the document.
 pub(super) fn plan(draft: &mut Draft, spec: &Spec, facts: &Facts<'_>, birth: &Birthplace) {
+    let label = spec.linux().as_ref().and_then(|linux| linux.mount_label().as_deref());
+    let label = label.filter(|label| !label.is_empty());
     for mount in spec.mounts().iter().flatten() {
-        one(draft, mount, facts, birth);
+        one(draft, mount, facts, (birth, label));
+    }
+}
+
+/// Mount options with the SELinux context of `linux.mountLabel`, quoted for its commas.
+pub(super) fn labelled(options: &str, label: Option<&str>) -> String {
+    match label.filter(|_| !options.split(',').any(|o| o.starts_with("context="))) {
+        None => options.to_owned(),
+        Some(label) if options.is_empty() => format!("context=\"{label}\""),
+        Some(label) => format!("{options},context=\"{label}\""),
     }
 }
 
@@ -23,7 +34,12 @@ pub(super) fn is_bind(mount: &Mount) -> bool {
     mount.typ().as_deref() == Some("bind") || words.iter().any(|w| w == "bind" || w == "rbind")
 }
 
-fn one(draft: &mut Draft, mount: &Mount, facts: &Facts<'_>, birth: &Birthplace) {
+fn one(
+    draft: &mut Draft,
+    mount: &Mount,
+    facts: &Facts<'_>,
+    (birth, label): (&Birthplace, Option<&str>),
+) {
     let options = options::read(mount.options().as_deref().unwrap_or_default());
     let kind = mount.typ().as_deref().unwrap_or("none");
     let destination = absolute(mount.destination());
@@ -34,12 +50,14 @@ fn one(draft: &mut Draft, mount: &Mount, facts: &Facts<'_>, birth: &Birthplace) 
         return change(draft, &destination, options.own, options.deep);
     }
     if kind == "cgroup" || kind == "cgroup2" {
-        return cgroups::plan(draft, &destination, &options, facts);
+        return cgroups::plan(draft, &destination, &options, (facts, label));
     }
     let target = draft.path(&destination);
     let source = mount.source().as_deref().unwrap_or(Path::new(kind)).to_owned();
     let source = draft.path(&source);
-    let data = draft.text(&options.data);
+    // procfs and sysfs have a policy of their own; an mqueue takes its label afterwards.
+    let own_label = label.filter(|_| !matches!(kind, "proc" | "sysfs" | "mqueue"));
+    let data = draft.text(labelled(&options.data, own_label));
     if options.copy_up && kind == "tmpfs" {
         draft.op(Op::CopyUp { target, options: data, source, flags: options.flags });
     } else {
@@ -48,6 +66,11 @@ fn one(draft: &mut Draft, mount: &Mount, facts: &Facts<'_>, birth: &Birthplace) 
         let firm = matches!(kind, "proc" | "sysfs");
         let kind = draft.text(kind);
         draft.op(Op::Mount { target, source, kind, flags, options: data, firm });
+    }
+    if let Some(label) = label.filter(|_| mount.typ().as_deref() == Some("mqueue")) {
+        let length = u32::try_from(label.len()).unwrap_or(u32::MAX);
+        let label = draft.text(label);
+        draft.op(Op::Label { target, label, length });
     }
     // mount(2) has taken the flags; what it cannot do is left.
     let own = Attributes { propagation: options.own.propagation, ..Attributes::default() };

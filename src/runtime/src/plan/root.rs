@@ -163,9 +163,15 @@ fn hide(draft: &mut Draft, linux: &Linux) {
         let target = draft.text(path);
         draft.op(Op::ReadOnly { target });
     }
-    for path in linux.masked_paths().iter().flatten() {
+    let masked = linux.masked_paths().as_deref().unwrap_or_default();
+    if masked.is_empty() {
+        return;
+    }
+    let label = linux.mount_label().as_deref().filter(|label| !label.is_empty());
+    let options = draft.text(mounts::labelled("size=0k,mode=0555", label));
+    for path in masked {
         let target = draft.text(path);
-        draft.op(Op::Mask { target });
+        draft.op(Op::Mask { target, options });
     }
 }
 

@@ -254,6 +254,41 @@ fn a_filter_is_loaded_as_late_as_its_privileges_allow() {
 }
 
 #[test]
+fn mounts_get_the_label_that_is_asked_for() {
+    let label = "system_u:object_r:x:s0:c1,c2";
+    let mount = |kind: &str, options: Value| {
+        json!({"destination": format!("/{kind}"), "type": kind,
+        "source": kind, "options": options})
+    };
+    let (draft, _) = planned(json!({
+        "mounts": [mount("proc", json!([])), mount("tmpfs", json!(["size=1k"])),
+            mount("devpts", json!([])), mount("mqueue", json!([])),
+            mount("ext4", json!(["context=own"]))],
+        "linux": {"namespaces": [{"type": "mount"}], "mountLabel": label, "maskedPaths": ["/x"]}}));
+    let options = draft.program.ops.iter().filter_map(|op| match *op {
+        Op::Mount { options, .. } | Op::Mask { options, .. } => {
+            Some(crate::draft::text_at(&draft.program, options))
+        }
+        _ => None,
+    });
+    let context = format!("context=\"{label}\"");
+    let tmpfs = format!("size=1k,{context}");
+    let mask = format!("size=0k,mode=0555,{context}");
+    assert_eq!(options.collect::<Vec<_>>(), ["", &tmpfs, &context, "", "context=own", &mask]);
+    let labels = |op: &&Op| matches!(op, Op::Label { length: 28, .. });
+    assert_eq!(draft.program.ops.iter().filter(labels).count(), 1);
+}
+
+#[test]
+fn a_mount_namespace_by_path_is_joined_before_the_root_is_touched() {
+    let namespaces = json!([{"type": "mount", "path": "/m"}, {"type": "pid"}]);
+    let (draft, birth) = planned(json!({"linux": {"namespaces": namespaces}}));
+    let mount = sys::abi::CLONE_NEWNS.cast_unsigned();
+    assert_eq!(birth.flags & u64::from(mount), 0);
+    assert!(matches!(draft.program.ops[1], Op::Setns { kind, .. } if kind == mount));
+}
+
+#[test]
 fn shared_roots_stop_at_the_root() {
     let linux = json!({"namespaces": [{"type": "mount"}], "rootfsPropagation": "rshared"});
     let (draft, _) = planned(json!({"linux": linux}));

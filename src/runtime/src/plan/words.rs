@@ -25,6 +25,9 @@ pub(crate) fn step(program: &Compiled, index: u32) -> String {
         }
         Op::Bind { target, source, .. } => format!("bind {} at {}", text(source), text(target)),
         Op::Change { target, .. } => format!("set the mount options of {}", text(target)),
+        Op::Label { target, label, .. } => {
+            format!("label {} with linux.mountLabel {}", text(target), text(label))
+        }
         Op::CopyUp { target, .. } => format!("copy {} up into a tmpfs", text(target)),
         Op::Enter { target } | Op::Folder { target } => format!("make folder {}", text(target)),
         Op::MountHere { name, kind, .. } => format!("mount {} at {}", text(kind), text(name)),
@@ -37,7 +40,7 @@ pub(crate) fn step(program: &Compiled, index: u32) -> String {
         Op::RootBind { source, .. } => format!("take {} as the root", text(source)),
         Op::RootOverlay { folder, .. } => format!("mount the overlay of {}", text(folder)),
         Op::Propagate { path, .. } => format!("set the propagation of {}", text(path)),
-        Op::Mask { target } => format!("mask {}", text(target)),
+        Op::Mask { target, .. } => format!("mask {}", text(target)),
         Op::ReadOnly { target } => format!("make {} read-only", text(target)),
         Op::Hostname { name, .. } => format!("set hostname {}", text(name)),
         Op::Domainname { name, .. } => format!("set domainname {}", text(name)),
