@@ -1,11 +1,13 @@
 //! The OCI specifications' types in use, the state document, and validation.
 //!
-//! [`runtime`] and [`image`] are oci-spec's types; [`state`] is what `state` prints and hooks read;
-//! [`validate`] reports everything that is wrong with a config.json at once, by field path. Pure:
-//! no kernel, no files. May be touched: a rule belongs here when the document alone decides it.
+//! [`runtime`] and [`image`] are oci-spec's types, which [`document`] reads; [`state`] is what
+//! `state` prints and hooks read; [`validate`] reports everything that is wrong with a config.json
+//! at once, by field path. Pure: no kernel, no files. May be touched: a rule belongs here when the
+//! document alone decides it.
 
 pub use oci_spec::{image, runtime};
 
+pub mod document;
 pub mod state;
 pub mod validate;
 

@@ -61,6 +61,6 @@ fn read(file: &Path) -> Result<Vec<u8>> {
 
 /// A document from its text; `file` is named in the error.
 pub(crate) fn parse(text: &[u8], file: &Path) -> Result<Spec> {
-    serde_json::from_slice(text)
+    oci::document::spec(text)
         .map_err(|error| Error::Config { path: file.to_owned(), problem: error.to_string() })
 }

@@ -76,7 +76,7 @@ fn exec(globals: &Given, given: &Given) -> Result<u8, Failure> {
 fn from_file(path: &Path) -> Result<Process, Failure> {
     let text = fs::read(path)
         .map_err(|e| Failure::new(format!("read process {}: {e}", path.display())))?;
-    serde_json::from_slice(&text)
+    oci::document::process(&text)
         .map_err(|e| Failure::new(format!("process {}: {e}", path.display())))
 }
 

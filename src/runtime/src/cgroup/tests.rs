@@ -124,6 +124,40 @@ fn both_versions_say_the_same_limits() {
 }
 
 #[test]
+fn what_is_rare_has_its_files() {
+    let device = |rest: Value| {
+        let mut all = json!({"major": 8, "minor": 0});
+        rest.as_object().into_iter().flatten().for_each(|(k, v)| all[k] = v.clone());
+        json!([all])
+    };
+    let limits = resources(json!({
+        "memory": {"kernelTCP": 1, "swappiness": 2, "disableOOMKiller": true},
+        "cpu": {"realtimePeriod": 3, "realtimeRuntime": 4, "idle": 1},
+        "network": {"classID": 5, "priorities": [{"name": "lo", "priority": 6}]},
+        "rdma": {"mlx5": {"hcaHandles": 7, "hcaObjects": 8}},
+        "blockIO": {"leafWeight": 9, "weightDevice": device(json!({"weight": 10, "leafWeight": 11})),
+            "throttleWriteBpsDevice": device(json!({"rate": 12})),
+            "throttleReadIOPSDevice": device(json!({"rate": 13})),
+            "throttleWriteIOPSDevice": device(json!({"rate": 14}))},
+    }));
+    let v1 = "memory.kmem.tcp.limit_in_bytes=1 memory.oom_control=1 memory.swappiness=2 \
+        cpu.idle=1 cpu.rt_period_us=3 cpu.rt_runtime_us=4 blkio.leaf_weight=9 \
+        blkio.weight_device=8:0_10 blkio.leaf_weight_device=8:0_11 \
+        blkio.throttle.write_bps_device=8:0_12 blkio.throttle.read_iops_device=8:0_13 \
+        blkio.throttle.write_iops_device=8:0_14 net_cls.classid=5 net_prio.ifpriomap=lo_6 \
+        rdma.max=mlx5_hca_handle=7_hca_object=8";
+    let words = |plan: &[Setting]| lines(plan).join(";").replace(' ', "_").replace(';', " ");
+    assert_eq!(words(&v1::plan(&limits, None).expect("v1")), v1);
+    let limits = resources(json!({"rdma": {"mlx5": {"hcaHandles": 7}}, "cpu": {"idle": 1},
+        "blockIO": {"weightDevice": device(json!({"weight": 1000})),
+            "throttleWriteIOPSDevice": device(json!({"rate": 14}))},
+        "unified": {"memory.high": "15"}}));
+    let v2 = "cpu.idle=1 io.weight=8:0_10000 io.max=8:0_wiops=14 \
+        rdma.max=mlx5_hca_handle=7 memory.high=15";
+    assert_eq!(words(&v2::plan(&limits).expect("v2")), v2);
+}
+
+#[test]
 fn v1_raises_the_total_before_the_limit_and_lowers_it_after() {
     let limits = resources(json!({"memory": {"limit": 200, "swap": 300}}));
     let first = |now| lines(&v1::plan(&limits, Some(now)).expect("plan"))[0].clone();

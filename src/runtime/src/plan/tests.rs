@@ -210,6 +210,23 @@ fn the_scheduler_is_set_and_cpus_are_those_of_exec_alone() {
 }
 
 #[test]
+fn every_field_of_the_scheduler_reaches_the_call() {
+    let process = json!({"args": ["sh"], "cwd": "/", "user": {"uid": 0, "gid": 0}, "scheduler":
+        {"policy": "SCHED_DEADLINE", "flags": ["SCHED_FLAG_RECLAIM", "SCHED_FLAG_KEEP_POLICY"],
+            "priority": 0, "runtime": 1, "deadline": 2, "period": 3}});
+    let (draft, _) = planned(json!({"process": process}));
+    let wanted = child::Scheduling {
+        policy: 6,
+        flags: 0x0a,
+        runtime: 1,
+        deadline: 2,
+        period: 3,
+        ..Default::default()
+    };
+    assert!(draft.program.ops.contains(&Op::Scheduler(wanted)));
+}
+
+#[test]
 fn memory_nodes_become_a_mask() {
     let linux = json!({"namespaces": [{"type": "mount"}], "memoryPolicy":
         {"mode": "MPOL_BIND", "nodes": "0-1", "flags": ["MPOL_F_STATIC_NODES"]}});
