@@ -72,6 +72,12 @@ pub struct Listed {
     pub owner: String,
 }
 
+/// Every mount option that is not left for the file system, sorted.
+#[must_use]
+pub fn mount_options() -> Vec<String> {
+    plan::mount_options()
+}
+
 impl Runtime {
     /// The containers below `root`, which is made (0700) with the first one.
     ///

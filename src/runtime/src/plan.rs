@@ -28,6 +28,7 @@ use crate::cgroup::Layout;
 use crate::draft::{Draft, Source};
 
 pub(crate) use namespaces::{Birthplace, namespace_flag};
+pub(crate) use options::known as mount_options;
 pub(crate) use process::loads_filter;
 pub(crate) use words::{place, step};
 

@@ -14,6 +14,8 @@ const STRICTATIME: u64 = sys::abi::MOUNT_ATTR_STRICTATIME;
 const ATIME: u64 = sys::abi::MOUNT_ATTR__ATIME;
 const NODIRATIME: u64 = sys::abi::MOUNT_ATTR_NODIRATIME;
 const NOSYMFOLLOW: u64 = sys::abi::MOUNT_ATTR_NOSYMFOLLOW;
+/// MS_POSIXACL of linux/mount.h.
+const POSIXACL: u64 = 1 << 16;
 
 /// What the options of one mount say.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -68,7 +70,12 @@ const ROWS: &[Row] = &[
     ("noiversion", sys::abi::MS_I_VERSION, 0, 0, false),
     ("silent", sys::abi::MS_SILENT, 0, 0, true),
     ("loud", sys::abi::MS_SILENT, 0, 0, false),
+    ("acl", POSIXACL, 0, 0, true),
+    ("noacl", POSIXACL, 0, 0, false),
 ];
+
+/// Words that are more than a flag.
+const OTHERS: [&str; 7] = ["bind", "defaults", "idmap", "rbind", "remount", "ridmap", "tmpcopyup"];
 
 const PROPAGATIONS: &[(&str, u64)] = &[
     ("private", sys::abi::MS_PRIVATE),
@@ -82,6 +89,16 @@ pub(super) fn propagation(word: &str) -> Option<(u64, bool)> {
     let find = |name: &str| PROPAGATIONS.iter().find(|(n, _)| *n == name).map(|(_, f)| *f);
     let deep = || word.strip_prefix('r').and_then(find).map(|flag| (flag, true));
     find(word).map(|flag| (flag, false)).or_else(deep)
+}
+
+/// Every word that is not left for the file system, sorted.
+pub(crate) fn known() -> Vec<String> {
+    let deep = |row: &Row| (row.2 | row.3 != 0).then(|| format!("r{}", row.0));
+    let plain = ROWS.iter().map(|row| row.0.to_owned()).chain(ROWS.iter().filter_map(deep));
+    let spread = PROPAGATIONS.iter().flat_map(|(name, _)| [(*name).to_owned(), format!("r{name}")]);
+    let mut all: Vec<String> = plain.chain(spread).chain(OTHERS.map(str::to_owned)).collect();
+    all.sort();
+    all
 }
 
 /// Reads the options of a mount.

@@ -163,6 +163,18 @@ fn mount_options_become_flags_attributes_and_data() {
 }
 
 #[test]
+fn a_known_mount_option_is_nothing_for_the_file_system() {
+    for word in options::known() {
+        let read = options::read(std::slice::from_ref(&word));
+        assert_eq!(read.data, "", "{word}");
+        let says = word == "defaults" || read != options::Options::default();
+        let off = ["async", "loud", "noacl", "noiversion", "nolazytime", "nomand"];
+        assert!(says || off.contains(&word.as_str()), "{word}");
+    }
+    assert_eq!(options::read(&["frob".to_owned()]).data, "frob");
+}
+
+#[test]
 fn id_mapped_mounts_are_made_by_the_parent() {
     let map = json!([{"containerID": 0, "hostID": 1000, "size": 10}]);
     let mapped = |linux: Value, mount: Value| {
