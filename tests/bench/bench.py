@@ -152,7 +152,10 @@ def section_image():
     archive = images.big_image(CACHE / "big.oci.tar")
     disk = loop_disk()
     podman = ["podman", *PODMAN, "--root", str(disk / "podman"), "--runroot", str(disk / "podman-run")]
-    wipe = lambda *names: lambda: [shutil.rmtree(disk / n, ignore_errors=True) for n in names]
+
+    def wipe(*names):
+        """Removes them and writes everything back: what another left dirty is not ours to flush."""
+        return lambda: [*(shutil.rmtree(disk / n, ignore_errors=True) for n in names), os.sync()]
 
     def umoci():
         sh(["skopeo", "copy", "-q", f"oci-archive:{archive}", f"oci:{disk}/layout:big"])

@@ -79,7 +79,12 @@ impl<'a> Blobs<'a> {
                 actual: digest.to_string(),
             });
         }
-        if blob.file.is_some() && !self.fresh.contains_key(&digest) {
+        if let Some(file) = &blob.file
+            && !self.fresh.contains_key(&digest)
+        {
+            // The disk has work while layers are unpacked; the sync at the end is the one that
+            // counts.
+            let _ = sys::dir::begin_write_back(file);
             let to = self.staging.path().join(digest.hex());
             fs::rename(&blob.path, &to).at("moving", &to)?;
             self.fresh.insert(digest.clone(), size);

@@ -443,5 +443,18 @@ pub fn sync_file_system(fd: impl AsFd) -> Result<()> {
     Ok(unistd::syncfs(fd)?)
 }
 
+/// Begins to write back what a file holds so far, and does not wait for it. Durability is another
+/// matter: see [`sync_file_system`].
+///
+/// # Errors
+/// sync_file_range(2)'s; `ESPIPE` on what is no regular file.
+pub fn begin_write_back(file: impl AsFd) -> Result<()> {
+    // SAFETY: takes no pointers; the descriptor lives through the call.
+    let done = unsafe {
+        libc::sync_file_range(file.as_fd().as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WRITE)
+    };
+    Ok(nix::errno::Errno::result(done).map(drop)?)
+}
+
 #[cfg(test)]
 mod tests;
