@@ -12,7 +12,9 @@
 //! - `code`: the exit code to expect (0)
 //! - `out`: the whole standard output, without space at its ends
 //! - `has`, `lacks`: a part of both outputs together; may be repeated
-//! - `skip`: `RUNTIME reason`, where a peer cannot do it here
+//! - `differs`: `RUNTIME reason`, where a peer is known to fail the case; with `*` after the name
+//!   it may pass as well
+//! - `world`: `v1` or `v2`, where the case is about controllers of one of the two
 
 use std::fs;
 use std::io::{Error, Result};
@@ -29,7 +31,17 @@ pub(crate) struct Case {
     pub(crate) out: Option<String>,
     pub(crate) has: Vec<String>,
     pub(crate) lacks: Vec<String>,
-    pub(crate) skip: Vec<(String, String)>,
+    pub(crate) differs: Vec<Difference>,
+    pub(crate) world: Option<String>,
+}
+
+/// A peer that is known to fail a case.
+#[derive(Debug, Clone)]
+pub(crate) struct Difference {
+    pub(crate) runtime: String,
+    pub(crate) reason: String,
+    /// Whether it passes at times.
+    pub(crate) unsteady: bool,
 }
 
 /// Every case of every `.case` file, by file name.
@@ -76,12 +88,20 @@ fn parse(text: &str) -> std::result::Result<Vec<Case>, (usize, String)> {
             "out" => case.out = Some(value),
             "has" => case.has.push(value),
             "lacks" => case.lacks.push(value),
-            "skip" => {
-                let (runtime, reason) = value.split_once(' ').unwrap_or((&value, ""));
-                case.skip.push((runtime.to_owned(), reason.to_owned()));
-            }
+            "world" => case.world = Some(value),
+            "differs" | "skip" => case.differs.push(difference(&value)),
             other => return Err(problem(format!("no such word: {other}"))),
         }
     }
     Ok(cases)
+}
+
+fn difference(text: &str) -> Difference {
+    let (name, reason) = text.split_once(' ').unwrap_or((text, ""));
+    let runtime = name.trim_end_matches('*');
+    Difference {
+        runtime: runtime.to_owned(),
+        reason: reason.to_owned(),
+        unsteady: runtime.len() < name.len(),
+    }
 }

@@ -15,11 +15,16 @@ pub(crate) struct Runtime {
     pub(crate) name: &'static str,
     pub(crate) program: PathBuf,
     pub(crate) version: String,
+    /// Whether the `differs` lines are about this very version (or it is ours).
+    pub(crate) judged: bool,
     /// Whether it must see cgroup2 alone.
     pub(crate) pure_v2: bool,
     /// Library to preload.
     pub(crate) preload: Option<PathBuf>,
 }
+
+/// The versions that the `differs` lines are about.
+const JUDGED: [&str; 3] = ["podvisor-oci", "runc version 1.1.5", "crun version 1.8.1"];
 
 /// Ours first, then the peers that are installed.
 pub(crate) fn find(folder: &Path) -> Result<Vec<Runtime>> {
@@ -27,12 +32,10 @@ pub(crate) fn find(folder: &Path) -> Result<Vec<Runtime>> {
         Some(bin) => PathBuf::from(bin).join("podvisor-oci"),
         None => PathBuf::from(env!("CARGO_BIN_EXE_podvisor-oci")),
     };
-    let plain = |name, program: PathBuf| Runtime {
-        name,
-        version: version(&program),
-        program,
-        pure_v2: false,
-        preload: None,
+    let plain = |name, program: PathBuf| {
+        let version = version(&program);
+        let judged = JUDGED.iter().any(|known| version.contains(known));
+        Runtime { name, version, judged, program, pure_v2: false, preload: None }
     };
     let mut all = vec![plain("podvisor-oci", own)];
     for (name, paths) in
@@ -45,7 +48,8 @@ pub(crate) fn find(folder: &Path) -> Result<Vec<Runtime>> {
             }
         }
     }
-    for crun in all.iter_mut().filter(|r| r.name == "crun") {
+    let alone = std::env::var_os("PODVISOR_ALONE").is_some();
+    for crun in all.iter_mut().filter(|r| r.name == "crun" && !alone) {
         crun.pure_v2 = true;
         crun.preload = Some(forgiving_setrlimit(folder)?);
     }
