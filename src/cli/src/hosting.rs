@@ -138,6 +138,7 @@ async fn host(settings: &Settings) -> Result<Hosted, Failure> {
 /// It cannot start, or it failed.
 pub fn serve(settings: &Settings, ready: impl FnOnce(Handle)) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::of("serve", &error);
+    sys::malloc::share_heaps();
     make_private(&settings.state, "serve")?;
     let options = options(settings)?;
     let runtime =

@@ -1,6 +1,6 @@
 //! Keeping the heap of a long-lived, mostly idle process small.
 //!
-//! glibc only; elsewhere both calls do nothing.
+//! glibc only; elsewhere these calls do nothing.
 
 /// Makes the allocator give memory back early: blocks of 64 KiB and more are mapped one by one, and
 /// the top of the heap is trimmed once 64 KiB of it are free.
@@ -14,6 +14,16 @@ pub fn keep_small() {
         unsafe { libc::mallopt(libc::M_TRIM_THRESHOLD, LIMIT_BYTES) };
         // SAFETY: as above.
         unsafe { libc::mallopt(libc::M_TOP_PAD, 0) };
+    }
+}
+
+/// Makes threads share two heaps instead of having one each: for a process whose many threads
+/// rarely allocate at the same time.
+pub fn share_heaps() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: mallopt takes two integers and touches only the allocator's own settings.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 2);
     }
 }
 

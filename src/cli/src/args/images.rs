@@ -1,6 +1,6 @@
 //! Arguments of the image verbs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -11,14 +11,25 @@ use clap::Args;
 )]
 pub struct LoadArgs {
     /// OCI layout folder, oci-archive or docker-archive (also gzip or zstd); - for stdin
-    #[arg(value_name = "PATH")]
-    pub source: PathBuf,
+    #[arg(value_name = "PATH", required_unless_present = "input")]
+    source: Option<PathBuf>,
+    /// The same, as docker and podman have it
+    #[arg(short, long, value_name = "PATH", conflicts_with = "source")]
+    input: Option<PathBuf>,
     /// Name for an image that brings none
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
     /// Print names only
     #[arg(short, long)]
     pub quiet: bool,
+}
+
+impl LoadArgs {
+    /// What to load, `-` for standard input.
+    pub fn path(&self) -> &Path {
+        // The command line has one of the two.
+        self.source.as_deref().or(self.input.as_deref()).unwrap_or(Path::new("-"))
+    }
 }
 
 /// `podvisor import`
