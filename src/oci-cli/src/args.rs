@@ -145,7 +145,11 @@ impl Given {
             self.flags.push((flag.long, value));
             return Ok(());
         }
-        if matches!(name, "--help" | "-h" | "-help") {
+        if name == "-V" && flags.iter().any(|f| f.long == "version") {
+            self.flags.push(("version", OsString::new()));
+            return Ok(());
+        }
+        if matches!(name, "--help" | "-h" | "-help" | "-?" | "--usage") {
             self.flags.push(("help", OsString::new()));
             return Ok(());
         }

@@ -74,7 +74,10 @@ impl Log {
                 return Err(Failure::new(format!("invalid log-format: {other:?} (text or json)")));
             }
         };
-        let file = match globals.path("log").filter(|p| p.as_os_str() != "/dev/stderr") {
+        // crun's way of naming a file.
+        let path = globals.text("log")?.map(|text| text.strip_prefix("file:").unwrap_or(text));
+        let path = path.filter(|text| !text.is_empty()).map(std::path::PathBuf::from);
+        let file = match path.filter(|p| p.as_os_str() != "/dev/stderr") {
             None => None,
             Some(path) => {
                 let file = File::options().append(true).create(true).open(&path);

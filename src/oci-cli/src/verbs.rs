@@ -47,6 +47,7 @@ pub(crate) const GLOBAL: &[Flag] = &[
     Flag::switch("debug", 0, "accepted for runc's callers; only errors are logged"),
     Flag::switch("systemd-cgroup", 0, "make cgroups through systemd (refused: not supported)"),
     Flag::value("cgroup-manager", 0, "NAME", "cgroupfs (default); systemd is refused"),
+    Flag::value("criu", 0, "FILE", "accepted for runc's callers"),
     Flag::value("rootless", 0, "MODE", "accepted for runc's callers: true, false or auto"),
     Flag::switch("version", b'v', "print the version"),
     Flag::switch("help", b'h', "print this help"),

@@ -27,8 +27,16 @@ impl Bundle {
     /// [`Error::Io`], [`Error::Config`] for what is no such document, [`Error::Invalid`] with every
     /// finding.
     pub fn load(path: &Path) -> Result<Bundle> {
+        Bundle::load_with(path, Path::new("config.json"))
+    }
+
+    /// The same with another document, relative to the bundle.
+    ///
+    /// # Errors
+    /// As [`Bundle::load`].
+    pub fn load_with(path: &Path, config: &Path) -> Result<Bundle> {
         let path = std::path::absolute(path).map_err(Error::io("find", path))?;
-        let file = path.join("config.json");
+        let file = path.join(config);
         let text = read(&file)?;
         let spec = parse(&text, &file)?;
         oci::validate::validate(&spec)

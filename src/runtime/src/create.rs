@@ -61,6 +61,8 @@ pub struct CreateOptions {
     pub no_new_keyring: bool,
     /// Where the pid is written.
     pub pid_file: Option<PathBuf>,
+    /// The unix socket that gets the pidfd.
+    pub pidfd_socket: Option<PathBuf>,
 }
 
 /// A process that was started.
@@ -265,6 +267,9 @@ impl Making<'_> {
         if let Console::Socket(path) = &self.options.console {
             send_master(child, path)?;
         }
+        if let Some(path) = &self.options.pidfd_socket {
+            send_pidfd(child, path)?;
+        }
         if self.waits {
             return Ok(());
         }
@@ -318,6 +323,13 @@ pub(crate) fn send_master(child: &mut Child, path: &Path) -> Result<()> {
     let socket = sys::tree::connect_stream(path).map_err(Error::io("connect to", path))?;
     sys::tree::send_fd(socket.as_fd(), b"/dev/ptmx", master.as_fd())
         .map_err(Error::io("send the terminal to", path))
+}
+
+/// Sends the process's pidfd, under the name that runc gives it.
+pub(crate) fn send_pidfd(child: &Child, path: &Path) -> Result<()> {
+    let socket = sys::tree::connect_stream(path).map_err(Error::io("connect to", path))?;
+    sys::tree::send_fd(socket.as_fd(), b"pidfd", child.pidfd())
+        .map_err(Error::io("send the pidfd to", path))
 }
 
 /// Sends the filter's listener with the container's state to the profile's listenerPath.

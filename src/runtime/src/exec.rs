@@ -9,7 +9,8 @@ use sys::launch::above_stdio;
 use crate::Runtime;
 use crate::cgroup::Cgroup;
 use crate::create::{
-    Console, Created, Stdio, check_process_modules, send_listener, send_master, write_pid,
+    Console, Created, Stdio, check_process_modules, send_listener, send_master, send_pidfd,
+    write_pid,
 };
 use crate::error::{Error, Result};
 use crate::lifecycle::Operation;
@@ -27,6 +28,8 @@ pub struct ExecOptions {
     pub preserve_fds: u32,
     /// Where the pid is written.
     pub pid_file: Option<PathBuf>,
+    /// The unix socket that gets the pidfd.
+    pub pidfd_socket: Option<PathBuf>,
     /// A cgroup below the container's own: `PATH`, or `CONTROLLER:PATH`.
     pub cgroup: Option<String>,
     /// Also when the container is paused.
@@ -80,6 +83,9 @@ pub(crate) fn exec(
     }
     if let Console::Socket(path) = &options.console {
         send_master(&mut child, path)?;
+    }
+    if let Some(path) = &options.pidfd_socket {
+        send_pidfd(&child, path)?;
     }
     child.await_begin()?;
     let (pid, pidfd, master) = child.release()?;

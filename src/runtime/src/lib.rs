@@ -231,6 +231,14 @@ impl Runtime {
         Ok(all)
     }
 
+    /// The ids of all containers below the root, sorted.
+    ///
+    /// # Errors
+    /// [`Error::Io`] for the root.
+    pub fn ids(&self) -> Result<Vec<String>> {
+        self.store.ids()
+    }
+
     /// The container's own process, as its config.json has it.
     ///
     /// # Errors

@@ -9,6 +9,7 @@
 //! | [`netlink`], [`loopback`], [`port`], [`bpf`] | links and rules, ports, device programs |
 //! | [`machine`], [`reboot`] | what PID 1 does to the machine |
 //! | [`errno`], [`abi`], [`kernel_file`], [`clock`] | words, numbers, small files, time |
+//! | [`pattern`] | regular expressions |
 //! | [`malloc`], [`code`] | a small idle process |
 //!
 //! Start at [`launch`]. Invariants: nothing unsafe is to be had from outside; descriptors are owned
@@ -31,6 +32,7 @@ pub mod loopback;
 pub mod machine;
 pub mod malloc;
 pub mod netlink;
+pub mod pattern;
 pub mod pid1;
 pub mod pin;
 pub mod port;

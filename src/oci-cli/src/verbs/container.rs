@@ -1,8 +1,16 @@
 //! Verbs on an existing container: start, state, kill, delete, pause, resume.
 
+use runtime::Runtime;
+
 use super::{Verb, id, open};
 use crate::args::{Flag, Given, Words};
 use crate::report::Failure;
+
+const REGEX: Flag = Flag::switch(
+    "regex",
+    b'r',
+    "the id is an extended regular expression, for all that it matches",
+);
 
 const NO_VERB: Verb = Verb {
     name: "",
@@ -48,12 +56,32 @@ pub(super) const KILL: Verb = Verb {
     name: "kill",
     help: "send a signal to a container's process (default TERM)",
     arguments: "ID [SIGNAL]",
-    flags: &[Flag::switch("all", b'a', "signal every process of the container")],
+    flags: &[Flag::switch("all", b'a', "signal every process of the container"), REGEX],
     most: 2,
     examples: ["kill web", "kill --all web KILL"],
     run: kill,
     ..NO_VERB
 };
+
+/// Does it with the container of that id, or with each that the expression matches. The first
+/// failure is told when all have been tried.
+fn each(
+    runtime: &Runtime,
+    given: &Given,
+    act: impl Fn(&str) -> runtime::Result<()>,
+) -> Result<u8, Failure> {
+    let id = id(given)?;
+    if !given.has("regex") {
+        act(id)?;
+        return Ok(0);
+    }
+    let wrong = |error| Failure::new(format!("invalid regular expression {id:?}: {error}"));
+    let pattern = sys::pattern::Pattern::new(id).map_err(wrong)?;
+    let all = runtime.ids()?;
+    let tried = all.iter().filter(|id| pattern.matches(id)).map(|id| act(id));
+    let failed: Vec<runtime::Error> = tried.filter_map(Result::err).collect();
+    failed.into_iter().next().map_or(Ok(0), |first| Err(first.into()))
+}
 
 fn kill(globals: &Given, given: &Given) -> Result<u8, Failure> {
     let name = given.words.get(1).map_or_else(|| "TERM".into(), |w| w.to_string_lossy());
@@ -62,19 +90,19 @@ fn kill(globals: &Given, given: &Given) -> Result<u8, Failure> {
         hint: Some("name it like TERM, SIGTERM or 15".to_owned()),
         code: 1,
     })?;
-    open(globals)?.kill(id(given)?, signal, given.has("all"))?;
-    Ok(0)
+    let runtime = open(globals)?;
+    each(&runtime, given, |id| runtime.kill(id, signal, given.has("all")))
 }
 
 /// `delete ID`.
 pub(super) const DELETE: Verb = Verb {
     name: "delete",
     help: "remove what a stopped container has left",
-    flags: &[Flag::switch("force", b'f', "kill it first; no error when it does not exist")],
+    flags: &[Flag::switch("force", b'f', "kill it first; no error when it does not exist"), REGEX],
     examples: ["delete web", "delete --force web"],
     run: |globals, given| {
-        open(globals)?.delete(id(given)?, given.has("force"))?;
-        Ok(0)
+        let runtime = open(globals)?;
+        each(&runtime, given, |id| runtime.delete(id, given.has("force")))
     },
     ..NO_VERB
 };

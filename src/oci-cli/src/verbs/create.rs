@@ -17,14 +17,35 @@ const CONSOLE: Flag =
 const PID_FILE: Flag = Flag::value("pid-file", 0, "FILE", "write the process's pid to FILE");
 const NO_PIVOT: Flag = Flag::switch("no-pivot", 0, "change the root without pivot_root");
 const NO_KEYRING: Flag = Flag::switch("no-new-keyring", 0, "keep the caller's session keyring");
+pub(super) const PIDFD: Flag =
+    Flag::value("pidfd-socket", 0, "SOCKET", "unix socket that gets the process's pidfd");
+const CONFIG: Flag = Flag::value("config", b'f', "FILE", "another document than config.json");
+const NO_SUBREAPER: Flag =
+    Flag::switch("no-subreaper", 0, "accepted for runc's callers; there is no subreaper");
 const PRESERVE: Flag = Flag::value("preserve-fds", 0, "N", "pass N descriptors from 3 on");
+
+/// Options of both.
+const SHARED: [Flag; 9] =
+    [BUNDLE, CONFIG, CONSOLE, PID_FILE, PIDFD, NO_PIVOT, NO_KEYRING, PRESERVE, NO_SUBREAPER];
+
+/// Those, and two of `run` alone.
+const RUN_FLAGS: [Flag; SHARED.len() + 2] = {
+    let mut all = [Flag::switch("detach", b'd', "do not wait"); SHARED.len() + 2];
+    let mut at = 0;
+    while at < SHARED.len() {
+        all[at] = SHARED[at];
+        at += 1;
+    }
+    all[at] = Flag::switch("keep", 0, "do not delete it at its end");
+    all
+};
 
 /// `create ID`.
 pub(super) const CREATE: Verb = Verb {
     name: "create",
     help: "make a container; its process waits for start",
     arguments: "ID",
-    flags: &[BUNDLE, CONSOLE, PID_FILE, NO_PIVOT, NO_KEYRING, PRESERVE],
+    flags: &SHARED,
     words: Words::Anywhere,
     least: 1,
     most: 1,
@@ -37,17 +58,7 @@ pub(super) const CREATE: Verb = Verb {
 pub(super) const RUN: Verb = Verb {
     name: "run",
     help: "make and start a container, and wait for its end",
-    flags: &[
-        BUNDLE,
-        CONSOLE,
-        PID_FILE,
-        NO_PIVOT,
-        NO_KEYRING,
-        PRESERVE,
-        Flag::switch("detach", b'd', "do not wait"),
-        Flag::switch("keep", 0, "do not delete it at its end"),
-        Flag::switch("no-subreaper", 0, "accepted for runc's callers; there is no subreaper"),
-    ],
+    flags: &RUN_FLAGS,
     examples: ["run --bundle /containers/web web", "run --detach --pid-file /run/web.pid web"],
     run,
     ..CREATE
@@ -60,13 +71,18 @@ fn options(given: &Given, console: Console) -> Result<CreateOptions, Failure> {
         no_pivot: given.has("no-pivot"),
         no_new_keyring: given.has("no-new-keyring"),
         pid_file: given.path("pid-file"),
+        pidfd_socket: given.path("pidfd-socket"),
         ..CreateOptions::default()
     })
 }
 
 /// The bundle, and whether its process wants a terminal: that decides where the master goes.
 fn bundle(given: &Given) -> Result<(Bundle, bool), Failure> {
-    let bundle = Bundle::load(&given.path("bundle").unwrap_or_else(|| PathBuf::from(".")))?;
+    let path = given.path("bundle").unwrap_or_else(|| PathBuf::from("."));
+    let bundle = match given.path("config") {
+        Some(config) => Bundle::load_with(&path, &config)?,
+        None => Bundle::load(&path)?,
+    };
     let terminal = bundle.spec().process().as_ref().and_then(|p| p.terminal()) == Some(true);
     Ok((bundle, terminal))
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use oci::runtime::{Capabilities, Capability, LinuxCapabilities, Process, User};
 use runtime::ExecOptions;
 
-use super::create::{block, console};
+use super::create::{PIDFD, block, console};
 use super::{Verb, id, open};
 use crate::args::{Flag, Given, Words};
 use crate::report::Failure;
@@ -27,6 +27,7 @@ pub(super) const EXEC: Verb = Verb {
         Flag::value("process", b'p', "FILE", "read the process from a JSON file"),
         Flag::switch("detach", b'd', "do not wait"),
         Flag::value("pid-file", 0, "FILE", "write the process's pid to FILE"),
+        PIDFD,
         Flag::value("process-label", 0, "LABEL", "SELinux label of the process"),
         Flag::value("apparmor", 0, "PROFILE", "AppArmor profile of the process"),
         Flag::switch("no-new-privs", 0, "forbid gaining privileges"),
@@ -58,6 +59,7 @@ fn exec(globals: &Given, given: &Given) -> Result<u8, Failure> {
         console,
         preserve_fds: given.number("preserve-fds")?.unwrap_or(0),
         pid_file: given.path("pid-file"),
+        pidfd_socket: given.path("pidfd-socket"),
         cgroup: given.text("cgroup")?.map(str::to_owned),
         ignore_paused: given.has("ignore-paused"),
         ..ExecOptions::default()

@@ -19,6 +19,7 @@ pub(super) const SPEC: Verb = Verb {
     arguments: "",
     flags: &[
         Flag::value("bundle", b'b', "DIR", "the bundle's folder (default: the current one)"),
+        Flag::value("file", b'f', "FILE", "another name than config.json"),
         Flag::switch("rootless", 0, "for a container in a user namespace of one user"),
     ],
     words: Words::Anywhere,
@@ -30,13 +31,14 @@ pub(super) const SPEC: Verb = Verb {
 };
 
 fn spec(given: &Given) -> Result<u8, Failure> {
-    let path = given.path("bundle").unwrap_or_default().join("config.json");
+    let name = given.path("file").unwrap_or_else(|| "config.json".into());
+    let path = given.path("bundle").unwrap_or_default().join(&name);
     let text = if given.has("rootless") { rootless()? } else { TEMPLATE.to_owned() };
     let failed = |e: std::io::Error| Failure::new(format!("write {}: {e}", path.display()));
     let mut file = match File::options().write(true).create_new(true).open(&path) {
         Ok(file) => file,
         Err(e) if e.kind() == ErrorKind::AlreadyExists => {
-            return Err(Failure::new("File config.json exists. Remove it first"));
+            return Err(Failure::new(format!("File {} exists. Remove it first", name.display())));
         }
         Err(e) => return Err(failed(e)),
     };
