@@ -41,9 +41,16 @@ pub(super) fn plan(draft: &mut Draft, spec: &Spec, bound: bool) {
         defaults(draft, bound);
     }
     let listed = spec.linux().as_ref().and_then(|l| l.devices().as_deref()).unwrap_or_default();
-    for device in listed {
+    // An engine's privileged container lists the host's /dev/ptmx: it would be the host's ptys.
+    let own = |device: &&LinuxDevice| foreign || !is_ptmx(device.path());
+    for device in listed.iter().filter(own) {
         one(draft, device, bound);
     }
+}
+
+/// Whether this is the link to the container's own ptys, as every container has it.
+fn is_ptmx(path: &Path) -> bool {
+    absolute(path).components().eq(Path::new("/dev/ptmx").components())
 }
 
 fn defaults(draft: &mut Draft, bound: bool) {
