@@ -15,7 +15,7 @@ export PATH := $(TOOLS):$(HOME)/.cargo/bin:$(PATH)
 export PODVISOR_BIN := $(abspath $(BIN))
 export PODVISOR_TEST_CACHE := $(abspath $(OUT))/cache
 
-.PHONY: help deps deps-run deps-deny build run check test unit privileged conformance vm bench install clean
+.PHONY: help deps deps-run deps-deny build run check test unit privileged conformance engines vm bench install clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -25,7 +25,8 @@ help: ## this list
 PACKAGES_RUN  := gcc libc6-dev make git curl ca-certificates iproute2 util-linux
 PACKAGES_TEST := $(PACKAGES_RUN) binutils busybox-static cpio kmod nftables nginx-light procps strace \
   qemu-system-x86 crun runc skopeo umoci hyperfine python3 mmdebstrap
-PACKAGES_BENCH := $(PACKAGES_TEST) podman buildah
+PACKAGES_ENGINES := podman conmon containernetworking-plugins catatonit containerd docker.io python3-grpcio
+PACKAGES_BENCH := $(PACKAGES_TEST) $(PACKAGES_ENGINES) buildah
 
 define install_packages
 	@missing=$$(for p in $(1); do dpkg -s $$p >/dev/null 2>&1 || echo $$p; done); \
@@ -72,7 +73,7 @@ check: deps-deny ## format, lints, bans, layers, tidiness, pure tests; no root, 
 	cargo test --quiet --test house
 	cargo test --quiet -p oci -p pod -p sim
 
-test: deps check build unit privileged conformance vm ## all that CI runs (root)
+test: deps check build unit privileged conformance engines vm ## all that CI runs (root)
 
 unit: ## every crate's own tests, the privileged ones in scopes of their own (root)
 	cargo test --quiet --workspace --exclude podvisor --exclude oci-cli
@@ -83,6 +84,10 @@ privileged: build ## the whole product on the real kernel, each test in its own 
 
 conformance: build ## the same cases on podvisor-oci, runc and crun, three columns (root)
 	cargo test -p oci-cli --test conformance -- --nocapture
+
+engines: build ## podman, containerd and docker with podvisor-oci as their runtime (root)
+	cargo build --quiet -p scope
+	tests/engines/run.sh $(BIN) $(OUT)/$(TRIPLE)/debug/scope
 
 vm: build ## boot Debian's kernel with podvisor as PID 1 on pure cgroup v2 (root)
 	tests/vm/run.sh $(BIN) $(PODVISOR_TEST_CACHE)

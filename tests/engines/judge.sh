@@ -1,0 +1,55 @@
+# Sourced by the engines' scripts: $1 is podvisor-oci. The engine's folders are hidden by empty ones
+# of the scope, so that it neither sees nor leaves anything on the host.
+# shellcheck shell=sh
+set -u
+oci=$1
+root=$PODVISOR_TEST_SCOPE
+here=$(cd "$(dirname "$0")" && pwd)
+export HOME="$root" TMPDIR="$root"
+failed=0
+count=0
+
+hide() { # FOLDER...
+  for folder in "$@"; do
+    [ -d "$folder" ] && mount -t tmpfs hidden "$folder"
+  done
+}
+
+# The file of packaging/ with this podvisor-oci's path.
+snippet() { # NAME
+  sed "s|/usr/local/bin/podvisor-oci|$oci|" "$here/../../packaging/$1"
+}
+
+expect() { # NAME CODE PATTERN COMMAND...
+  name=$1 want=$2 pattern=$3
+  shift 3
+  count=$((count + 1))
+  timeout -k 5 60 "$@" >"$root/said" 2>&1 </dev/null
+  code=$?
+  if [ $code = "$want" ] && { [ -z "$pattern" ] || tr -d '\r' <"$root/said" | grep -Eq -e "$pattern"; }; then
+    [ -z "${VERBOSE:-}" ] || echo "  ok    $name"
+  else
+    echo "  FAIL  $name: $*"
+    echo "        exit code $code, want $want and /$pattern/; it said:"
+    sed 's/^/        /' "$root/said" | tail -n 12
+    failed=1
+  fi
+}
+
+# Waits until a command succeeds, for up to 20 seconds.
+until_ok() { # COMMAND...
+  tries=0
+  until "$@" >/dev/null 2>&1; do
+    tries=$((tries + 1))
+    [ $tries -lt 200 ] || { echo "  FAIL  never: $*"; return 1; }
+    sleep 0.1
+  done
+}
+
+# No container, no monitor of one and no cgroup may be left.
+verdict() {
+  left=$(ps -eo pid=,args= | grep -E '(conmon|shim|sleep) ' | grep -v grep)
+  [ -z "$left" ] || { echo "  FAIL  processes are left: $left"; failed=1; }
+  [ $failed = 0 ] && echo "  ok    $count trials"
+  exit $failed
+}
