@@ -99,29 +99,78 @@ impl Path {
     }
 }
 
-/// Makes `path`, of which some leading part exists, and opens it.
+/// Makes `path`, of which some leading part exists, and opens it. A link that leads nowhere is
+/// followed within the root, as the kernel follows those that lead somewhere.
 fn make(root: c_int, path: &CStr, made: Made) -> Done<c_int> {
-    let whole = path.to_bytes();
+    let mut path = Path::new(path.to_bytes())?;
+    for _ in 0..LINKS_MAX {
+        match make_to_link(root, crate::raw::text_of(&path.bytes)?.to_bytes(), made)? {
+            Way::Made(fd) => return Ok(fd),
+            Way::Link(further) => path = further,
+        }
+    }
+    Err(libc::ELOOP)
+}
+
+/// Most links on the way to a target that is made.
+const LINKS_MAX: u32 = 40;
+
+/// How far a path could be made.
+#[expect(clippy::large_enum_variant, reason = "there is no heap here")]
+enum Way {
+    /// To its end, which is open.
+    Made(c_int),
+    /// To a link; the path with what that says in its place.
+    Link(Path),
+}
+
+fn make_to_link(root: c_int, whole: &[u8], made: Made) -> Done<Way> {
     let (mut folder, mut at) = deepest(root, whole)?;
     while let Some((start, end)) = component(whole, at) {
         let name = whole.get(start..end).ok_or(libc::EINVAL)?;
+        at = end;
+        if name == b"." {
+            continue;
+        }
         // A `..` behind a missing component would be resolved by name alone.
         if name == b".." {
             close(folder);
             return Err(libc::EINVAL);
         }
         let last = component(whole, end).is_none();
-        let next = if name == b"." {
-            at = end;
-            continue;
-        } else {
-            make_one(folder, &Name::new(name)?, last && made == Made::File)
-        };
+        let next = Name::new(name).and_then(|name| match link(folder, &name, whole, start, end)? {
+            Some(further) => Ok(Way::Link(further)),
+            None => make_one(folder, &name, last && made == Made::File).map(Way::Made),
+        });
         close(folder);
-        folder = next?;
-        at = end;
+        match next? {
+            Way::Made(fd) => folder = fd,
+            further => return Ok(further),
+        }
     }
-    Ok(folder)
+    Ok(Way::Made(folder))
+}
+
+/// `whole` with the link `name`, which is `start..end` of it, replaced by what it says; `None`
+/// where `name` is no link.
+fn link(folder: c_int, name: &Name, whole: &[u8], start: usize, end: usize) -> Done<Option<Path>> {
+    let mut said = [0u8; libc::PATH_MAX as usize];
+    let (room, name) = (said.len(), name.text()?);
+    let length = match syscall!(libc::SYS_readlinkat, folder, name, &raw mut said, room) {
+        Ok(length) => length,
+        Err(_) => return Ok(None),
+    };
+    let said = said.get(..length).ok_or(libc::ENAMETOOLONG)?;
+    let before = if said.first() == Some(&b'/') { 0 } else { start };
+    let parts = [whole.get(..before), Some(said), whole.get(end..)];
+    let mut bytes = [0; libc::PATH_MAX as usize];
+    let mut room = bytes.iter_mut();
+    for byte in parts.into_iter().flatten().flatten() {
+        *room.next().ok_or(libc::ENAMETOOLONG)? = *byte;
+    }
+    // The NUL behind it.
+    room.next().ok_or(libc::ENAMETOOLONG)?;
+    Ok(Some(Path { bytes }))
 }
 
 /// The deepest existing folder on the way to `path` and where what is missing begins.
