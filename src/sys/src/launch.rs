@@ -247,8 +247,11 @@ impl Launched {
 pub fn read_frame(socket: BorrowedFd<'_>) -> Result<Told> {
     let mut bytes = [0; FRAME_BYTES];
     let mut received = match seqpacket::recv(socket, &mut bytes) {
-        // The peer closed with our word still unread.
-        Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(Told::Closed),
+        // The peer closed with our word still unread. The kernel says so once, and before it hands
+        // out what the peer had sent: the reason of its end.
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => {
+            seqpacket::recv(socket, &mut bytes)?
+        }
         other => other?,
     };
     if received.len == 0 {
@@ -278,4 +281,25 @@ pub fn above_stdio(fd: OwnedFd) -> Result<OwnedFd> {
     let raw = fcntl(&fd, FcntlArg::F_DUPFD_CLOEXEC(3))?;
     // SAFETY: the kernel made it just now.
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn a_failure_is_heard_though_our_word_was_not() {
+        let kind = SockType::SeqPacket;
+        let (ours, theirs) =
+            socketpair(AddressFamily::Unix, kind, None, SockFlag::SOCK_CLOEXEC).unwrap();
+        let frame = Frame { kind: 1, stage: 2, index: 3, value: libc::EINVAL };
+        seqpacket::send(theirs.as_fd(), &frame.bytes(), &[]).unwrap();
+        seqpacket::send(ours.as_fd(), b"go", &[]).unwrap();
+        drop(theirs);
+        let told = read_frame(ours.as_fd()).unwrap();
+        assert!(matches!(told, Told::Failed { stage: 2, index: 3, errno: libc::EINVAL }));
+        assert!(matches!(read_frame(ours.as_fd()).unwrap(), Told::Closed));
+    }
 }
