@@ -1,10 +1,14 @@
 //! Reading documents: config.json, and the process that `exec` is given.
 //!
 //! Two scheduling flags of the specification have other names in oci-spec's types. A document that
-//! cannot be read is read once more by way of a tree, in which they are renamed.
+//! cannot be read is read once more by way of a tree, in which they are renamed, and in which
+//! capabilities that nobody knows are left out: those are a warning and no error by the
+//! specification, for the next kernel may have them.
 //! Not here: whether what it says makes sense (`validate`).
 
-use oci_spec::runtime::{Process, Spec};
+use std::collections::BTreeSet;
+
+use oci_spec::runtime::{Capability, Process, Spec};
 use serde::de::DeserializeOwned;
 use serde_json::{Result, Value};
 
@@ -14,12 +18,20 @@ const FLAGS: [(&str, &str); 2] = [
     ("SCHED_FLAG_DL_OVERRUN", "SCHED_FLAG_D_L_OVERRUN"),
 ];
 
-/// A config.json.
+/// A config.json; capabilities that nobody knows are left out.
 ///
 /// # Errors
 /// What is no such document, with line and column.
 pub fn spec(text: &[u8]) -> Result<Spec> {
-    read(text, |tree| tree.get_mut("process"))
+    spec_telling(text, |_| ())
+}
+
+/// As [`spec`]; tells the names of what is left out.
+///
+/// # Errors
+/// As [`spec`].
+pub fn spec_telling(text: &[u8], tell: impl FnMut(&str)) -> Result<Spec> {
+    read(text, |tree| tree.get_mut("process"), tell)
 }
 
 /// A process, as `exec --process` reads it.
@@ -27,28 +39,51 @@ pub fn spec(text: &[u8]) -> Result<Spec> {
 /// # Errors
 /// What is no such document, with line and column.
 pub fn process(text: &[u8]) -> Result<Process> {
-    read(text, |tree| Some(tree))
+    read(text, |tree| Some(tree), |_| ())
 }
 
 fn read<T: DeserializeOwned>(
     text: &[u8],
     process: fn(&mut Value) -> Option<&mut Value>,
+    tell: impl FnMut(&str),
 ) -> Result<T> {
     let error = match serde_json::from_slice(text) {
         Ok(document) => return Ok(document),
         Err(error) => error,
     };
     let Ok(mut tree) = serde_json::from_slice::<Value>(text) else { return Err(error) };
-    let flags = process(&mut tree).and_then(|process| process.pointer_mut("/scheduler/flags"));
+    let changed = process(&mut tree).is_some_and(|p| rename_flags(p) | drop_capabilities(p, tell));
+    // Otherwise the first error is the better one: it has the line.
+    if changed { serde_json::from_value(tree) } else { Err(error) }
+}
+
+fn rename_flags(process: &mut Value) -> bool {
+    let flags = process.pointer_mut("/scheduler/flags").and_then(Value::as_array_mut);
     let mut renamed = false;
-    for flag in flags.and_then(Value::as_array_mut).into_iter().flatten() {
+    for flag in flags.into_iter().flatten() {
         if let Some((_, ours)) = FLAGS.iter().find(|(name, _)| flag == name) {
             *flag = Value::from(*ours);
             renamed = true;
         }
     }
-    // Otherwise the first error is the better one: it has the line.
-    if renamed { serde_json::from_value(tree) } else { Err(error) }
+    renamed
+}
+
+fn drop_capabilities(process: &mut Value, mut tell: impl FnMut(&str)) -> bool {
+    let sets = process.get_mut("capabilities").and_then(Value::as_object_mut);
+    let mut dropped = BTreeSet::new();
+    for set in sets.into_iter().flat_map(|sets| sets.values_mut()).filter_map(Value::as_array_mut) {
+        set.retain(|name| {
+            let Some(text) = name.as_str() else { return true };
+            let known = serde_json::from_value::<Capability>(name.clone()).is_ok();
+            if !known {
+                dropped.insert(text.to_owned());
+            }
+            known
+        });
+    }
+    dropped.iter().for_each(|name| tell(name));
+    !dropped.is_empty()
 }
 
 #[cfg(test)]
@@ -69,5 +104,17 @@ mod tests {
             let once = Flag::SchedResetOnFork;
             assert_eq!(flags, Some(&[once, once, Flag::SchedFlagDLOverrun][..]));
         }
+    }
+
+    #[test]
+    fn unknown_capabilities_are_left_out_and_told() {
+        let text = br#"{"ociVersion": "1.3.0", "process": {"cwd": "/", "user": {}, "capabilities":
+            {"bounding": ["CAP_KILL", "CAP_FROB"], "effective": ["CAP_FROB"]}}}"#;
+        let mut told = Vec::new();
+        let spec = spec_telling(text, |name| told.push(name.to_owned())).unwrap();
+        let sets = spec.process().clone().unwrap().capabilities().clone().unwrap();
+        assert_eq!(told, ["CAP_FROB"]);
+        assert_eq!(sets.bounding().clone().unwrap(), [Capability::Kill].into());
+        assert!(sets.effective().clone().unwrap().is_empty());
     }
 }

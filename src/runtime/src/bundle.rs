@@ -69,6 +69,8 @@ fn read(file: &Path) -> Result<Vec<u8>> {
 
 /// A document from its text; `file` is named in the error.
 pub(crate) fn parse(text: &[u8], file: &Path) -> Result<Spec> {
-    oci::document::spec(text)
+    // The specification: "MUST be logged as a warning".
+    let tell = |name: &str| eprintln!("warning: capability {name} is unknown and left out");
+    oci::document::spec_telling(text, tell)
         .map_err(|error| Error::Config { path: file.to_owned(), problem: error.to_string() })
 }

@@ -56,9 +56,10 @@ pub(crate) fn allows(status: Status, operation: Operation) -> bool {
         (Exec { .. }, Creating | Stopped) => false,
         (Delete { .. }, Stopped | Created) => true,
         (Delete { force }, Creating | Running | Paused) => force,
-        (Pause, Created | Running) | (Resume, Paused) => true,
+        // A created container may be frozen; that is not looked up when it is started.
+        (Pause, Created | Running) | (Resume, Paused | Created) => true,
         (Pause, Creating | Paused | Stopped) => false,
-        (Resume, Creating | Created | Running | Stopped) => false,
+        (Resume, Creating | Running | Stopped) => false,
         (Cgroup(_), Created | Running | Paused) => true,
         (Cgroup(_), Creating | Stopped) => false,
     }
@@ -81,7 +82,7 @@ mod tests {
             (Operation::Delete { force: false }, [false, true, false, false, true]),
             (Operation::Delete { force: true }, [true; 5]),
             (Operation::Pause, [false, true, true, false, false]),
-            (Operation::Resume, [false, false, false, true, false]),
+            (Operation::Resume, [false, true, false, true, false]),
             (Operation::Cgroup("update"), [false, true, true, true, false]),
         ];
         for (operation, expected) in rows {
