@@ -3,7 +3,7 @@
 use core::ffi::{CStr, c_int};
 
 use crate::op::{FRAME_BYTES, Frame, Kind, Op, Text, stage};
-use crate::raw::{Done, exit, syscall, unit};
+use crate::raw::{Done, close, exit, syscall, unit};
 
 /// A list of consecutive NUL-terminated strings in the text.
 #[derive(Clone, Copy, Default)]
@@ -37,6 +37,9 @@ pub struct Program<'a> {
     pub inbox: &'a mut [u8],
     /// The socket to the parent.
     pub report: c_int,
+    /// What is the parent's alone. A copy that stays open here would outlive the parent: a lock
+    /// would still be held, and the report socket would never say that there is nobody any more.
+    pub parents: &'a [c_int],
 }
 
 /// The child's own small state.
@@ -79,6 +82,7 @@ pub unsafe fn run(program: Program<'_>) -> ! {
         home: [0; 256],
         has_home: false,
     };
+    child.program.parents.iter().for_each(|fd| close(*fd));
     let ops = child.program.ops;
     for (index, op) in ops.iter().enumerate() {
         child.index = index as u32;

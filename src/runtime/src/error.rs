@@ -42,6 +42,14 @@ pub enum Error {
         /// Its status.
         status: Status,
     },
+    /// Another process works on the container and does not come to an end.
+    #[error("container \"{id}\" is being worked on by {}", process_words(*holder))]
+    Locked {
+        /// The id.
+        id: String,
+        /// Its pid.
+        holder: Option<i32>,
+    },
     /// config.json cannot be read or understood.
     #[error("{}: {problem}", path.display())]
     Config {
@@ -85,6 +93,12 @@ pub enum Error {
     /// The container's process ended before its command began, without a word.
     #[error("the container's process ended during its set-up")]
     Vanished,
+    /// The container's process neither goes on nor fails.
+    #[error("the container's process {pid} does not get on with its set-up and was given up")]
+    Silent {
+        /// Its pid.
+        pid: i32,
+    },
     /// The process cannot be made.
     #[error("clone the container's process")]
     Clone {
@@ -169,6 +183,14 @@ impl Error {
             Error::BadId { .. } => {
                 Some("use 1 to 1024 of A-Z a-z 0-9 _ + - . and do not begin with a dot".to_owned())
             }
+            Error::Silent { .. } => Some(
+                "resume the container and its cgroups if they are frozen, and see that no file \
+                 system it uses hangs"
+                    .to_owned(),
+            ),
+            Error::Locked { holder, .. } => {
+                Some(format!("wait, or kill {} and try again", process_words(*holder)))
+            }
             Error::Refused { operation: "delete", id, .. } => {
                 Some(format!("kill {id} KILL first, or delete --force"))
             }
@@ -215,6 +237,10 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 fn list(findings: &[Finding]) -> String {
     let all: Vec<String> = findings.iter().map(ToString::to_string).collect();
     all.join("; ")
+}
+
+fn process_words(pid: Option<i32>) -> String {
+    pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
 }
 
 /// runc's words for a command that cannot be started.

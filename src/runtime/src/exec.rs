@@ -65,6 +65,7 @@ pub(crate) fn exec(
     let (draft, birth) = plan::joined(&spec, process, &joining);
     let command = process.args().as_ref().and_then(|args| args.first()).map_or("", String::as_str);
     let mut child = spawn::begin(draft, given, &birth, Some(&cgroup), command)?;
+    child.hurry()?;
     if let Some(group) = &record.rdt {
         group.enter(child.pid())?;
     }
@@ -105,7 +106,7 @@ fn given(cgroup: &Cgroup, init: OwnedFd, stdio: Stdio) -> Result<Given> {
             <[OwnedFd; 3]>::try_from(all.map_err(failed)?).ok()
         }
     };
-    Ok(Given { tasks, process, stdio, listener: None })
+    Ok(Given { tasks, process, stdio, ..Given::default() })
 }
 
 /// The container's cgroup, or what `--cgroup` names below it.

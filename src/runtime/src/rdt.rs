@@ -8,6 +8,7 @@
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use oci::runtime::{LinuxIntelRdt, Spec};
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::Runtime;
 use crate::error::{Error, Result};
 use crate::lifecycle::Operation;
+use crate::store::CLAIM_WITHIN;
 
 /// The default group: the root of the file system.
 const DEFAULT: &str = "/";
@@ -199,7 +201,7 @@ pub(crate) fn update(
     cache: Option<&str>,
     bandwidth: Option<&str>,
 ) -> Result<()> {
-    let claim = runtime.store.claim(id)?;
+    let claim = runtime.store.claim(id, Instant::now() + CLAIM_WITHIN)?;
     let mut record = runtime.store.record(id)?;
     runtime.check(&record, &claim.folder, Operation::Cgroup("update"))?;
     let lines = old_schemas(cache, bandwidth);

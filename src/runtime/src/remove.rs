@@ -11,13 +11,13 @@ use oci::Status;
 use crate::error::{Error, Result, chain};
 use crate::hooks::{self, List};
 use crate::lifecycle::Operation;
-use crate::store::{self, Record};
+use crate::store::{self, CLAIM_WITHIN, Record};
 use crate::{DELETE_WITHIN, Runtime, rdt};
 
 pub(crate) fn kill(runtime: &Runtime, id: &str, signal: i32, all: bool) -> Result<()> {
     let record = runtime.store.record(id)?;
     let operation = if all { Operation::KillAll } else { Operation::Kill };
-    let status = runtime.check(&record, &runtime.store.folder(id)?, operation)?;
+    runtime.check(&record, &runtime.store.folder(id)?, operation)?;
     let cgroup = record.open_cgroup()?;
     if all {
         cgroup.kill_all(signal)?;
@@ -28,15 +28,16 @@ pub(crate) fn kill(runtime: &Runtime, id: &str, signal: i32, all: bool) -> Resul
         let sent = sys::teardown::signal_process(process.as_fd(), signal);
         sent.map_err(Error::io("signal", format!("process {}", record.pid)))?;
     }
-    if signal == sys::abi::SIGKILL && status == Status::Paused {
+    if signal == sys::abi::SIGKILL {
         // A frozen process takes no signal, and must not survive this one.
-        cgroup.thaw()?;
+        cgroup.thaw_whole()?;
     }
     Ok(())
 }
 
 pub(crate) fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
-    let claim = match runtime.store.claim(id) {
+    let deadline = Instant::now() + DELETE_WITHIN;
+    let claim = match runtime.store.claim(id, Instant::now() + CLAIM_WITHIN) {
         Err(Error::NotFound { .. }) if force => return Ok(()),
         other => other?,
     };
@@ -52,7 +53,7 @@ pub(crate) fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
         Ok(record) => (record, None),
     };
     runtime.check(&record, &claim.folder, Operation::Delete { force })?;
-    let mut failures = end(&record);
+    let mut failures = end(&record, deadline);
     if !failures.is_empty() {
         return Err(Error::Several { failures });
     }
@@ -69,9 +70,8 @@ pub(crate) fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
 }
 
 /// Ends whatever lives of it and removes its cgroup; what failed, in words.
-fn end(record: &Record) -> Vec<String> {
+fn end(record: &Record, deadline: Instant) -> Vec<String> {
     let mut failures = Vec::new();
-    let deadline = Instant::now() + DELETE_WITHIN;
     let process = record.process();
     if let Some(process) = &process {
         // Its end may have come just now.

@@ -4,7 +4,8 @@
 //! parent gives up is killed and reaped on drop: nothing half-made is left running.
 
 use std::collections::VecDeque;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io::ErrorKind;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -18,6 +19,10 @@ use crate::idmaps::Known;
 use crate::plan::{Birthplace, place, point, step};
 use crate::seccomp;
 
+/// Longest silence of a child, in ms: a mount may take its time, an exec has nothing slow to do.
+const SILENT_MAX_MS: u64 = 120_000;
+const EXEC_SILENT_MAX_MS: u64 = 7_000;
+
 /// Most bytes of a filter: 4096 instructions.
 const FILTER_MAX_BYTES: usize = 4096 * 8;
 
@@ -28,6 +33,8 @@ pub(crate) struct Given {
     pub(crate) listener: Option<OwnedFd>,
     pub(crate) stdio: Option<[OwnedFd; 3]>,
     pub(crate) process: Option<OwnedFd>,
+    /// What the child closes at once: a lock must not outlive its holder in it.
+    pub(crate) parents: Vec<RawFd>,
 }
 
 /// A child at work.
@@ -79,9 +86,11 @@ pub(crate) fn begin(
         cgroup: cgroup.and_then(Cgroup::clone_into_fd),
         pid_namespace,
         cpus: birth.cpus.as_deref(),
+        parents: &given.parents,
     };
     let launched = sys::launch::launch(&draft.program, &slots, &place)
         .map_err(|source| Error::Clone { source })?;
+    launched.limit_waits(SILENT_MAX_MS).map_err(|source| Error::Clone { source })?;
     let command = command.to_owned();
     let forks = draft.program.ops.iter().any(|op| matches!(op, child::Op::Fork { .. }));
     Ok(Child {
@@ -164,6 +173,12 @@ impl Child {
         self.launched.pid
     }
 
+    /// It has little to do, and is given up soon when it says nothing.
+    pub(crate) fn hurry(&self) -> Result<()> {
+        let limited = self.launched.limit_waits(EXEC_SILENT_MAX_MS);
+        limited.map_err(|source| Error::Clone { source })
+    }
+
     /// Its pidfd.
     pub(crate) fn pidfd(&self) -> BorrowedFd<'_> {
         self.launched.pidfd.as_fd()
@@ -184,7 +199,7 @@ impl Child {
     fn say(&self, word: &[u8]) -> Result<()> {
         match self.launched.say(word) {
             // It is gone, and why is what it told last.
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
             other => other.map_err(|source| Error::Clone { source }),
         }
     }
@@ -215,7 +230,10 @@ impl Child {
     }
 
     fn listen(&mut self) -> Result<Option<Reached>> {
-        let told = self.launched.next().map_err(|source| Error::Clone { source })?;
+        let told = self.launched.next().map_err(|source| match source.kind() {
+            ErrorKind::WouldBlock => Error::Silent { pid: self.launched.pid },
+            _ => Error::Clone { source },
+        })?;
         match told {
             Told::Failed { stage, index, errno } => {
                 return Err(self.failure(stage, index, errno));

@@ -1,5 +1,7 @@
 //! `start`: a created container's process is let go.
 
+use std::time::Instant;
+
 use oci::Status;
 use oci::runtime::Spec;
 use sys::launch::Told;
@@ -9,13 +11,13 @@ use crate::error::{Error, Result};
 use crate::hooks::{self, List};
 use crate::lifecycle::Operation;
 use crate::plan;
-use crate::store::Record;
+use crate::store::{CLAIM_WITHIN, Record};
 
 /// Longest wait for the process to take its command on, in ms.
 const START_WITHIN_MS: u64 = 10_000;
 
 pub(crate) fn start(runtime: &Runtime, id: &str) -> Result<()> {
-    let claim = runtime.store.claim(id)?;
+    let claim = runtime.store.claim(id, Instant::now() + CLAIM_WITHIN)?;
     let (record, spec) = runtime.store.record_and_spec(id)?;
     runtime.check(&record, &claim.folder, Operation::Start)?;
     let refused =

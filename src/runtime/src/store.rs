@@ -7,11 +7,12 @@
 //! A process is known by pid and start time. The boot id tells the state of a former boot.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::{ErrorKind, Write};
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use oci::Status;
 use oci::runtime::Spec;
@@ -26,6 +27,10 @@ const STATE: &str = "state";
 const UNFINISHED: &str = "state.new";
 /// Where a created container waits.
 const SOCKET: &str = "start.sock";
+/// Longest wait for whoever else works on a container.
+pub(crate) const CLAIM_WITHIN: Duration = Duration::from_secs(5);
+/// How often the lock is asked for meanwhile.
+const LOCK_STEP: Duration = Duration::from_millis(5);
 /// Version of the file.
 const VERSION: u32 = 1;
 
@@ -100,7 +105,7 @@ impl Record {
             return None;
         }
         // A zombie has ended, whether or not somebody has asked how.
-        let now = std::time::Instant::now();
+        let now = Instant::now();
         let ended = sys::teardown::any_ended(std::slice::from_ref(&process), now);
         let ended = ended.unwrap_or(false);
         (!ended).then_some(process)
@@ -111,7 +116,7 @@ impl Record {
 #[derive(Debug)]
 pub(crate) struct Claim {
     pub(crate) folder: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 /// All containers below a root.
@@ -141,7 +146,7 @@ impl Store {
             other => other,
         };
         match made {
-            Ok(()) => lock(folder),
+            Ok(()) => lock(folder, Instant::now() + CLAIM_WITHIN),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 Err(Error::Exists { id: id.to_owned() })
             }
@@ -150,9 +155,9 @@ impl Store {
     }
 
     /// Waits for whoever works on the container and keeps others away.
-    pub(crate) fn claim(&self, id: &str) -> Result<Claim> {
+    pub(crate) fn claim(&self, id: &str, deadline: Instant) -> Result<Claim> {
         let folder = self.folder(id)?;
-        match lock(folder) {
+        match lock(folder, deadline) {
             Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
                 Err(Error::NotFound { id: id.to_owned() })
             }
@@ -232,6 +237,11 @@ impl Claim {
         self.write(record, text.get(line..).unwrap_or_default())
     }
 
+    /// The descriptor that holds the lock.
+    pub(crate) fn lock_fd(&self) -> RawFd {
+        self.lock.as_raw_fd()
+    }
+
     /// Where the container waits for `start`.
     pub(crate) fn socket(&self) -> PathBuf {
         self.folder.join(SOCKET)
@@ -257,14 +267,39 @@ impl Claim {
     }
 }
 
-fn lock(folder: PathBuf) -> Result<Claim> {
+fn lock(folder: PathBuf, deadline: Instant) -> Result<Claim> {
     let file = File::open(&folder).map_err(Error::io("open", &folder))?;
-    file.lock().map_err(Error::io("lock", &folder))?;
-    if !folder.is_dir() {
-        // It was removed while we waited.
-        return Err(Error::io("open", folder)(ErrorKind::NotFound.into()));
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                sys::teardown::until((Instant::now() + LOCK_STEP).min(deadline));
+            }
+            Err(TryLockError::WouldBlock) => {
+                let id = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                let holder = file.metadata().ok().and_then(|of| holder(of.ino()));
+                return Err(Error::Locked { id, holder });
+            }
+            Err(TryLockError::Error(source)) => return Err(Error::io("lock", folder)(source)),
+        }
     }
-    Ok(Claim { folder, _lock: file })
+    // It may have been removed while we waited, and even made anew by somebody else.
+    let ours = file.metadata().map_err(Error::io("open", &folder))?.ino();
+    if fs::metadata(&folder).is_ok_and(|now| now.ino() == ours) {
+        return Ok(Claim { folder, lock: file });
+    }
+    Err(Error::io("open", folder)(ErrorKind::NotFound.into()))
+}
+
+/// Who holds a lock on the file of this inode: `1: FLOCK  ADVISORY  WRITE PID MAJ:MIN:INODE 0 EOF`.
+fn holder(inode: u64) -> Option<i32> {
+    let locks = sys::kernel_file::read("/proc/locks").ok()?;
+    let of = |line: &str| {
+        let mut words = line.split_whitespace().skip(4);
+        let (pid, file) = (words.next()?, words.next()?);
+        (file.rsplit(':').next()? == inode.to_string()).then(|| pid.parse().ok()).flatten()
+    };
+    locks.lines().find_map(of)
 }
 
 /// Where a container is in its life.

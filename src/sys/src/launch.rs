@@ -5,6 +5,7 @@
 
 use std::io::{Error, ErrorKind, Result};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::time::{Duration, Instant};
 
 use child::{FRAME_BYTES, Frame, Op, Program, Strings};
 use nix::fcntl::{FcntlArg, fcntl};
@@ -15,6 +16,9 @@ use crate::seqpacket;
 
 /// CLONE_INTO_CGROUP of linux/sched.h; libc's constant is cut to 32 bits and is 0.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// Longest wait for the end of a child that has been killed.
+const END_WITHIN: Duration = Duration::from_secs(2);
 
 /// Bytes before the filter in the parent's last word, so that the word is never empty.
 pub const WORD_HEADER_BYTES: usize = 8;
@@ -49,6 +53,8 @@ pub struct Birth<'a> {
     pub pid_namespace: Option<BorrowedFd<'a>>,
     /// The CPUs that it may use at first, a bit each.
     pub cpus: Option<&'a [u8]>,
+    /// Descriptors that it closes at once: they are to end with the caller.
+    pub parents: &'a [RawFd],
 }
 
 /// A child at work.
@@ -94,6 +100,7 @@ pub fn launch(program: &Compiled, slots: &[BorrowedFd<'_>], birth: &Birth<'_>) -
         socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
     let raw: Vec<RawFd> = slots.iter().map(AsRawFd::as_raw_fd).collect();
     let mut words = vec![0; (program.argv.count + program.envp.count) as usize + 3];
+    let parents = [&[report.as_raw_fd()], birth.parents].concat();
     let mut inbox = vec![0; program.inbox_bytes.max(WORD_HEADER_BYTES)];
     let prepared = Program {
         ops: &program.ops,
@@ -106,6 +113,7 @@ pub fn launch(program: &Compiled, slots: &[BorrowedFd<'_>], birth: &Birth<'_>) -
         words: &mut words,
         inbox: &mut inbox,
         report: theirs.as_raw_fd(),
+        parents: &parents,
     };
     let within = birth.pid_namespace.map(PidNamespace::enter).transpose()?;
     let cpus = birth.cpus.map(Cpus::keep_to).transpose()?;
@@ -217,11 +225,23 @@ impl Launched {
         crate::foreground::reap(former.as_fd()).map(|_| ())
     }
 
-    /// Kills it and waits for its end.
+    /// Kills it and waits for its end, but not for ever: what is frozen, or in a call that the
+    /// kernel does not interrupt, ends when it can.
     pub fn destroy(&self) {
         // One that is gone already is what is wanted; a child of ours can always be reaped.
         let _ = crate::children::signal(self.pidfd.as_fd(), libc::SIGKILL);
-        let _ = crate::foreground::reap(self.pidfd.as_fd());
+        let ended = crate::teardown::wait_for_end(self.pidfd.as_fd(), Instant::now() + END_WITHIN);
+        if ended.unwrap_or(false) {
+            let _ = crate::foreground::reap(self.pidfd.as_fd());
+        }
+    }
+
+    /// From now on [`Launched::next`] fails with `WouldBlock` after this long.
+    ///
+    /// # Errors
+    /// setsockopt(2)'s.
+    pub fn limit_waits(&self, ms: u64) -> Result<()> {
+        seqpacket::set_recv_timeout_ms(self.report.as_fd(), Some(ms))
     }
 
     /// The signal that ended it, when one did; it stays to be reaped.

@@ -27,6 +27,14 @@ pub fn any_ended(pidfds: &[OwnedFd], deadline: Instant) -> io::Result<bool> {
     wait(&mut fds, deadline)
 }
 
+/// As [`any_ended`], for a single one.
+///
+/// # Errors
+/// The kernel's, but for EINTR.
+pub fn wait_for_end(pidfd: BorrowedFd<'_>, deadline: Instant) -> io::Result<bool> {
+    wait(&mut [PollFd::new(pidfd, PollFlags::POLLIN)], deadline)
+}
+
 /// Lets `deadline` come: for what the kernel announces in no other way.
 pub fn until(deadline: Instant) {
     let _ = wait(&mut [], deadline);

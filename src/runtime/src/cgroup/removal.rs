@@ -76,6 +76,26 @@ impl Cgroup {
         Ok(())
     }
 
+    /// As [`Cgroup::thaw`], with every cgroup below: a container may have frozen a part of itself,
+    /// and what v1 has frozen not even SIGKILL ends.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn thaw_whole(&self) -> Result<(), Error> {
+        self.thaw()?;
+        let mut open: Vec<_> = self.v1_folder("freezer").map(Path::to_owned).into_iter().collect();
+        while let Some(folder) = open.pop() {
+            for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    // One that goes away meanwhile holds nothing.
+                    let _ = write(&entry.path().join("freezer.state"), "THAWED");
+                    open.push(entry.path());
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Whether the cgroup is frozen, by either version's freezer.
     ///
     /// # Errors
@@ -110,7 +130,7 @@ impl Cgroup {
         if self.folders.iter().filter(left).count() == 0 {
             return Ok(());
         }
-        self.thaw()?;
+        self.thaw_whole()?;
         self.kill_v2();
         self.empty(deadline)?;
         loop {
