@@ -81,6 +81,7 @@ unit: ## every crate's own tests, the privileged ones in scopes of their own (ro
 
 privileged: build ## the whole product on the real kernel, each test in its own scope (root)
 	cargo test --test e2e
+	cargo test --test privileged
 
 conformance: build ## the same cases on podvisor-oci, runc and crun, three columns (root)
 	cargo test -p oci-cli --test conformance -- --nocapture

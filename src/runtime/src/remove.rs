@@ -44,7 +44,8 @@ pub(crate) fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
     let (record, spec) = match runtime.store.record(id) {
         // Made and never written: its maker died in between.
         Err(Error::NotFound { .. }) => return claim.remove(),
-        Err(_) if force => return claim.remove(),
+        // Only what can never be read: a failure of the moment must not make it forgotten.
+        Err(Error::Config { .. }) if force => return claim.remove(),
         Err(error) => return Err(error),
         Ok(record) if record.hooks => {
             let (record, spec) = runtime.store.record_and_spec(id)?;

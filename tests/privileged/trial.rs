@@ -1,0 +1,170 @@
+//! A bundle in a scope, podvisor-oci run on it within a time limit, and what it leaves.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use scope::Scope;
+use serde_json::{Value, json};
+
+/// No verb may take longer, in seconds.
+pub(crate) const WITHIN_S: u32 = 10;
+
+/// A bundle `b` in the scope's folder, with its own state below `state`.
+pub(crate) struct Trial {
+    scope: Scope,
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Done {
+    /// The output of a command that must have succeeded.
+    #[track_caller]
+    pub(crate) fn ok(self) -> String {
+        assert_eq!(self.code, 0, "{}{}", self.out, self.err);
+        self.out
+    }
+}
+
+/// PODVISOR_BIN, else the release folder beside this test's own build.
+fn program() -> PathBuf {
+    let beside = || {
+        let exe = std::env::current_exe().expect("current_exe");
+        exe.ancestors().nth(3).expect("target folder").join("release")
+    };
+    std::env::var_os("PODVISOR_BIN").map_or_else(beside, PathBuf::from).join("podvisor-oci")
+}
+
+impl Trial {
+    /// A bundle whose container runs `args`, of busybox.
+    pub(crate) fn new(scope: Scope, args: &[&str]) -> Trial {
+        let trial = Trial { scope };
+        let rootfs = trial.path("b/rootfs");
+        for folder in ["bin", "proc", "sys", "dev", "etc", "tmp"] {
+            fs::create_dir_all(rootfs.join(folder)).expect("mkdir");
+        }
+        fs::copy("/bin/busybox", rootfs.join("bin/busybox")).expect("busybox");
+        for applet in ["sh", "sleep", "cat", "echo", "mkdir", "ls", "true", "grep", "kill"] {
+            symlink("busybox", rootfs.join("bin").join(applet)).expect("symlink");
+        }
+        trial.run(Command::new(program()).arg("spec").current_dir(trial.path("b"))).ok();
+        trial.change(|config| {
+            config["process"]["terminal"] = json!(false);
+            config["process"]["rlimits"] = json!([]);
+            config["process"]["args"] = json!(args);
+        });
+        trial
+    }
+
+    /// Changes config.json.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Value)) {
+        let path = self.path("b/config.json");
+        let mut config = serde_json::from_slice(&fs::read(&path).expect("read")).expect("JSON");
+        change(&mut config);
+        fs::write(path, config.to_string()).expect("write");
+    }
+
+    /// A path in the scope's folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.scope.folder().join(name)
+    }
+
+    /// podvisor-oci with these arguments; a container gets files, never a pipe that it would hold.
+    pub(crate) fn oci(&self, args: &[&str]) -> Done {
+        let mut command = Command::new("timeout");
+        command.args(["--signal=KILL", &WITHIN_S.to_string()]).arg(program());
+        self.run(command.args(self.with_root(args)))
+    }
+
+    fn with_root(&self, args: &[&str]) -> Vec<String> {
+        let root = ["--root".to_owned(), self.path("state").display().to_string()];
+        root.into_iter().chain(args.iter().map(|a| (*a).to_owned())).collect()
+    }
+
+    /// The same beneath the program `tool` with the arguments `first`.
+    pub(crate) fn oci_under(&self, tool: &Path, first: &[&str], args: &[&str]) -> Done {
+        self.run(Command::new(tool).args(first).arg(program()).args(self.with_root(args)))
+    }
+
+    fn run(&self, command: &mut Command) -> Done {
+        let (out, err) = (self.path("out"), self.path("err"));
+        let status = command
+            .stdin(Stdio::null())
+            .stdout(File::create(&out).expect("out"))
+            .stderr(File::create(&err).expect("err"))
+            .status()
+            .expect("run");
+        let text = |path| String::from_utf8_lossy(&fs::read(path).expect("read")).into_owned();
+        Done { code: status.code().unwrap_or(-1), out: text(out), err: text(err) }
+    }
+
+    /// Compiles a C program of `tools/`.
+    pub(crate) fn tool(&self, name: &str) -> PathBuf {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/privileged/tools");
+        let (source, made) = (folder.join(format!("{name}.c")), self.path(name));
+        let mut gcc = Command::new("gcc");
+        gcc.args(["-static", "-O1", "-Wall", "-Werror", "-o"]).arg(&made).arg(source);
+        assert!(gcc.status().expect("gcc").success(), "{name}.c");
+        made
+    }
+
+    /// Everything that a container could leave: mounts, cgroups, processes, links, state.
+    pub(crate) fn traces(&self) -> BTreeSet<String> {
+        let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        let mut found: BTreeSet<String> =
+            text("/proc/self/mountinfo").lines().map(|line| after_ids(line).to_owned()).collect();
+        found.extend(
+            text("/proc/net/dev").lines().filter_map(|l| l.split(':').next()).map(str::to_owned),
+        );
+        folders(Path::new("/sys/fs/cgroup"), &mut found);
+        for entry in fs::read_dir(self.path("state")).into_iter().flatten().flatten() {
+            found.insert(format!("state {}", entry.file_name().display()));
+        }
+        found.remove("state seccomp");
+        for entry in fs::read_dir("/proc").expect("proc").flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.bytes().all(|b| b.is_ascii_digit()) {
+                let command = text(&format!("/proc/{name}/comm"));
+                found.insert(format!("process {name} {}", command.trim()));
+            }
+        }
+        found
+    }
+
+    /// Waits until nothing is there that was not in `before`.
+    #[track_caller]
+    pub(crate) fn clean(&self, before: &BTreeSet<String>, what: &str) {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        loop {
+            let left: Vec<String> = self.traces().difference(before).cloned().collect();
+            if left.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{what} left {left:#?}");
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+    }
+}
+
+/// A line of mountinfo without the ids, which any mount elsewhere changes.
+fn after_ids(line: &str) -> &str {
+    line.splitn(3, ' ').nth(2).unwrap_or(line)
+}
+
+fn folders(top: &Path, found: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(top).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            found.insert(format!("cgroup {}", entry.path().display()));
+            folders(&entry.path(), found);
+        }
+    }
+}
