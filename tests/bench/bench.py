@@ -22,7 +22,7 @@ from pathlib import Path
 import images
 
 BINARIES, CACHE = Path(sys.argv[1]), Path(sys.argv[2])
-SECTIONS = sys.argv[3:] or ["run", "memory", "image", "pods", "overhead"]
+SECTIONS = sys.argv[3:] or ["run", "memory", "exec", "cycle", "crowd", "many", "image", "pods", "overhead"]
 HERE = Path(__file__).resolve().parent
 WORK = Path(os.environ["PODVISOR_TEST_SCOPE"])
 OURS = BINARIES / "podvisor-oci"
@@ -95,14 +95,21 @@ def inside():
     return ["nsenter", "-t", str(keeper.pid), "-m", "-w"]
 
 
+def programs(with_crun):
+    """Each runtime that is there and the words before its verb."""
+    found = [("podvisor-oci", OURS), ("runc", "runc")] + ([("crun", "crun")] if with_crun else [])
+    youki = CACHE / "youki/bin/youki"
+    found += [("youki", youki)] if youki.exists() else []
+    return {name: f"{program} --root {WORK}/state-{name}" for name, program in found}
+
+
 def runtimes(with_crun):
     """Command line of `run` for each runtime that is there."""
     folder = bundle()
-    lines = {"floor (C)": [CACHE / "floor", folder / "rootfs", "/bin/true"]}
-    programs = [("podvisor-oci", OURS), ("runc", "runc")] + ([("crun", "crun")] if with_crun else [])
-    for name, program in programs:
-        lines[name] = [program, "--root", WORK / f"state-{name}", "run", "-b", folder, f"bench-{name}"]
-    return {name: [str(word) for word in line] for name, line in lines.items()}
+    lines = {"floor (C)": [str(CACHE / "floor"), str(folder / "rootfs"), "/bin/true"]}
+    for name, program in programs(with_crun).items():
+        lines[name] = f"{program} run -b {folder} bench-{name}".split()
+    return lines
 
 
 def hyperfine(prefix, lines, runs):
@@ -133,6 +140,82 @@ def section_memory():
         samples = [int(sh([*inside(), str(CACHE / "peak"), *line]).split()[-1]) for _ in range(5)]
         peaks[name] = statistics.median(samples) / 1024
     table("peak resident memory of `run`", peaks, {}, "MiB", 1, "floor (C)")
+
+
+def sleeping():
+    """A second bundle, whose command sleeps."""
+    folder = WORK / "sleeping"
+    if not folder.exists():
+        folder.mkdir()
+        config = json.loads((bundle() / "config.json").read_text())
+        config["process"]["args"] = ["/bin/sleep", "100000"]
+        config["root"]["path"] = str(bundle() / "rootfs")
+        (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def section_exec():
+    """`exec` of true in a container that runs; nsenter joins the same namespaces and nothing else."""
+    lines = {}
+    for name, program in programs(True).items():
+        sh([*inside(), "sh", "-c", f"exec {program} run -d -b {sleeping()} exec-{name} >/dev/null 2>&1"])
+        lines[name] = f"{program} exec exec-{name} /bin/true".split()
+    state = json.loads(sh([*inside(), *programs(True)["podvisor-oci"].split(), "state", "exec-podvisor-oci"]))
+    lines = {"nsenter": f"nsenter -t {state['pid']} -a /bin/true".split(), **lines}
+    table("exec of /bin/true, cgroup v2, median of 3 x 50", hyperfine(inside(), lines, 50), {}, "ms", 1e3, "nsenter")
+    for name, program in programs(True).items():
+        sh([*inside(), *program.split(), "delete", "--force", f"exec-{name}"])
+
+
+def cycle(program, name, first, count, at_once=1):
+    """Seconds a container of `count` times create, start, delete --force."""
+    one = (f"{program} create -b {sleeping()} {name}-@ >/dev/null 2>&1 </dev/null && {program} start {name}-@ "
+           f"&& {program} delete --force {name}-@")
+    began = time.monotonic()
+    sh([*inside(), "sh", "-c", f"seq {first} {first + count - 1} | busybox xargs -P {at_once} -I @ sh -c '{one}'"])
+    return (time.monotonic() - began) / count
+
+
+def section_cycle():
+    """create + start + delete, one after another."""
+    cases = {n: (lambda: None, lambda p=p, n=n: cycle(p, n, 0, 20)) for n, p in programs(True).items()}
+    medians, broken = alternate(cases, 5)
+    per = {name: value / 20 for name, value in medians.items()}
+    table("create + start + delete --force, a container (three programs and a shell), median of 5 x 20", per,
+          broken, "ms", 1e3, "podvisor-oci")
+
+
+def section_many():
+    """1,000 containers in sequence, first against last hundred, and 8 at a time."""
+    for at_once in [1, 8]:
+        costs, broken = {}, {}
+        for name, program in programs(True).items():
+            try:
+                hundreds = [cycle(program, name, 100 * i, 100, at_once) for i in range(10)]
+            except RuntimeError as error:
+                broken[name] = str(error)
+                continue
+            costs[f"{name}, mean"] = statistics.mean(hundreds)
+            costs[f"{name}, last / first 100"] = hundreds[-1] / hundreds[0] / 1e3
+        table(f"1,000 containers, {at_once} at a time, a container (ratio for last / first)", costs, broken,
+              "ms", 1e3, "podvisor-oci, mean")
+
+
+def section_crowd():
+    """`run` on a host with 1,000 mounts, and with 500 live containers of podvisor-oci."""
+    mounts = WORK / "mounts"
+    mounts.mkdir(exist_ok=True)
+    loop = f"for i in $(seq 1000); do mkdir -p {mounts}/$i; mount -t tmpfs none {mounts}/$i; done"
+    sh([*inside(), "sh", "-c", loop])
+    table("run of /bin/true with 1,000 mounts on the host, median of 3 x 20",
+          hyperfine(inside(), runtimes(True), 20), {}, "ms", 1e3, "floor (C)")
+    sh([*inside(), "sh", "-c", f"for i in $(seq 1000); do umount {mounts}/$i; done"])
+    ours = programs(True)["podvisor-oci"]
+    live = f"{ours} run -d -b {sleeping()} live-$i >/dev/null 2>&1 </dev/null || exit 1"
+    sh([*inside(), "sh", "-c", f"for i in $(seq 500); do {live}; done"])
+    table("run of /bin/true with 500 live containers, median of 3 x 20",
+          hyperfine(inside(), runtimes(True), 20), {}, "ms", 1e3, "floor (C)")
+    sh([*inside(), "sh", "-c", f"for i in $(seq 500); do {ours} delete --force live-$i || exit 1; done"])
 
 
 def loop_disk():
