@@ -24,7 +24,7 @@ help: ## this list
 # Each list is Debian package names; a package that is there costs nothing.
 PACKAGES_RUN  := gcc libc6-dev make git curl ca-certificates iproute2 util-linux
 PACKAGES_TEST := $(PACKAGES_RUN) binutils busybox-static cpio kmod nftables nginx-light procps strace \
-  qemu-system-x86 crun runc skopeo umoci hyperfine python3 mmdebstrap
+  qemu-system-x86 crun runc skopeo umoci hyperfine python3 mmdebstrap uidmap
 PACKAGES_ENGINES := podman conmon containernetworking-plugins catatonit containerd docker.io python3-grpcio
 PACKAGES_BENCH := $(PACKAGES_TEST) $(PACKAGES_ENGINES) buildah
 

@@ -98,7 +98,14 @@ fn open(globals: &Given) -> Result<runtime::Runtime, Failure> {
             code: 1,
         });
     }
-    let root = globals.path("root").unwrap_or_else(|| ROOT.into());
+    let own = || {
+        let user = std::env::var_os("XDG_RUNTIME_DIR").filter(|_| sys::seqpacket::own_uid() != 0);
+        user.map_or_else(
+            || ROOT.into(),
+            |folder| std::path::Path::new(&folder).join("podvisor-oci"),
+        )
+    };
+    let root = globals.path("root").unwrap_or_else(own);
     Ok(runtime::Runtime::new(&root)?)
 }
 

@@ -96,7 +96,10 @@ pub(crate) fn create(
     waits: bool,
 ) -> Result<Created> {
     let spec = &bundle.spec;
-    check_modules(spec)?;
+    crate::modules::check(spec)?;
+    if sys::seqpacket::own_uid() != 0 && idmaps::denies_groups(spec) {
+        idmaps::refuse_groups(spec.process().as_ref())?;
+    }
     let rdt = rdt::plan(spec, id)?;
     let claim = runtime.store.claim_new(id)?;
     let cgroup = spec.linux().as_ref().and_then(|l| l.cgroups_path().as_ref());
@@ -132,7 +135,14 @@ impl Making<'_> {
         let layout = Layout::detect()?;
         let resources = resources(self.spec());
         let path = self.record.cgroup.clone();
-        self.cgroup = Some(Cgroup::create_container(&layout, &path, resources)?);
+        self.cgroup = match Cgroup::create_container(&layout, &path, resources) {
+            // Nobody has given this user a cgroup, and nobody asks for limits.
+            Err(error) if error.is_denied() && !self.needs_cgroup() => {
+                self.record.no_cgroup = true;
+                None
+            }
+            other => Some(other?),
+        };
         if let Some(group) = &self.record.rdt {
             group.make(self.spec())?;
         }
@@ -158,6 +168,16 @@ impl Making<'_> {
         let netns = sys::tree::namespace(&path).map_err(Error::io("open namespace", path))?;
         netdevices::move_all(self.spec(), netns.as_fd())?;
         child.go_on()
+    }
+
+    fn needs_cgroup(&self) -> bool {
+        let linux = self.spec().linux().as_ref();
+        let path = linux.and_then(|l| l.cgroups_path().as_ref());
+        let mut limits = resources(self.spec()).cloned().unwrap_or_default();
+        limits.set_devices(None);
+        let root = sys::seqpacket::own_uid() == 0;
+        root || path.is_some_and(|p| !p.as_os_str().is_empty())
+            || limits != LinuxResources::default()
     }
 
     fn spec_maps(&self) -> bool {
@@ -215,6 +235,7 @@ impl Making<'_> {
             preserve_fds: self.options.preserve_fds,
             pivot: !self.options.no_pivot,
             keyring: (!self.options.no_new_keyring).then_some(keyring.as_str()),
+            unprivileged: sys::seqpacket::own_uid() != 0,
             root_parent: parent.as_deref(),
         };
         plan::container(spec, &facts)
@@ -365,28 +386,4 @@ fn is_shared(spec: &Spec) -> bool {
 fn mount_above(path: &Path) -> Option<PathBuf> {
     let is_root = |path: &&Path| sys::tree::is_mount_root(path).unwrap_or(false);
     path.ancestors().find(is_root).map(Path::to_path_buf)
-}
-
-/// What the document asks of security modules that are not there.
-pub(crate) fn check_modules(spec: &Spec) -> Result<()> {
-    let label = spec.linux().as_ref().and_then(|linux| linux.mount_label().as_deref());
-    check_selinux("linux.mountLabel", label.unwrap_or_default())?;
-    spec.process().as_ref().map_or(Ok(()), check_process_modules)
-}
-
-fn check_selinux(field: &'static str, label: &str) -> Result<()> {
-    if label.is_empty() || Path::new("/sys/fs/selinux/enforce").exists() {
-        return Ok(());
-    }
-    Err(Error::NoModule { field, module: "SELinux" })
-}
-
-pub(crate) fn check_process_modules(process: &oci::runtime::Process) -> Result<()> {
-    let apparmor = process.apparmor_profile().as_deref().unwrap_or_default();
-    let enabled =
-        || fs::read("/sys/module/apparmor/parameters/enabled").is_ok_and(|t| t[..] == *b"Y\n");
-    if !apparmor.is_empty() && apparmor != "unconfined" && !enabled() {
-        return Err(Error::NoModule { field: "process.apparmorProfile", module: "AppArmor" });
-    }
-    check_selinux("process.selinuxLabel", process.selinux_label().as_deref().unwrap_or_default())
 }

@@ -8,10 +8,7 @@ use sys::launch::above_stdio;
 
 use crate::Runtime;
 use crate::cgroup::Cgroup;
-use crate::create::{
-    Console, Created, Stdio, check_process_modules, send_listener, send_master, send_pidfd,
-    write_pid,
-};
+use crate::create::{Console, Created, Stdio, send_listener, send_master, send_pidfd, write_pid};
 use crate::error::{Error, Result};
 use crate::lifecycle::Operation;
 use crate::plan::{self, Joining, Streams};
@@ -44,7 +41,7 @@ pub(crate) fn exec(
 ) -> Result<Created> {
     oci::validate::validate_process(process)
         .map_err(|findings| Error::Invalid { what: "process".to_owned(), findings })?;
-    check_process_modules(process)?;
+    crate::modules::check_process(process)?;
     let (record, spec) = runtime.store.record_and_spec(id)?;
     let operation = Operation::Exec { even_paused: options.ignore_paused };
     let status = runtime.check(&record, &runtime.store.folder(id)?, operation)?;
@@ -53,6 +50,7 @@ pub(crate) fn exec(
     let cgroup = cgroup(&record.cgroups, options.cgroup.as_deref())?;
     let given = given(&cgroup, init, options.stdio)?;
     let terminal = process.terminal() == Some(true);
+    let unprivileged = sys::seqpacket::own_uid() != 0;
     let joining = Joining {
         tasks: given.tasks.len(),
         streams: match (terminal, &given.stdio) {
@@ -61,11 +59,17 @@ pub(crate) fn exec(
             (false, None) => Streams::Inherit,
         },
         preserve_fds: options.preserve_fds,
+        unprivileged,
+        no_groups: unprivileged && denies_groups(record.pid),
     };
+    if joining.no_groups {
+        crate::idmaps::refuse_groups(Some(process))?;
+    }
     let (draft, birth) = plan::joined(&spec, process, &joining);
     let command = process.args().as_ref().and_then(|args| args.first()).map_or("", String::as_str);
     let mut child = spawn::begin(draft, given, &birth, Some(&cgroup), command)?;
     child.hurry()?;
+    child.settle()?;
     if let Some(group) = &record.rdt {
         group.enter(child.pid())?;
     }
@@ -92,6 +96,12 @@ pub(crate) fn exec(
     let (pid, pidfd, master) = child.release()?;
     let console = master.filter(|_| matches!(options.console, Console::Keep));
     Ok(Created { pid, pidfd, console })
+}
+
+/// Whether setgroups(2) is forbidden in the process's user namespace.
+fn denies_groups(pid: i32) -> bool {
+    let said = sys::kernel_file::read(format!("/proc/{pid}/setgroups"));
+    said.is_ok_and(|text| text.trim() == "deny")
 }
 
 fn given(cgroup: &Cgroup, init: OwnedFd, stdio: Stdio) -> Result<Given> {

@@ -4,14 +4,16 @@
 //! namespace with the maps asked for, which lives as long as its descriptor, and maps the detached
 //! tree before the child gets it: in a user namespace of its own the child could not.
 //! Sources: user_namespaces(7), mount_setattr(2). Root writes maps as they are; setgroups stays
-//! allowed.
+//! allowed. Others map their own id, or what newuidmap(1) lets them.
 
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use child::Op;
-use oci::runtime::{LinuxIdMapping, Spec};
+use oci::Finding;
+use oci::runtime::{Linux, LinuxIdMapping, Process, Spec};
 use sys::launch::{Birth, Compiled, above_stdio};
 
 use crate::error::{Error, Result};
@@ -82,7 +84,64 @@ fn namespace(uids: &str, gids: &str) -> Result<OwnedFd> {
 pub(crate) fn write(spec: &Spec, pid: i32) -> Result<()> {
     let Some(linux) = spec.linux() else { return Ok(()) };
     let text = |maps: &Option<Vec<_>>| lines(maps.as_deref().unwrap_or_default());
+    if sys::seqpacket::own_uid() != 0 {
+        return write_own(linux, pid);
+    }
     write_both(pid, &text(linux.uid_mappings()), &text(linux.gid_mappings()))
+}
+
+/// Without privileges: the caller's own id by itself, more of them by the programs that check
+/// /etc/subuid and /etc/subgid.
+fn write_own(linux: &Linux, pid: i32) -> Result<()> {
+    let kinds = [
+        ("uid_map", "newuidmap", linux.uid_mappings(), sys::seqpacket::own_uid()),
+        ("gid_map", "newgidmap", linux.gid_mappings(), sys::foreground::own_gid()),
+    ];
+    for (file, program, maps, own) in kinds {
+        let maps = maps.as_deref().unwrap_or_default();
+        let path = format!("/proc/{pid}/{file}");
+        if !matches!(maps, [map] if map.size() == 1 && map.host_id() == own) {
+            map_by(program, pid, maps)?;
+            continue;
+        }
+        if file == "gid_map" {
+            let path = format!("/proc/{pid}/setgroups");
+            fs::write(&path, "deny").map_err(Error::io("write", path))?;
+        }
+        fs::write(&path, lines(maps)).map_err(Error::io("write", path))?;
+    }
+    Ok(())
+}
+
+fn map_by(program: &'static str, pid: i32, maps: &[LinuxIdMapping]) -> Result<()> {
+    let numbers = maps.iter().flat_map(|map| [map.container_id(), map.host_id(), map.size()]);
+    let mut command = Command::new(program);
+    command.arg(pid.to_string()).args(numbers.map(|number| number.to_string()));
+    let out = command.output().map_err(Error::io("run", program))?;
+    if out.status.success() {
+        return Ok(());
+    }
+    let words = String::from_utf8_lossy(&out.stderr).trim().to_owned();
+    Err(Error::io("run", program)(std::io::Error::other(words)))
+}
+
+/// Whether a caller without privileges has to give up setgroups(2) for these maps.
+pub(crate) fn denies_groups(spec: &Spec) -> bool {
+    let maps = spec.linux().as_ref().and_then(|linux| linux.gid_mappings().as_deref());
+    matches!(maps, Some([map]) if map.size() == 1)
+}
+
+/// Groups that nobody may set are refused, not left out.
+pub(crate) fn refuse_groups(process: Option<&Process>) -> Result<()> {
+    let groups = process.and_then(|process| process.user().additional_gids().as_deref());
+    if groups.unwrap_or_default().is_empty() {
+        return Ok(());
+    }
+    let path = "process.user.additionalGids".to_owned();
+    let problem = "cannot be set by an unprivileged user with a single group: map more, which \
+                   newgidmap does"
+        .to_owned();
+    Err(Error::Invalid { what: "user".to_owned(), findings: vec![Finding { path, problem }] })
 }
 
 fn write_both(pid: i32, uids: &str, gids: &str) -> Result<()> {

@@ -30,6 +30,7 @@ mod exec;
 mod hooks;
 mod idmaps;
 mod lifecycle;
+mod modules;
 mod netdevices;
 mod plan;
 mod rdt;

@@ -99,6 +99,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) pivot: bool,
     /// Name of the new session keyring; none keeps the caller's.
     pub(crate) keyring: Option<&'a str>,
+    /// The caller is not root.
+    pub(crate) unprivileged: bool,
     /// The mount whose propagation must end at the root (`rootfsPropagation: shared`).
     pub(crate) root_parent: Option<&'a Path>,
 }
@@ -108,9 +110,9 @@ pub(crate) fn container(spec: &Spec, facts: &Facts<'_>) -> (Draft, Birthplace) {
     let mut draft = Draft::default();
     let process = spec.process().clone().unwrap_or_default();
     process::labels(&mut draft, &process);
-    let birth = namespaces::plan(&mut draft, spec, facts.tasks);
+    let birth = namespaces::plan(&mut draft, spec, facts.tasks, facts.unprivileged);
     root::plan(&mut draft, spec, facts, &birth);
-    process::plan(&mut draft, &process, &process::Surroundings::of(spec, facts));
+    process::plan(&mut draft, &process, &process::Surroundings::of(spec, facts, !birth.no_groups));
     (draft, birth)
 }
 
@@ -120,6 +122,10 @@ pub(crate) struct Joining {
     pub(crate) tasks: usize,
     pub(crate) streams: Streams,
     pub(crate) preserve_fds: u32,
+    /// The caller is not root: what it may not join, the child joins, and goes on as a second.
+    pub(crate) unprivileged: bool,
+    /// setgroups(2) is forbidden in the container.
+    pub(crate) no_groups: bool,
 }
 
 /// The program of one more process in a container that was made from `spec`.
@@ -130,16 +136,19 @@ pub(crate) fn joined(spec: &Spec, process: &Process, joining: &Joining) -> (Draf
     let pid = namespace_flag(LinuxNamespaceType::Pid);
     let birth = Birthplace {
         // Without a PID namespace of its own there is none to be born into.
-        joins_pid: kinds(spec) & pid != 0,
+        joins_pid: kinds(spec) & pid != 0 && !joining.unprivileged,
         cpus: spec.process().as_ref().and_then(|p| schedule::affinity(&mut draft, process, p)),
         ..Birthplace::default()
     };
-    let kinds = kinds(spec) & !pid;
+    let kinds = if joining.unprivileged { kinds(spec) } else { kinds(spec) & !pid };
     let slot = draft.slot(Source::Process);
     let kind = u32::try_from(kinds).unwrap_or(0);
     draft.op(child::Op::Setns { slot, kind });
     if has_user_namespace(spec) {
-        draft.op(child::Op::BecomeRoot { groups: true });
+        draft.op(child::Op::BecomeRoot { groups: !joining.no_groups });
+    }
+    if joining.unprivileged {
+        draft.op(child::Op::Fork { flags: 0 });
     }
     draft.op(child::Op::RootHere);
     draft.op(child::Op::Session);

@@ -58,6 +58,9 @@ pub(crate) struct Record {
     /// There are poststart or startContainer hooks for `start`, or poststop ones.
     #[serde(default)]
     pub(crate) hooks: bool,
+    /// It has none: its maker had no right to make one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) no_cgroup: bool,
     /// Its resctrl group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) rdt: Option<rdt::Group>,
@@ -83,13 +86,14 @@ impl Record {
             cgroups: BTreeMap::new(),
             annotations: annotations.map(|(k, v)| (k.clone(), v.clone())).collect(),
             hooks: spec.hooks().is_some(),
+            no_cgroup: false,
             rdt: None,
         }
     }
 
     /// The cgroup that there is; one that is gone is empty.
     pub(crate) fn open_cgroup(&self) -> Result<Cgroup> {
-        if self.cgroups.is_empty() {
+        if self.cgroups.is_empty() && !self.no_cgroup {
             return Ok(Cgroup::open(&Layout::detect()?, &self.cgroup)?);
         }
         Ok(Cgroup::from_paths(&self.cgroups)?)

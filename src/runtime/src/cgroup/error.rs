@@ -112,6 +112,13 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the caller lacks the right to make a cgroup.
+    pub(crate) fn is_denied(&self) -> bool {
+        use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+        let Error::Io { source, .. } = self else { return false };
+        matches!(source.kind(), PermissionDenied | ReadOnlyFilesystem)
+    }
+
     /// What to try next, where there is something.
     pub fn hint(&self) -> Option<String> {
         match self {

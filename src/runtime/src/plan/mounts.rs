@@ -91,7 +91,7 @@ fn bind(
     let path = source.clone();
     let tree = match mapping(mount, options, birth) {
         Some(map) => Some(Source::MappedTree { path, recursive, map }),
-        None => birth.user.then_some(Source::Tree { path, recursive }),
+        None => (birth.user && !birth.unprivileged).then_some(Source::Tree { path, recursive }),
     };
     let slot = match tree {
         Some(tree) => {

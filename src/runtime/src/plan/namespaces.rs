@@ -31,6 +31,10 @@ pub(crate) struct Birthplace {
     pub(crate) user: bool,
     /// The CPUs that it may use at first, a bit each.
     pub(crate) cpus: Option<Vec<u8>>,
+    /// The caller may not clone trees for the child, nor enter namespaces before it.
+    pub(crate) unprivileged: bool,
+    /// setgroups(2) is forbidden in the user namespace.
+    pub(crate) no_groups: bool,
     /// How the user namespace maps ids.
     pub(crate) users: Option<Users>,
 }
@@ -76,7 +80,7 @@ fn join(draft: &mut Draft, kind: Kind, path: &Path) {
 }
 
 /// Plans the namespaces; nothing of the root is touched.
-pub(super) fn plan(draft: &mut Draft, spec: &Spec, tasks: usize) -> Birthplace {
+pub(super) fn plan(draft: &mut Draft, spec: &Spec, tasks: usize, unprivileged: bool) -> Birthplace {
     let all = of(spec);
     let fresh = |kind| all.iter().any(|n| n.typ() == kind && path(n).is_none());
     let joined: Vec<(Kind, &Path)> =
@@ -86,6 +90,8 @@ pub(super) fn plan(draft: &mut Draft, spec: &Spec, tasks: usize) -> Birthplace {
     let mut birth = Birthplace {
         pid_namespace: by_path(Kind::Pid).map(Path::to_path_buf),
         mapped: fresh(Kind::User),
+        unprivileged,
+        no_groups: unprivileged && fresh(Kind::User) && crate::idmaps::denies_groups(spec),
         user: fresh(Kind::User) || by_path(Kind::User).is_some(),
         users: match by_path(Kind::User) {
             Some(path) => Some(Users::Joined(path.to_path_buf())),
@@ -101,7 +107,7 @@ pub(super) fn plan(draft: &mut Draft, spec: &Spec, tasks: usize) -> Birthplace {
     enter_cgroups(draft, tasks);
     let in_user = birth.user && !joined.is_empty();
     if in_user || offsets.is_some() {
-        staged(draft, &joined, birth.mapped, offsets.as_deref());
+        staged(draft, &joined, &birth, offsets.as_deref());
         birth.pid_namespace = None;
         draft.op(Op::Fork { flags: new });
     } else {
@@ -109,7 +115,7 @@ pub(super) fn plan(draft: &mut Draft, spec: &Spec, tasks: usize) -> Birthplace {
         let others = joined.iter().filter(|(kind, _)| *kind != Kind::Pid);
         others.for_each(|(kind, path)| join(draft, *kind, path));
         if birth.mapped {
-            take_maps(draft);
+            take_maps(draft, &birth);
         }
     }
     if fresh(Kind::Cgroup) {
@@ -123,7 +129,8 @@ pub(super) fn plan(draft: &mut Draft, spec: &Spec, tasks: usize) -> Birthplace {
 }
 
 /// What the first of two processes does.
-fn staged(draft: &mut Draft, joined: &[(Kind, &Path)], mapped: bool, offsets: Option<&str>) {
+fn staged(draft: &mut Draft, joined: &[(Kind, &Path)], birth: &Birthplace, offsets: Option<&str>) {
+    let mapped = birth.mapped;
     let first = |kind: Kind| joined.iter().filter(move |(k, _)| *k == kind);
     // With the privileges of the caller, which a user namespace would take away.
     first(Kind::Pid).for_each(|(kind, path)| join(draft, *kind, path));
@@ -142,7 +149,7 @@ fn staged(draft: &mut Draft, joined: &[(Kind, &Path)], mapped: bool, offsets: Op
         if let Some(offsets) = offsets {
             new_time(draft, offsets);
         }
-        take_maps(draft);
+        take_maps(draft, birth);
     }
 }
 
@@ -181,7 +188,7 @@ fn flag(kind: Kind) -> u32 {
     u32::try_from(namespace_flag(kind)).unwrap_or(0)
 }
 
-fn take_maps(draft: &mut Draft) {
+fn take_maps(draft: &mut Draft, birth: &Birthplace) {
     draft.op(Op::Sync { point: point::MAPS, tell: true });
-    draft.op(Op::BecomeRoot { groups: true });
+    draft.op(Op::BecomeRoot { groups: !birth.no_groups });
 }

@@ -29,11 +29,13 @@ pub(super) struct Surroundings<'a> {
     preserve_fds: u32,
     waits: bool,
     start_hooks: bool,
+    groups: bool,
 }
 
 impl<'a> Surroundings<'a> {
-    pub(super) fn of(spec: &'a Spec, facts: &Facts<'a>) -> Surroundings<'a> {
+    pub(super) fn of(spec: &'a Spec, facts: &Facts<'a>, groups: bool) -> Surroundings<'a> {
         Surroundings {
+            groups,
             keyring: facts.keyring,
             preserve_fds: facts.preserve_fds,
             waits: facts.waits,
@@ -43,7 +45,8 @@ impl<'a> Surroundings<'a> {
     }
 
     pub(super) fn joining(spec: &'a Spec, joining: &Joining) -> Surroundings<'a> {
-        Surroundings { preserve_fds: joining.preserve_fds, ..Surroundings::common(spec) }
+        let Joining { preserve_fds, no_groups, .. } = *joining;
+        Surroundings { preserve_fds, groups: !no_groups, ..Surroundings::common(spec) }
     }
 
     fn common(spec: &'a Spec) -> Surroundings<'a> {
@@ -56,6 +59,7 @@ impl<'a> Surroundings<'a> {
             preserve_fds: 0,
             waits: false,
             start_hooks: false,
+            groups: true,
         }
     }
 }
@@ -114,7 +118,7 @@ pub(super) fn plan(draft: &mut Draft, process: &Process, around: &Surroundings<'
         draft.op(Op::Seccomp { flags });
     }
     draft.program.groups = user.additional_gids().clone().unwrap_or_default();
-    draft.op(Op::Identity { uid: user.uid(), gid: user.gid(), groups: true });
+    draft.op(Op::Identity { uid: user.uid(), gid: user.gid(), groups: around.groups });
     let (permitted, inheritable) = (bits(|s| s.permitted()), bits(|s| s.inheritable()));
     // The kernel raises only what is in both; runc's own `spec` lists more.
     let ambient = bits(|s| s.ambient()) & permitted & inheritable;

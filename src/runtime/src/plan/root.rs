@@ -86,7 +86,7 @@ fn root(draft: &mut Draft, spec: &Spec, facts: &Facts<'_>, birth: &Birthplace) {
             let path = spec.root().as_ref().map(|root| root.path().as_path());
             let path = facts.bundle.join(path.unwrap_or(Path::new("rootfs")));
             let (source, at) = (draft.path(&path), draft.path(&path));
-            let slot = if birth.user {
+            let slot = if birth.user && !birth.unprivileged {
                 draft.slot(Source::Tree { path, recursive: true })
             } else {
                 NO_SLOT

@@ -34,6 +34,7 @@ fn planned(patch: Value) -> (Draft, Birthplace) {
         preserve_fds: 0,
         pivot: true,
         keyring: None,
+        unprivileged: false,
         root_parent: None,
     };
     container(&spec(patch), &facts)
@@ -214,7 +215,13 @@ fn the_scheduler_is_set_and_cpus_are_those_of_exec_alone() {
     assert_eq!((found, birth.cpus), (Some(expected), None));
     assert!(!draft.program.ops.iter().any(|op| matches!(op, Op::Affinity { .. })));
     let spec = spec(json!({"process": process}));
-    let joining = Joining { tasks: 0, streams: Streams::Inherit, preserve_fds: 0 };
+    let joining = Joining {
+        tasks: 0,
+        streams: Streams::Inherit,
+        preserve_fds: 0,
+        unprivileged: false,
+        no_groups: false,
+    };
     let (draft, birth) = joined(&spec, spec.process().as_ref().unwrap(), &joining);
     assert_eq!(birth.cpus.as_deref(), Some(&[1, 0, 0, 0, 0, 0, 0, 0][..]));
     let Op::Affinity { mask, length: 8 } = draft.program.ops[0] else { panic!() };

@@ -1,0 +1,34 @@
+//! Security modules that a document asks for: refused where the kernel does not have them.
+//!
+//! Not here: the labels themselves, which the plan sets.
+
+use std::fs;
+use std::path::Path;
+
+use oci::runtime::{Process, Spec};
+
+use crate::error::{Error, Result};
+
+/// What the document asks of security modules that are not there.
+pub(crate) fn check(spec: &Spec) -> Result<()> {
+    let label = spec.linux().as_ref().and_then(|linux| linux.mount_label().as_deref());
+    check_selinux("linux.mountLabel", label.unwrap_or_default())?;
+    spec.process().as_ref().map_or(Ok(()), check_process)
+}
+
+fn check_selinux(field: &'static str, label: &str) -> Result<()> {
+    if label.is_empty() || Path::new("/sys/fs/selinux/enforce").exists() {
+        return Ok(());
+    }
+    Err(Error::NoModule { field, module: "SELinux" })
+}
+
+pub(crate) fn check_process(process: &Process) -> Result<()> {
+    let apparmor = process.apparmor_profile().as_deref().unwrap_or_default();
+    let enabled =
+        || fs::read("/sys/module/apparmor/parameters/enabled").is_ok_and(|t| t[..] == *b"Y\n");
+    if !apparmor.is_empty() && apparmor != "unconfined" && !enabled() {
+        return Err(Error::NoModule { field: "process.apparmorProfile", module: "AppArmor" });
+    }
+    check_selinux("process.selinuxLabel", process.selinux_label().as_deref().unwrap_or_default())
+}
