@@ -7,7 +7,9 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use sys::foreground::{CHILD, RawMode, Signals, WINDOW, Wanted, any_ready, reap, window_size};
+use sys::foreground::{
+    CHILD, EndOfInput, RawMode, Signals, WINDOW, Wanted, any_ready, reap, window_size,
+};
 use sys::stdio::{Moved, Shared, set_nonblocking, set_window_size};
 
 /// Bytes under way in one direction.
@@ -76,6 +78,7 @@ struct Relay {
     to_container: Vec<u8>,
     to_user: Vec<u8>,
     container_open: bool,
+    end: EndOfInput,
     _raw: Option<RawMode>,
 }
 
@@ -93,6 +96,7 @@ impl Relay {
             to_container: Vec::new(),
             to_user: Vec::new(),
             container_open: true,
+            end: EndOfInput::default(),
             _raw: raw,
         };
         relay.resize();
@@ -134,13 +138,15 @@ impl Relay {
                     Moved::NotNow => {}
                     Moved::Ended => {
                         self.input = None;
-                        // ^D: the line discipline of the container tells its reader of the end.
-                        self.to_container.push(4);
+                        self.to_container.push(self.end.tell(self.master.as_fd()));
                     }
                 }
             }
             Side::FromContainer => match sys::stdio::read(self.master.as_fd(), &mut buffer)? {
-                Moved::Bytes(n) => self.to_user.extend_from_slice(&buffer[..n]),
+                Moved::Bytes(n) => {
+                    self.to_user.extend_from_slice(&buffer[..n]);
+                    self.to_container.extend(self.end.again(self.master.as_fd()));
+                }
                 Moved::NotNow => {}
                 Moved::Ended => self.container_open = false,
             },

@@ -35,6 +35,41 @@ impl RawMode {
     }
 }
 
+/// Whether a terminal hands its reader whole lines (ICANON), asked at either side; `None` when `fd`
+/// is no terminal.
+#[must_use]
+pub fn is_by_lines(fd: BorrowedFd<'_>) -> Option<bool> {
+    let mode = termios::tcgetattr(fd).ok()?;
+    Some(mode.local_flags.contains(termios::LocalFlags::ICANON))
+}
+
+/// The end of somebody's input, told to the reader of a terminal by the character for it (^D).
+///
+/// A reader that changes the terminal's mode meanwhile (a shell that edits lines itself does, just
+/// before it prompts) has lost it: then it is told once more.
+#[derive(Debug, Default)]
+pub struct EndOfInput {
+    told_by_lines: Option<bool>,
+}
+
+impl EndOfInput {
+    /// The character, at the end of the input.
+    pub fn tell(&mut self, master: BorrowedFd<'_>) -> u8 {
+        self.told_by_lines = is_by_lines(master);
+        END_OF_TRANSMISSION
+    }
+
+    /// The character once more, if it was told and the mode has changed since; to be asked when
+    /// the reader has written something.
+    pub fn again(&mut self, master: BorrowedFd<'_>) -> Option<u8> {
+        let told = self.told_by_lines?;
+        (is_by_lines(master)? != told).then(|| self.tell(master))
+    }
+}
+
+/// VEOF of termios(3), as terminals have it.
+const END_OF_TRANSMISSION: u8 = 4;
+
 impl Drop for RawMode {
     fn drop(&mut self) {
         // A terminal that is gone needs no putting back.

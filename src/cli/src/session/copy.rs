@@ -7,7 +7,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use monitor::protocol::Request;
-use sys::foreground::{RawMode, window_size};
+use sys::foreground::{EndOfInput, RawMode, window_size};
 use sys::stdio::{self, Moved, Shared};
 use tokio::io::unix::AsyncFd;
 
@@ -48,20 +48,22 @@ pub(super) async fn terminal(
     };
     let mut input = if interactive { open(&stdin).map_err(failed)? } else { Input::Ended };
     let master = wait_on(master).map_err(failed)?;
-    let mut typed: Vec<u8> = Vec::new();
+    let (mut typed, mut end) = (Vec::new(), EndOfInput::default());
     let mut record = None;
     let mut open = true;
     while open || record.is_none() {
         tokio::select! {
             ended = line.end(), if record.is_none() => record = Some(ended?),
             more = output(&master), if open => match more.map_err(failed)? {
-                Some(bytes) => print::bytes(&bytes)?,
+                Some(bytes) => {
+                    print::bytes(&bytes)?;
+                    typed.extend(end.again(master.as_fd()));
+                }
                 None => open = false,
             },
             more = words(&input), if typed.is_empty() => match more.map_err(failed)? {
                 Some(bytes) => typed = bytes,
-                // End of input reaches a terminal as the character for it.
-                None => { input = Input::Ended; typed = vec![4]; }
+                None => { input = Input::Ended; typed = vec![end.tell(master.as_fd())]; }
             },
             written = write(&master, &typed), if !typed.is_empty() => {
                 let len = written.map_err(failed)?;
