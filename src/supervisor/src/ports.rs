@@ -112,9 +112,20 @@ impl Ports {
         failures
     }
 
-    /// Lets the ports of a pod go, after it has been taken off the network.
-    pub(crate) fn release(&self, uid: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    /// Takes a pod off the network and lets its ports go. No other pod claims its own in between:
+    /// it would publish these anew, for an address that the next pod may get.
+    ///
+    /// # Errors
+    /// What could not be removed; the ports stay held then.
+    pub(crate) fn release(&self, network: &Network, uid: &str) -> net::Result<()> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !all.contains_key(uid) {
+            drop(all);
+            return network.detach(uid);
+        }
+        network.detach(uid)?;
+        all.remove(uid);
+        Ok(())
     }
 }
 
@@ -133,7 +144,8 @@ fn conflict(all: &BTreeMap<String, Held>, uid: &str, wanted: &[Published]) -> Op
             *other != uid && held.published.iter().any(|taken| clashes(port, taken))
         });
         if let Some((_, held)) = other {
-            return Some(format!("{name} is published for pod {} already", held.pod));
+            let words = format!("{name} is published for pod {} already", held.pod);
+            return Some(with_hint(words, Some("choose another port of the host".to_owned())));
         }
     }
     None

@@ -246,11 +246,8 @@ async fn shut_down(mut talk: Talk, failed: &mut Vec<String>) {
 
 /// Takes a pod off the network and lets its ports go.
 fn disconnect(tools: &Tools, uid: &str) -> Option<String> {
-    let detached = tools.network.detach(uid);
-    if detached.is_ok() {
-        tools.ports.release(uid);
-    }
-    detached.err().map(|error| with_hint(chain(&error), error.hint()))
+    let released = tools.ports.release(&tools.network, uid);
+    released.err().map(|error| with_hint(chain(&error), error.hint()))
 }
 
 /// Removes what lies on disks.
