@@ -41,6 +41,16 @@ spec:
   containers: [{name: main, image: busybox, command: [echo, done]}]
 ";
 
+const SLEEPER: &str = "
+apiVersion: v1
+kind: Pod
+metadata: {name: NAME}
+spec:
+  restartPolicy: Always
+  terminationGracePeriodSeconds: 0
+  containers: [{name: main, image: busybox, command: [sleep, '1000']}]
+";
+
 /// Names and uids.
 fn identities(host: &Host) -> BTreeMap<String, String> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -128,4 +138,45 @@ fn a_reboot_brings_back_what_is_kept() {
     assert_eq!(fs::read_to_string(starts).expect("starts"), "started\nstarted\n");
     host.down();
     run("umount", &[boot_id]);
+}
+
+#[test]
+fn a_foreground_up_leaves_what_was_kept() {
+    let Some(scope) = scope::enter("keep::a_foreground_up_leaves_what_was_kept") else { return };
+    let mut host = Host::with_busybox(scope);
+    host.serve();
+    host.apply(&SLEEPER.replace("NAME", "kept"));
+    host.ready("kept");
+    host.down_keeping();
+
+    let file = host.file("own.yaml", &SLEEPER.replace("NAME", "own"));
+    let mut up = host.command(&["up", "-f", &file]).spawn().expect("up");
+    host.until("both run", || {
+        let listed = host.podvisor(&["get", "pods", "-o", "json"]);
+        let pods: Vec<Value> = serde_json::from_str(&listed.out).unwrap_or_default();
+        (pods.iter().filter(|pod| is_ready(pod)).count() == 2).then_some(())
+    });
+    run("kill", &["-INT", &up.id().to_string()]);
+    assert!(up.wait().expect("wait").success());
+    host.ready("kept");
+    assert!(host.pod("own").is_none(), "what it has brought is gone");
+    host.podvisor(&["down"]).ok();
+}
+
+#[test]
+fn a_pod_that_is_never_restarted_ends_with_what_is_kept() {
+    let name = "keep::a_pod_that_is_never_restarted_ends_with_what_is_kept";
+    let Some(scope) = scope::enter(name) else { return };
+    let mut host = Host::with_busybox(scope);
+    host.serve();
+    host.apply(&SLEEPER.replace("NAME", "once").replace("Always", "Never"));
+    host.ready("once");
+    host.down_keeping();
+    host.serve();
+    // As on a node that comes back: what was stopped has ended, and is not run a second time.
+    let pod = host.until("it has ended", || {
+        host.pod("once").filter(|pod| pod["status"]["phase"] == "Failed")
+    });
+    assert_eq!(pod["status"]["containerStatuses"][0]["restartCount"], 0, "{pod}");
+    host.down();
 }

@@ -1,14 +1,16 @@
 //! `podvisor up`: starts the pods of manifests and watches over them.
 //!
-//! In the foreground, Ctrl-C stops what this `up` has brought: everything, when it hosts the
-//! supervisor itself; the manifest's objects, when another one does. A second Ctrl-C leaves no more
-//! time. With `--until-done` it ends by itself.
+//! In the foreground, Ctrl-C stops what this `up` has brought. When it hosts the supervisor itself
+//! and nothing else is there, everything is taken down, and a second Ctrl-C leaves no more time;
+//! what others have brought, or a `down --keep` has kept, goes on under a supervisor in the
+//! background. With `--until-done` it ends by itself.
 
 mod outcome;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
+use api::client::Filter;
 use api::wire::{Kind, ShutdownRequest};
 use api::{Client, stamp};
 use serde_json::Value;
@@ -51,7 +53,10 @@ pub(super) async fn up(args: &UpArgs, settings: &Settings) -> Ended {
         // Someone has taken everything down: there is nothing left to stop.
         return Ok(ExitCode::SUCCESS);
     }
-    let stopped = stop(&client, reached, &manifests).await;
+    let stopped = match reached {
+        Reached::Here(hosted) => leave(&client, hosted, &manifests, settings).await,
+        Reached::Running => stop_ours(&client, &manifests).await,
+    };
     match watched? {
         Watched::Done(code) => stopped.map(|()| ExitCode::from(code)),
         Watched::Interrupted | Watched::SupervisorEnded => stopped.map(|()| ExitCode::SUCCESS),
@@ -150,11 +155,45 @@ impl Journal {
     }
 }
 
-async fn stop(client: &Client, reached: Reached, manifests: &[Manifest]) -> Result<(), Failure> {
-    match reached {
-        Reached::Here(hosted) => stop_all(client, hosted).await,
-        Reached::Running => stop_ours(client, manifests).await,
+/// Ends the supervisor hosted here: with everything, when nothing but ours is there; otherwise ours
+/// are stopped, and another supervisor in the background takes the others over.
+async fn leave(
+    client: &Client,
+    mut hosted: Hosted,
+    manifests: &[Manifest],
+    settings: &Settings,
+) -> Result<(), Failure> {
+    let others = others(client, manifests).await?;
+    if others == 0 {
+        return stop_all(client, hosted).await;
     }
+    let stopped = stop_ours(client, manifests).await;
+    let order = ShutdownRequest { stop_pods: false, ..ShutdownRequest::default() };
+    client.shutdown(&order).await.map_err(|error| Failure::api("stop", &error))?;
+    hosted.ended().await?;
+    hosting::spawn(settings).await?;
+    print::note(&format!("podvisor: a supervisor in the background keeps {others} other objects"));
+    stopped
+}
+
+/// How many pods and deployments are there that no manifest of ours names.
+async fn others(client: &Client, manifests: &[Manifest]) -> Result<usize, Failure> {
+    let ours: Vec<_> = manifests.iter().flat_map(delete::places).collect();
+    let mut count = 0;
+    for kind in [Kind::Deployments, Kind::Pods] {
+        let listed = client.list(kind, &Filter::default()).await;
+        let listed = listed.map_err(|error| Failure::api("stop", &error))?;
+        let is_own = |object: &&Value| {
+            // A deployment's pods count with it.
+            let is_owned = object.pointer("/metadata/ownerReferences/0").is_some();
+            let is_place = |place: &(Kind, String, String)| {
+                place.0 == kind && place.1 == namespace(object) && place.2 == name(object)
+            };
+            is_owned || ours.iter().any(is_place)
+        };
+        count += listed.items.iter().filter(|object| !is_own(object)).count();
+    }
+    Ok(count)
 }
 
 /// Stops everything in order and ends the hosted supervisor.
