@@ -25,7 +25,6 @@ pub use run::RunArgs;
 #[command(
     name = "podvisor",
     version,
-    disable_help_subcommand = true,
     after_help = "Examples:\n  podvisor run --rm -it busybox:latest sh\n  podvisor up -f pods.yaml"
 )]
 pub struct Cli {

@@ -54,7 +54,8 @@ pub const OWN_FAILURE: u8 = 125;
 pub fn is_machine_init(words: &[OsString]) -> bool {
     let is_order = |word: &OsString| {
         let word = word.to_string_lossy();
-        word.starts_with('-') || Cli::command().find_subcommand(word.as_ref()).is_some()
+        let is_verb = |name: &str| name == "help" || Cli::command().find_subcommand(name).is_some();
+        word.starts_with('-') || is_verb(word.as_ref())
     };
     std::process::id() == 1 && !words.get(1).is_some_and(is_order)
 }

@@ -30,7 +30,7 @@ pub struct DownArgs {
     #[arg(long)]
     pub keep: bool,
     /// Time for an orderly end in place of each pod's own, seconds
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     pub grace_period: Option<u64>,
 }
 
@@ -142,9 +142,9 @@ pub struct LogsArgs {
     /// Go on as the log grows
     #[arg(short, long)]
     pub follow: bool,
-    /// Only the last so many lines
-    #[arg(long, value_name = "LINES")]
-    pub tail: Option<u64>,
+    /// Only the last so many lines; -1 is all
+    #[arg(long, value_name = "LINES", allow_negative_numbers = true)]
+    pub tail: Option<i64>,
     /// Only what is younger, as in 90, 90s, 10m, 2h
     #[arg(long, value_name = "AGE")]
     pub since: Option<String>,
@@ -209,7 +209,7 @@ pub struct DeleteArgs {
     #[arg(short, long, value_name = "FILE", conflicts_with = "target")]
     pub file: Vec<PathBuf>,
     /// Time for an orderly end in place of the pod's own, seconds
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     pub grace_period: Option<u64>,
     /// Return only when they are gone; --wait=false returns at once
     #[arg(
@@ -240,7 +240,7 @@ pub struct ScaleArgs {
     #[arg(value_name = "DEPLOYMENT")]
     pub target: String,
     /// Pods wanted
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub replicas: u32,
     /// Namespace
     #[arg(short, long)]

@@ -36,7 +36,7 @@ pub struct RunArgs {
     #[arg(short, long, value_name = "SIZE")]
     pub memory: Option<String>,
     /// Limit of processors, as in 0.5
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     pub cpus: Option<String>,
     /// User, as in uid, name, uid:gid
     #[arg(short, long)]
@@ -63,7 +63,7 @@ pub struct RunArgs {
     #[arg(short, long, value_name = "NAME=VALUE")]
     pub label: Vec<String>,
     /// Time for an orderly end, seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, allow_negative_numbers = true)]
     pub grace_period: u64,
     /// The image
     #[arg(value_name = "IMAGE")]

@@ -14,7 +14,8 @@ fn examples(help: &str) -> Vec<String> {
 fn every_verb_ends_with_two_examples_that_parse() {
     let mut command = Cli::command();
     let mut all = vec![("podvisor".to_owned(), command.render_help().to_string())];
-    for verb in command.get_subcommands_mut() {
+    // clap's own `help` has none.
+    for verb in command.get_subcommands_mut().filter(|verb| verb.get_name() != "help") {
         all.push((verb.get_name().to_owned(), verb.render_help().to_string()));
     }
     for (name, help) in all {
@@ -64,6 +65,35 @@ fn a_deletion_is_waited_for_unless_told_not_to() {
     };
     assert!(waits("") && waits("--wait") && waits("--wait=true"));
     assert!(!waits("--wait=false") && !waits("--no-wait"));
+}
+
+#[test]
+fn help_is_a_verb_too() {
+    use clap::error::ErrorKind;
+    for words in ["podvisor help", "podvisor help run", "podvisor help help"] {
+        let told = Cli::try_parse_from(words.split(' ')).unwrap_err();
+        assert_eq!(told.kind(), ErrorKind::DisplayHelp, "{words}");
+    }
+    let told = Cli::try_parse_from(["podvisor", "help", "exec"]).unwrap_err().to_string();
+    assert_eq!(examples(&told).len(), 2, "{told}");
+    let unknown = Cli::try_parse_from(["podvisor", "help", "nope"]).unwrap_err();
+    assert_eq!(unknown.kind(), ErrorKind::InvalidSubcommand);
+}
+
+#[test]
+fn a_negative_number_is_a_value_and_told_as_such() {
+    for (words, flag) in [
+        ("podvisor scale web --replicas -1", "--replicas <N>"),
+        ("podvisor run --grace-period -5 x", "--grace-period <SECONDS>"),
+        ("podvisor delete pod x --grace-period -5", "--grace-period <SECONDS>"),
+        ("podvisor down --grace-period -5", "--grace-period <SECONDS>"),
+    ] {
+        let told = Cli::try_parse_from(words.split(' ')).unwrap_err().to_string();
+        assert!(told.contains("invalid value '-") && told.contains(flag), "{words}: {told}");
+    }
+    let words = "podvisor logs --tail -1 web";
+    let Verb::Logs(args) = Cli::try_parse_from(words.split(' ')).unwrap().verb else { panic!() };
+    assert_eq!(args.tail, Some(-1));
 }
 
 #[test]

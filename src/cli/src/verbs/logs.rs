@@ -25,7 +25,8 @@ pub(super) async fn logs(args: &LogsArgs, settings: &Settings) -> Ended {
         target::member(&client, &args.target, args.container.as_deref(), args.namespace.as_deref());
     let options = LogOptions {
         follow: args.follow,
-        tail: args.tail,
+        // A negative number is kubectl's word for all of them.
+        tail: args.tail.and_then(|lines| u64::try_from(lines).ok()),
         since_seconds,
         previous: args.previous,
         timestamps: args.timestamps,
