@@ -7,8 +7,11 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use super::{LOCKED, answers, make_private};
+use supervisor::Handle;
+
+use super::{LOCKED, RETRY_MS, answers, make_private};
 use crate::failure::Failure;
 use crate::print;
 use crate::settings::Settings;
@@ -16,6 +19,9 @@ use crate::verbs::Ended;
 
 /// The word.
 const READY: &str = "ready";
+
+/// How long a predecessor that was killed may take to let the lock go.
+const HANDOVER: Duration = Duration::from_secs(2);
 
 /// Lines of its log that are shown when it fails.
 const TAIL_LINES: usize = 6;
@@ -76,20 +82,46 @@ pub(crate) fn serve(settings: &Settings, background: bool) -> Ended {
     if background {
         sys::children::new_session();
     }
-    super::serve(settings, |handle| {
-        super::notify::ready();
-        if background {
-            let mut stdout = std::io::stdout().lock();
-            // Whoever started us has gone: serve all the same.
-            let _ = writeln!(stdout, "{READY}").and_then(|()| stdout.flush());
-        } else {
-            print::note(&format!("podvisor serves on {}", settings.socket().display()));
-        }
-        tokio::spawn(async move {
-            if super::told_to_end().await.is_ok() {
-                super::leave(&handle).await;
+    let deadline = Instant::now() + HANDOVER;
+    loop {
+        match super::serve(settings, |handle| announce(settings, background, handle)) {
+            Ok(()) => return Ok(std::process::ExitCode::SUCCESS),
+            Err(failure) if failure.code != LOCKED || Instant::now() > deadline => {
+                return Err(failure);
             }
-        });
-    })?;
-    Ok(std::process::ExitCode::SUCCESS)
+            Err(failure) if is_answered(settings)? => return Err(failure),
+            Err(_) => {}
+        }
+    }
+}
+
+/// Whether whoever holds the lock also answers. One that was killed may hold it a moment longer
+/// than its socket: then there has been a pause, and it is worth another try.
+fn is_answered(settings: &Settings) -> Result<bool, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::of("serve", &error))?;
+    runtime.block_on(async {
+        let answered = answers(&settings.client()).await?;
+        if !answered {
+            tokio::time::sleep(Duration::from_millis(RETRY_MS)).await;
+        }
+        Ok(answered)
+    })
+}
+
+/// Says that it serves, and has a signal end it.
+fn announce(settings: &Settings, background: bool, handle: Handle) {
+    super::notify::ready();
+    if background {
+        let mut stdout = std::io::stdout().lock();
+        // Whoever started us has gone: serve all the same.
+        let _ = writeln!(stdout, "{READY}").and_then(|()| stdout.flush());
+    } else {
+        print::note(&format!("podvisor serves on {}", settings.socket().display()));
+    }
+    tokio::spawn(async move {
+        if super::told_to_end().await.is_ok() {
+            super::leave(&handle).await;
+        }
+    });
 }
