@@ -173,3 +173,27 @@ fn near_names_are_offered() {
     host.down();
     host.podvisor(&["get", "pods"]).fails(1, &["podvisor.sock", "podvisor serve"]);
 }
+
+#[test]
+fn a_run_that_fails_names_its_flag_and_a_way_out() {
+    let name = "bad_input::a_run_that_fails_names_its_flag_and_a_way_out";
+    let Some(scope) = scope::enter(name) else { return };
+    let mut host = Host::with_busybox(scope);
+    host.serve();
+    let taken = std::net::TcpListener::bind("0.0.0.0:9001").expect("bind");
+    let run = |words: &str| host.podvisor(&words.split_whitespace().collect::<Vec<_>>());
+    let told = run("run -p 9001:80 busybox true").fails(125, &["9001/tcp", "(EADDRINUSE)\nhint: "]);
+    assert!(!told.contains("os error"), "{told}");
+    drop(taken);
+    run("run --name A_B busybox true").fails(125, &["run busybox: --name: \"A_B\"", "\nhint: "]);
+    // Missing on the way to the command, not the command itself.
+    run("run -w /proc/nope busybox true").fails(125, &["/proc/nope"]);
+    run("run -d --name web -p 9001:80 busybox sleep 100").ok();
+    run("run -p 9001:80 busybox true").fails(125, &["pod web already\nhint: "]);
+    run("exec web -- nope").fails(127, &["executable file not found", "\nhint: "]);
+    run("up -f /no/such.yaml").fails(1, &["/no/such.yaml", "ENOENT", "\nhint: "]);
+    run("up -f -").fails(1, &["-:1:1: no object in it", "hint: "]);
+    assert!(run("help").ok().contains("Usage: podvisor"));
+    assert!(run("help run").ok().contains("podvisor run"));
+    host.down();
+}

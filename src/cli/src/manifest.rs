@@ -71,10 +71,22 @@ fn text(operation: &str, file: &Path) -> Result<String, Failure> {
         let open = std::fs::File::open(file);
         open.and_then(|f| f.take(MANIFEST_MAX_BYTES + 1).read_to_string(&mut text))
     };
-    let len = read.map_err(|error| Failure::of(what(), &error))?;
+    let len = read.map_err(|error| unreadable(what(), &error))?;
     if len as u64 > MANIFEST_MAX_BYTES {
         let words = format!("longer than {MANIFEST_MAX_BYTES} bytes");
         return Err(Failure::new(what(), words).hint("split it into several files"));
     }
     Ok(text)
+}
+
+/// A file that cannot be read, with what to try.
+fn unreadable(what: String, error: &std::io::Error) -> Failure {
+    use std::io::ErrorKind;
+    let failure = Failure::of(what, error);
+    match error.kind() {
+        ErrorKind::NotFound => failure.hint("is the path right? `-f -` reads standard input"),
+        ErrorKind::IsADirectory => failure.hint("name its files: -f one.yaml -f two.yaml"),
+        ErrorKind::InvalidData => failure.hint("a manifest is YAML or JSON in UTF-8"),
+        _ => failure,
+    }
 }

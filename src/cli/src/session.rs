@@ -25,6 +25,15 @@ const NOT_EXECUTABLE: u8 = 126;
 /// Exit code of a command that does not exist.
 const NOT_FOUND: u8 = 127;
 
+/// What to try when a command did not start, by the exit code that says so.
+pub(crate) fn hint_for(code: u8) -> Option<&'static str> {
+    match code {
+        NOT_FOUND => Some("is it in the image? its PATH is what is searched"),
+        NOT_EXECUTABLE => Some("is it a program, and may this user execute it?"),
+        _ => None,
+    }
+}
+
 /// What of a person's stdio takes part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wishes {
@@ -77,6 +86,7 @@ impl Line {
             | ErrorKind::BadRequest
             | ErrorKind::Busy => OWN_FAILURE,
         };
+        let hint = hint.or(hint_for(code).map(str::to_owned));
         Failure::new(&self.what, message).hint_maybe(hint).code(code)
     }
 

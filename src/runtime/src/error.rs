@@ -191,6 +191,11 @@ impl Error {
             Error::Locked { holder, .. } => {
                 Some(format!("wait, or kill {} and try again", process_words(*holder)))
             }
+            Error::Vanished | Error::Killed { signal: sys::abi::SIGKILL } => Some(
+                "a memory limit may be too low for it: a few MiB are needed; the kernel's log \
+                 names what was killed"
+                    .to_owned(),
+            ),
             Error::Refused { operation: "delete", id, .. } => {
                 Some(format!("kill {id} KILL first, or delete --force"))
             }

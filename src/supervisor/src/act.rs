@@ -79,6 +79,7 @@ impl Done {
     }
 
     fn failed(reason: Reason, message: String) -> Done {
+        let message = crate::error::named(message);
         Done { outcome: Outcome::Failed { reason, message }, effect: Effect::None }
     }
 }

@@ -147,20 +147,62 @@ pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         text.push_str(&cause.to_string());
         next = cause.source();
     }
+    named(text)
+}
+
+/// The numbers that std puts behind a cause, by the names that people search for.
+pub(crate) fn named(mut text: String) -> String {
+    const BEFORE: &str = "(os error ";
+    let mut from = 0;
+    while let Some(at) = text[from..].find(BEFORE).map(|at| from + at) {
+        let Some(end) = text[at..].find(')').map(|len| at + len) else { break };
+        if let Ok(number) = text[at + BEFORE.len()..end].parse() {
+            text.replace_range(at + 1..end, &sys::errno::name(number));
+        }
+        from = at + 1;
+    }
     text
 }
 
 /// Words with what to try next behind them, for places that have one field for both.
 pub(crate) fn with_hint(words: String, hint: Option<String>) -> String {
     match hint {
-        Some(hint) => format!("{words} ({hint})"),
+        Some(hint) => format!("{words}{HINT}{hint}"),
         None => words,
+    }
+}
+
+/// What stands between words and what to try next, in a field that holds both.
+const HINT: &str = "; hint: ";
+
+/// The message of a pod or an event, taken apart: what is wrong, and what to try next.
+#[must_use]
+pub fn split_hint(message: &str) -> (&str, Option<&str>) {
+    match message.rsplit_once(HINT) {
+        Some((words, hint)) => (words, Some(hint)),
+        None => (message, None),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_names_the_errno_and_can_be_taken_apart() {
+        let cause = io::Error::from_raw_os_error(98);
+        let error = Error::File { action: "bind", path: "/s".into(), source: cause };
+        let text = with_hint(chain(&error), Some("choose another".into()));
+        assert!(
+            text.ends_with("Address already in use (EADDRINUSE); hint: choose another"),
+            "{text}"
+        );
+        let (words, hint) = split_hint(&text);
+        assert!(words.ends_with("(EADDRINUSE)"), "{words}");
+        assert_eq!(hint, Some("choose another"));
+        assert_eq!(split_hint("plain"), ("plain", None));
+        assert_eq!(named("a (os error 2): b (os error x)".into()), "a (ENOENT): b (os error x)");
+    }
 
     #[test]
     fn the_holder_of_the_lock_is_named() {

@@ -47,7 +47,7 @@ mod view;
 mod volumes;
 mod world;
 
-pub use error::Error;
+pub use error::{Error, split_hint};
 pub use event::Event;
 pub use handle::{
     Applied, DeploymentView, ExecTarget, Handle, Outcome, PodView, Result, ShutdownMode,

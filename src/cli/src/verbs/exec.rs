@@ -8,7 +8,7 @@ use super::Ended;
 use crate::args::ExecArgs;
 use crate::failure::Failure;
 use crate::session::{self, Wishes};
-use crate::settings::Settings;
+use crate::settings::{Settings, variable};
 use crate::{OWN_FAILURE, target};
 
 pub(super) async fn exec(args: &ExecArgs, settings: &Settings) -> Ended {
@@ -34,8 +34,8 @@ fn process(own: serde_json::Value, args: &ExecArgs) -> Result<Process, serde_jso
     process.set_terminal(Some(args.tty));
     let mut env = process.env().clone().unwrap_or_default();
     let term = if args.tty { std::env::var("TERM").ok() } else { None };
-    let more = term.map(|term| format!("TERM={term}")).into_iter().chain(args.env.iter().cloned());
-    for pair in more {
+    let more = term.map(|term| format!("TERM={term}")).into_iter();
+    for pair in more.chain(args.env.iter().filter_map(|text| given(text))) {
         let name = pair.split_once('=').map_or(pair.as_str(), |(name, _)| name).to_owned();
         env.retain(|old| old.split_once('=').map_or(old.as_str(), |(n, _)| n) != name);
         env.push(pair);
@@ -47,6 +47,14 @@ fn process(own: serde_json::Value, args: &ExecArgs) -> Result<Process, serde_jso
     Ok(process)
 }
 
+/// `NAME=VALUE`, or `NAME` with this shell's value; a name that is not set here is left out.
+fn given(text: &str) -> Option<String> {
+    if text.contains('=') {
+        return Some(text.to_owned());
+    }
+    variable(text).map(|value| format!("{text}={value}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,7 +63,7 @@ mod tests {
 
     #[test]
     fn the_containers_process_lends_all_but_the_command() {
-        let words = ["podvisor", "exec", "-e", "A=2", "-w", "/tmp", "web", "--", "sh", "-c", "x"];
+        let words = "podvisor exec -e A=2 -e B -e PATH -w /tmp web -- sh -c x".split(' ');
         let Verb::Exec(args) = Cli::try_parse_from(words).unwrap().verb else { panic!() };
         let own = serde_json::json!({
             "user": {"uid": 7, "gid": 8}, "cwd": "/srv", "env": ["A=1", "B=1"], "args": ["web"],
@@ -63,7 +71,8 @@ mod tests {
         });
         let process = process(own, &args).unwrap();
         assert_eq!(process.args().as_ref().unwrap(), &["sh", "-c", "x"]);
-        assert_eq!(process.env().as_ref().unwrap(), &["B=1", "A=2"]);
+        let path = format!("PATH={}", std::env::var("PATH").unwrap());
+        assert_eq!(process.env().as_ref().unwrap(), &["B=1", "A=2", &path]);
         assert_eq!(process.cwd().to_str(), Some("/tmp"));
         assert_eq!(process.user().uid(), 7);
         assert_eq!(process.no_new_privileges(), Some(true));

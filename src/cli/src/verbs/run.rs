@@ -4,6 +4,7 @@
 //! standard input goes straight to the monitor; plain output is followed in the log, where nothing
 //! is lost. Where this process hosts the supervisor itself, a finished run leaves nothing behind.
 
+mod flags;
 mod one;
 
 use std::process::ExitCode;
@@ -82,7 +83,8 @@ impl Run<'_> {
     async fn go(&self, pod: &Value) -> Result<u8, Failure> {
         let request =
             ApplyRequest { source: "run".into(), text: pod.to_string(), create_only: true };
-        self.client.apply(&request).await.map_err(|error| self.failed(&error))?;
+        let applied = self.client.apply(&request).await;
+        applied.map_err(|error| flags::named(self.failed(&error)))?;
         let result = match self.begun().await {
             Ok(()) if self.args.detach => {
                 print::out(&format!("{}\n", self.name))?;
@@ -235,13 +237,10 @@ impl Run<'_> {
             return None;
         };
         let code = start_code(message, number(ended, "/exitCode"));
-        let words = if message.is_empty() { reason } else { message };
+        let (words, hint) = supervisor::split_hint(message);
+        let words = if words.is_empty() { reason } else { words };
         let failure = Failure::new(&self.what, words).code(code);
-        Some(match code {
-            127 => failure.hint("is it in the image? its PATH is what is searched"),
-            126 => failure.hint("is it a program, and may this user execute it?"),
-            _ => failure,
-        })
+        Some(failure.hint_maybe(hint.or(session::hint_for(code)).map(str::to_owned)))
     }
 
     /// Ends the supervisor hosted here: with everything, when nothing else is there; otherwise
@@ -313,8 +312,9 @@ fn start_code(message: &str, exit_code: i64) -> u8 {
         127 => return 127,
         _ => {}
     }
-    let has = |words: &str| message.contains(words);
-    if has("executable file not found") || has("no such file or directory") || has("ENOENT") {
+    // What is missing before the command is none of its own.
+    let has = |words: &str| message.starts_with("exec: ") && message.contains(words);
+    if has("executable file not found") || has("no such file or directory") {
         127
     } else if has("permission denied") || has("exec format error") || has("is a directory") {
         126
@@ -352,6 +352,7 @@ mod tests {
             ("exec: \"/etc/passwd\": permission denied", 128, 126),
             ("", 127, 127),
             ("cgroup: no controller memory", 128, 125),
+            ("make folder /proc/nope: no such file or directory (ENOENT)", 128, 125),
         ] {
             assert_eq!(start_code(message, exit), want, "{message}");
         }

@@ -147,7 +147,8 @@ pub fn parse_with_warnings(
         object(document, &mut reader, &mut objects, 0);
     }
     if objects.is_empty() && reader.findings.is_empty() {
-        reader.whole("no object in it".to_owned());
+        let hint = "write a Pod or a Deployment into it, as docs/pods.md says";
+        reader.place(1, 1, "no object in it".to_owned(), Some(hint.to_owned()));
     }
     duplicates(&objects, &mut reader);
     let mut findings = std::mem::take(&mut reader.findings);

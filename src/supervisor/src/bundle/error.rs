@@ -53,7 +53,9 @@ impl BundleError {
     /// What to try next.
     pub(crate) fn hint(&self) -> Option<String> {
         Some(match self {
-            BundleError::NoCommand { .. } => "set command in the manifest".to_owned(),
+            BundleError::NoCommand { .. } => {
+                "set command in the manifest, or name one: podvisor run IMAGE COMMAND".to_owned()
+            }
             BundleError::Root { .. } => {
                 "set securityContext.runAsUser to another user than 0".to_owned()
             }
