@@ -7,6 +7,7 @@
     reason = "a failing step of a test is a failing test"
 )]
 
+mod cve;
 mod stuck;
 mod sweep;
 mod trial;

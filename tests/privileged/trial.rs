@@ -16,6 +16,7 @@ pub(crate) const WITHIN_S: u32 = 10;
 /// A bundle `b` in the scope's folder, with its own state below `state`.
 pub(crate) struct Trial {
     scope: Scope,
+    program: PathBuf,
 }
 
 /// How a command ended.
@@ -47,7 +48,7 @@ fn program() -> PathBuf {
 impl Trial {
     /// A bundle whose container runs `args`, of busybox.
     pub(crate) fn new(scope: Scope, args: &[&str]) -> Trial {
-        let trial = Trial { scope };
+        let trial = Trial { scope, program: program() };
         let rootfs = trial.path("b/rootfs");
         for folder in ["bin", "proc", "sys", "dev", "etc", "tmp"] {
             fs::create_dir_all(rootfs.join(folder)).expect("mkdir");
@@ -56,13 +57,26 @@ impl Trial {
         for applet in ["sh", "sleep", "cat", "echo", "mkdir", "ls", "true", "grep", "kill"] {
             symlink("busybox", rootfs.join("bin").join(applet)).expect("symlink");
         }
-        trial.run(Command::new(program()).arg("spec").current_dir(trial.path("b"))).ok();
+        trial.run(Command::new(&trial.program).arg("spec").current_dir(trial.path("b"))).ok();
         trial.change(|config| {
             config["process"]["terminal"] = json!(false);
             config["process"]["rlimits"] = json!([]);
             config["process"]["args"] = json!(args);
         });
         trial
+    }
+
+    /// The same with a copy of the program that nobody else needs.
+    pub(crate) fn with_own_copy(mut self) -> Trial {
+        let copy = self.path("program");
+        fs::copy(&self.program, &copy).expect("copy");
+        self.program = copy;
+        self
+    }
+
+    /// The program under test.
+    pub(crate) fn program(&self) -> &Path {
+        &self.program
     }
 
     /// Changes config.json.
@@ -81,7 +95,7 @@ impl Trial {
     /// podvisor-oci with these arguments; a container gets files, never a pipe that it would hold.
     pub(crate) fn oci(&self, args: &[&str]) -> Done {
         let mut command = Command::new("timeout");
-        command.args(["--signal=KILL", &WITHIN_S.to_string()]).arg(program());
+        command.args(["--signal=KILL", &WITHIN_S.to_string()]).arg(&self.program);
         self.run(command.args(self.with_root(args)))
     }
 
@@ -92,7 +106,7 @@ impl Trial {
 
     /// The same beneath the program `tool` with the arguments `first`.
     pub(crate) fn oci_under(&self, tool: &Path, first: &[&str], args: &[&str]) -> Done {
-        self.run(Command::new(tool).args(first).arg(program()).args(self.with_root(args)))
+        self.run(Command::new(tool).args(first).arg(&self.program).args(self.with_root(args)))
     }
 
     fn run(&self, command: &mut Command) -> Done {
@@ -143,13 +157,20 @@ impl Trial {
     /// Waits until nothing is there that was not in `before`.
     #[track_caller]
     pub(crate) fn clean(&self, before: &BTreeSet<String>, what: &str) {
+        let left = || self.traces().difference(before).cloned().collect::<Vec<_>>();
         let deadline = Instant::now() + Duration::from_secs(5);
-        loop {
-            let left: Vec<String> = self.traces().difference(before).cloned().collect();
-            if left.is_empty() {
-                return;
-            }
-            assert!(Instant::now() < deadline, "{what} left {left:#?}");
+        while !left().is_empty() {
+            assert!(Instant::now() < deadline, "{what} left {:#?}", left());
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits for a condition.
+    #[track_caller]
+    pub(crate) fn wait_for(&self, what: &str, is: impl Fn() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !is() {
+            assert!(Instant::now() < deadline, "never: {what}");
             std::thread::park_timeout(Duration::from_millis(5));
         }
     }

@@ -10,7 +10,7 @@
 //! | [`machine`], [`reboot`] | what PID 1 does to the machine |
 //! | [`errno`], [`abi`], [`kernel_file`], [`clock`] | words, numbers, small files, time |
 //! | [`pattern`] | regular expressions |
-//! | [`malloc`], [`code`] | a small idle process |
+//! | [`malloc`], [`code`], [`seal`] | a small idle process; its file out of reach |
 //!
 //! Start at [`launch`]. Invariants: nothing unsafe is to be had from outside; descriptors are owned
 //! and close-on-exec; a process is known by pidfd, or pid and start time. Here and in `child` alone
@@ -37,6 +37,7 @@ pub mod pid1;
 pub mod pin;
 pub mod port;
 pub mod reboot;
+pub mod seal;
 pub mod seqpacket;
 pub mod spawn;
 pub mod stdio;

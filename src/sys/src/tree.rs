@@ -46,8 +46,17 @@ pub fn map_ids(tree: BorrowedFd<'_>, users: BorrowedFd<'_>, recursive: bool) -> 
         userns_fd: u64::from(users.as_raw_fd().cast_unsigned()),
     };
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
+    set_attributes(tree, &attributes, flags)
+}
+
+/// mount_setattr(2) on a tree's handle.
+pub(crate) fn set_attributes(
+    tree: BorrowedFd<'_>,
+    attributes: &libc::mount_attr,
+    flags: libc::c_int,
+) -> Result<()> {
     let (fd, path, size) = (tree.as_raw_fd(), c"".as_ptr(), size_of::<libc::mount_attr>());
-    let (call, attributes) = (libc::SYS_mount_setattr, &raw const attributes);
+    let (call, attributes) = (libc::SYS_mount_setattr, &raw const *attributes);
     // SAFETY: an empty string and a whole structure, which outlive the call.
     let done = unsafe { libc::syscall(call, fd, path, flags, attributes, size) };
     if done < 0 { Err(Error::last_os_error()) } else { Ok(()) }

@@ -31,7 +31,12 @@ pub(super) const START: Verb = Verb {
     help: "start the process of a created container",
     examples: ["start web", "--root /tmp/state start web"],
     run: |globals, given| {
-        open(globals)?.start(id(given)?)?;
+        let (runtime, id) = (open(globals)?, id(given)?);
+        // Its hooks run in the container.
+        if runtime.has_hooks(id)? {
+            super::seal()?;
+        }
+        runtime.start(id)?;
         Ok(0)
     },
     ..NO_VERB
