@@ -177,3 +177,42 @@ fn cve_2023_25809_2022_0811_paths_and_values_stay_within_their_bounds() {
     }
     trial.clean(&before, "a refused document");
 }
+
+/// A key of the caller is seen neither by the container nor by what `exec` brings in.
+/// Red without `Op::Keyring` in `Surroundings::joining`.
+#[test]
+fn residue_the_callers_session_keyring_stays_outside() {
+    let name = "cve::residue_the_callers_session_keyring_stays_outside";
+    let Some((trial, bundle)) = trial(name, &["/keys", "look"]) else { return };
+    let keys = trial.tool("keys");
+    fs::copy(&keys, trial.path("b/rootfs/keys")).expect("keys");
+    let look = |verb: &[&str]| trial.oci_under(&keys, &["hold"], verb).ok();
+    let gone = "Required key not available\n";
+    assert_eq!(look(&["run", "--bundle", &bundle, "c"]), gone);
+    assert_eq!(look(&["run", "--no-new-keyring", "--bundle", &bundle, "c"]), "found\n");
+    trial.change(|config| config["process"]["args"] = json!(["sleep", "100"]));
+    for (keep, expected) in [(&[][..], gone), (&["--no-new-keyring"], "found\n")] {
+        let run = [&["run", "-d", "--bundle", &bundle], keep, &["c"]].concat();
+        trial.oci(&run).ok();
+        assert_eq!(look(&["exec", "c", "/keys", "look"]), expected);
+        trial.oci(&["delete", "--force", "c"]).ok();
+    }
+}
+
+/// Whatever the caller's umask, nobody else may change what is kept of a container.
+/// Red when `Claim::write` leaves the mode to the umask.
+#[test]
+fn cve_2021_41103_2024_25621_state_is_for_its_owner_alone() {
+    let name = "cve::cve_2021_41103_2024_25621_state_is_for_its_owner_alone";
+    let Some((trial, bundle)) = trial(name, &["sleep", "100"]) else { return };
+    let open = trial.path("open");
+    fs::write(&open, "umask 000\nexec \"$@\"\n").expect("script");
+    let open = open.display().to_string();
+    let create = ["create", "--bundle", &bundle, "c"];
+    trial.oci_under(std::path::Path::new("/bin/sh"), &[&open], &create).ok();
+    for (file, mode) in [("state", 0o700), ("state/c", 0o711), ("state/c/state", 0o600)] {
+        let found = fs::metadata(trial.path(file)).expect("metadata").permissions().mode();
+        assert_eq!(found & 0o777, mode, "{file}");
+    }
+    trial.oci(&["delete", "--force", "c"]).ok();
+}

@@ -106,6 +106,7 @@ pub(crate) fn create(
     let cgroup = cgroup.map(|path| path.to_string_lossy().into_owned());
     let cgroup = cgroup.filter(|p| !p.is_empty()).unwrap_or_else(|| format!("/{id}"));
     let mut record = Record::new(id, bundle, &cgroup);
+    record.foreign_keyring = options.no_new_keyring;
     record.rdt = rdt;
     let mut making = Making {
         runtime,

@@ -51,7 +51,9 @@ pub(crate) fn exec(
     let given = given(&cgroup, init, options.stdio)?;
     let terminal = process.terminal() == Some(true);
     let unprivileged = sys::seqpacket::own_uid() != 0;
+    let keyring = format!("_ses.{id}");
     let joining = Joining {
+        keyring: (!record.foreign_keyring).then_some(keyring.as_str()),
         tasks: given.tasks.len(),
         streams: match (terminal, &given.stdio) {
             (true, _) => Streams::Terminal,

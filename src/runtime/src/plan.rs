@@ -118,7 +118,9 @@ pub(crate) fn container(spec: &Spec, facts: &Facts<'_>) -> (Draft, Birthplace) {
 
 /// What `exec` knows of the container it goes into.
 #[derive(Debug)]
-pub(crate) struct Joining {
+pub(crate) struct Joining<'a> {
+    /// As in [`Facts`].
+    pub(crate) keyring: Option<&'a str>,
     pub(crate) tasks: usize,
     pub(crate) streams: Streams,
     pub(crate) preserve_fds: u32,
@@ -129,7 +131,7 @@ pub(crate) struct Joining {
 }
 
 /// The program of one more process in a container that was made from `spec`.
-pub(crate) fn joined(spec: &Spec, process: &Process, joining: &Joining) -> (Draft, Birthplace) {
+pub(crate) fn joined(spec: &Spec, process: &Process, joining: &Joining<'_>) -> (Draft, Birthplace) {
     let mut draft = Draft::default();
     process::labels(&mut draft, process);
     namespaces::enter_cgroups(&mut draft, joining.tasks);

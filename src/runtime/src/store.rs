@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -58,6 +58,9 @@ pub(crate) struct Record {
     /// There are poststart or startContainer hooks for `start`, or poststop ones.
     #[serde(default)]
     pub(crate) hooks: bool,
+    /// Its processes keep the caller's session keyring.
+    #[serde(default)]
+    pub(crate) foreign_keyring: bool,
     /// It has none: its maker had no right to make one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) no_cgroup: bool,
@@ -86,6 +89,7 @@ impl Record {
             cgroups: BTreeMap::new(),
             annotations: annotations.map(|(k, v)| (k.clone(), v.clone())).collect(),
             hooks: spec.hooks().is_some(),
+            foreign_keyring: false,
             no_cgroup: false,
             rdt: None,
         }
@@ -227,7 +231,14 @@ impl Claim {
         bytes.push(b'\n');
         bytes.extend_from_slice(config);
         // Not synced: what is below /run ends with the boot, as the container does.
-        File::create(&unfinished)
+        // For its owner alone, whatever the caller's umask is.
+        let mut options = File::options();
+        options
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&unfinished)
             .and_then(|mut file| file.write_all(&bytes))
             .and_then(|()| fs::rename(&unfinished, &path))
             .map_err(Error::io("write", path))

@@ -44,9 +44,9 @@ impl<'a> Surroundings<'a> {
         }
     }
 
-    pub(super) fn joining(spec: &'a Spec, joining: &Joining) -> Surroundings<'a> {
-        let Joining { preserve_fds, no_groups, .. } = *joining;
-        Surroundings { preserve_fds, groups: !no_groups, ..Surroundings::common(spec) }
+    pub(super) fn joining(spec: &'a Spec, joining: &Joining<'a>) -> Surroundings<'a> {
+        let Joining { keyring, preserve_fds, no_groups, .. } = *joining;
+        Surroundings { keyring, preserve_fds, groups: !no_groups, ..Surroundings::common(spec) }
     }
 
     fn common(spec: &'a Spec) -> Surroundings<'a> {

@@ -216,6 +216,7 @@ fn the_scheduler_is_set_and_cpus_are_those_of_exec_alone() {
     assert!(!draft.program.ops.iter().any(|op| matches!(op, Op::Affinity { .. })));
     let spec = spec(json!({"process": process}));
     let joining = Joining {
+        keyring: None,
         tasks: 0,
         streams: Streams::Inherit,
         preserve_fds: 0,
