@@ -11,6 +11,7 @@ BIN     := $(OUT)/$(TRIPLE)/release
 TOOLS   := $(CURDIR)/.tools/bin
 PREFIX  ?= /usr/local
 DESTDIR ?=
+FUZZ_SECONDS ?= 60
 export PATH := $(TOOLS):$(HOME)/.cargo/bin:$(PATH)
 export PODVISOR_BIN := $(abspath $(BIN))
 export PODVISOR_TEST_CACHE := $(abspath $(OUT))/cache
@@ -90,8 +91,15 @@ engines: build ## podman, containerd and docker with podvisor-oci as their runti
 	cargo build --quiet -p scope
 	tests/engines/run.sh $(BIN) $(OUT)/$(TRIPLE)/debug/scope
 
-vm: build ## boot Debian's kernel with podvisor as PID 1 on pure cgroup v2 (root)
+vm: build ## boot Debian's kernel on pure cgroup v2: podvisor as PID 1, then conformance cases (root)
 	tests/vm/run.sh $(BIN) $(PODVISOR_TEST_CACHE)
+	tests/vm/conformance.sh $(BIN) $(PODVISOR_TEST_CACHE)
+
+fuzz: ## mutate the corpora of tests/fuzz for a minute each (FUZZ_SECONDS=60)
+	for target in config state seccomp mountinfo cgroup_files; do \
+	  PODVISOR_FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test --quiet -p runtime --lib fuzz_$$target -- --nocapture; done
+	PODVISOR_FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test --quiet -p runtime --lib random_profiles
+	PODVISOR_FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test --quiet -p image --lib fuzz_accounts -- --nocapture
 
 bench: deps build ## medians beside crun, runc, podman, skopeo+umoci in one run (root)
 	tests/bench/run.sh $(BIN) $(PODVISOR_TEST_CACHE)

@@ -6,7 +6,8 @@ use std::process::Command;
 
 use crate::root;
 
-/// crate, what it may use. Dev-dependencies may use `scope` besides, and nothing ships it or `sim`.
+/// crate, what it may use. Dev-dependencies may use `scope` and `fuzz`
+/// besides, and nothing ships those or `sim`.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("child", &[]),
     ("sys", &["child"]),
@@ -22,6 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("oci-cli", &["runtime", "monitor", "oci", "sys"]),
     ("cli", &["api", "supervisor", "image", "pod", "init", "monitor", "oci", "sys"]),
     ("sim", &["pod"]),
+    ("fuzz", &[]),
     ("scope", &[]),
 ];
 
@@ -62,7 +64,7 @@ fn every_crate_is_in_the_table_and_uses_only_what_it_may() {
         }
         let dev = section(&manifest(name), "dev-dependencies");
         for edge in dev.iter().filter(|u| ours.contains(u.as_str())) {
-            let fine = edge == "scope" || allowed.contains(&edge.as_str());
+            let fine = edge == "scope" || edge == "fuzz" || allowed.contains(&edge.as_str());
             assert!(fine, "the tests of {name} may not use {edge}");
         }
     }
@@ -112,6 +114,9 @@ fn podvisor_oci_has_no_async_runtime_in_its_graph() {
 fn nothing_that_ships_uses_the_test_crates() {
     for (name, _) in ALLOWED {
         let used = section(&manifest(name), "dependencies");
-        assert!(!used.contains("sim") && !used.contains("scope"), "{name} ships a test crate");
+        assert!(
+            ["sim", "scope", "fuzz"].iter().all(|dev| !used.contains(*dev)),
+            "{name} ships a test crate"
+        );
     }
 }

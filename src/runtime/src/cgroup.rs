@@ -36,6 +36,8 @@ mod v2;
 pub use error::Error;
 pub use layout::{Hierarchy, Layout, Mode};
 pub use usage::Usage;
+#[cfg(test)]
+pub(crate) use usage::read_every_form;
 
 /// One container's or pod's cgroup over all hierarchies.
 #[derive(Debug)]

@@ -27,6 +27,8 @@ mod create;
 mod draft;
 mod error;
 mod exec;
+#[cfg(test)]
+mod fuzz;
 mod hooks;
 mod idmaps;
 mod lifecycle;

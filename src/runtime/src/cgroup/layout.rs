@@ -169,6 +169,10 @@ fn hierarchy(line: &str, own: &str) -> Option<Hierarchy> {
     };
     let mut left = left.split(' ').skip(3);
     let (root, mount) = (unescape(left.next()?), unescape(left.next()?));
+    // One that cannot be reached from the caller's root would be taken for a relative path.
+    if !Path::new(&mount).is_absolute() {
+        return None;
+    }
     let named = |o: &str| o.starts_with("name=");
     let controllers: Vec<String> = options
         .split(',')

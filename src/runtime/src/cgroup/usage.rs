@@ -252,12 +252,12 @@ fn pair(line: &str) -> Option<(String, u64)> {
     Some((key.to_owned(), value.trim().parse().ok()?))
 }
 
-/// "0-2,5" as numbers.
+/// "0-2,5" as numbers, those that a kernel may have.
 fn ranges(text: &str) -> Vec<u32> {
     let one = |part: &str| {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
-        Some(first..=last)
+        Some(first..=last.min(oci::validate::LIST_MAX))
     };
     text.trim().split(',').filter_map(one).flatten().collect()
 }
@@ -293,6 +293,18 @@ fn entry(major: &str, minor: &str, op: &str, value: &str) -> Option<BlkioEntry> 
     let op = op.to_owned();
     let (major, minor) = (major.parse().ok()?, minor.parse().ok()?);
     Some(BlkioEntry { major, minor, op, value: value.parse().ok()? })
+}
+
+/// Every reader of this kind of files on the same text.
+#[cfg(test)]
+pub(crate) fn read_every_form(text: &str) {
+    let numbers = ranges(text);
+    assert!(numbers.iter().all(|n| *n <= oci::validate::LIST_MAX));
+    let _ = (blkio_v1(text), blkio_v2(text, [("rbytes", "Read"), ("wbytes", "Write")]));
+    text.lines().for_each(|line| drop(pair(line)));
+    for key in ["oom_kill", "usage_usec", "anon"] {
+        let _ = keyed(text, key);
+    }
 }
 
 #[cfg(test)]
