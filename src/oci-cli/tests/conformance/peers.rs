@@ -24,7 +24,7 @@ pub(crate) struct Runtime {
 }
 
 /// The versions that the `differs` lines are about.
-const JUDGED: [&str; 3] = ["podvisor-oci", "runc version 1.1.5", "crun version 1.8.1"];
+const JUDGED: [&str; 2] = ["runc version 1.1.5", "crun version 1.8.1"];
 
 /// Ours first, then the peers that are installed.
 pub(crate) fn find(folder: &Path) -> Result<Vec<Runtime>> {
@@ -32,9 +32,11 @@ pub(crate) fn find(folder: &Path) -> Result<Vec<Runtime>> {
         Some(bin) => PathBuf::from(bin).join("podvisor-oci"),
         None => PathBuf::from(env!("CARGO_BIN_EXE_podvisor-oci")),
     };
+    let alone = std::env::var_os("PODVISOR_ALONE").is_some();
     let plain = |name, program: PathBuf| {
         let version = version(&program);
-        let judged = JUDGED.iter().any(|known| version.contains(known));
+        let judged =
+            name == "podvisor-oci" || !alone && JUDGED.iter().any(|known| version.contains(known));
         Runtime { name, version, judged, program, pure_v2: false, preload: None }
     };
     let mut all = vec![plain("podvisor-oci", own)];
@@ -48,7 +50,6 @@ pub(crate) fn find(folder: &Path) -> Result<Vec<Runtime>> {
             }
         }
     }
-    let alone = std::env::var_os("PODVISOR_ALONE").is_some();
     for crun in all.iter_mut().filter(|r| r.name == "crun" && !alone) {
         crun.pure_v2 = true;
         crun.preload = Some(forgiving_setrlimit(folder)?);
