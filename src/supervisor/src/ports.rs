@@ -192,4 +192,32 @@ mod tests {
         }
         assert_eq!(conflict(&all, "other", &[port(None, 8080)]), None);
     }
+
+    #[test]
+    fn a_port_that_is_let_go_is_not_published_anew() {
+        let name = "ports::tests::a_port_that_is_let_go_is_not_published_anew";
+        let Some(scope) = scope::enter(name) else { return };
+        let network = Network::open(net::Config::new(scope.folder())).unwrap();
+        let ports = Ports::default();
+        // The pods come and go at the same time: one's end meets the other's beginning.
+        std::thread::scope(|threads| {
+            for host_port in [8081, 8082] {
+                let (network, ports) = (&network, &ports);
+                threads.spawn(move || {
+                    let uid = format!("u{host_port}");
+                    let wanted = Published { uid: uid.clone(), ..port(None, host_port) };
+                    for _ in 0..100 {
+                        ports.claim(network, (&uid, "web"), vec![wanted.clone()]).unwrap();
+                        ports.release(network, &uid).unwrap();
+                        let mut list = std::process::Command::new("nft");
+                        let listed = list.args(["list", "ruleset"]).output().unwrap();
+                        let rules = String::from_utf8_lossy(&listed.stdout);
+                        let own = format!("tcp . {host_port} ");
+                        assert!(!rules.contains(&own), "published and not held: {rules}");
+                    }
+                });
+            }
+        });
+        network.teardown().unwrap();
+    }
 }
