@@ -5,7 +5,9 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
+# Before Rust is installed nobody can be asked for the target: it is Debian's.
 TRIPLE  := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
+TRIPLE  := $(or $(TRIPLE),$(shell uname -m)-unknown-linux-gnu)
 OUT     := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 BIN     := $(OUT)/$(TRIPLE)/release
 TOOLS   := $(CURDIR)/.tools/bin
@@ -42,8 +44,7 @@ deps-run: rust
 
 .PHONY: rust
 rust:
-	@command -v cargo >/dev/null || { apt-get update -qq && apt-get install -y -qq rustup >/dev/null && rustup default stable; } \
-	  || { echo "a Rust toolchain (1.91 or newer) is needed: install rustup, then 'rustup default stable'" >&2; exit 1; }
+	@packaging/rust.sh
 
 deps: rust ## install all that build, tests and benchmarks need, from Debian packages
 	$(call install_packages,$(PACKAGES_BENCH))
