@@ -115,6 +115,23 @@ fn a_terminal_is_a_terminal() {
 }
 
 #[test]
+fn a_terminal_without_input_ends_a_shell() {
+    let Some(scope) = scope::enter("run::a_terminal_without_input_ends_a_shell") else { return };
+    let mut host = Host::with_busybox(scope);
+    host.serve();
+    let other = ["run", "-d", "--grace-period", "0", "--name", "other", "busybox"];
+    host.podvisor(&[&other[..], &["sleep", "1000"]].concat()).ok();
+    // Each shell changes the terminal's mode, and so loses the end of input that came before.
+    let line = "sleep 0.3; exec sh -i";
+    for words in [["run", "--rm", "-it", "busybox"], ["exec", "-it", "other", "--"]] {
+        let words = [&words[..], &["sh", "-c", line]].concat();
+        let mut child = host.command(&words).stdout(Stdio::null()).spawn().expect("podvisor");
+        host.until(&format!("{words:?} ends"), || child.try_wait().expect("wait"));
+    }
+    host.down();
+}
+
+#[test]
 fn detached_runs_go_on_and_can_be_deleted() {
     let Some(scope) = scope::enter("run::detached_runs_go_on_and_can_be_deleted") else { return };
     let mut host = Host::with_busybox(scope);

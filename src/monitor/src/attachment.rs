@@ -3,8 +3,9 @@
 //! Each stream holds at most one block that could not be passed on yet. While it does, the stream's
 //! source is not read: a slow client slows that stream of that container and nothing else.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
+use sys::foreground::EndOfInput;
 use sys::stdio::{Moved, Shared};
 
 use crate::log::Stream;
@@ -16,6 +17,8 @@ pub(crate) struct Attachment {
     pub(crate) connection: u32,
     pub(crate) container: u32,
     pub(crate) input: Option<Source>,
+    /// The end of the input, where the container's stdin is a terminal.
+    end: EndOfInput,
     /// For the container's stdout and stderr.
     pub(crate) outputs: [Option<Sink>; 2],
 }
@@ -46,7 +49,8 @@ impl Attachment {
             ended: false,
         };
         let outputs = [sink(output, "stdout")?, sink(error, "stderr")?];
-        Ok(Attachment { connection, container, input: Some(input), outputs })
+        let (input, end) = (Some(input), EndOfInput::default());
+        Ok(Attachment { connection, container, input, end, outputs })
     }
 
     /// Closes the client's stream now, or once it has taken what is pending.
@@ -75,6 +79,17 @@ pub(crate) struct Source {
     pub(crate) always_ready: bool,
     /// The client has closed it; what is pending still goes on.
     pub(crate) ended: bool,
+}
+
+impl Attachment {
+    /// Tells a terminal's reader that the client's input has ended; `again`: if it has lost that.
+    pub(crate) fn end_input(&mut self, stdin: BorrowedFd<'_>, again: bool) {
+        let byte = if again { self.end.again(stdin) } else { Some(self.end.tell(stdin)) };
+        if let Some(byte) = byte {
+            // A terminal that is full has something to read first, and is asked at its next output.
+            let _ = sys::stdio::write(stdin, &[byte]);
+        }
+    }
 }
 
 /// The client's stdout or stderr.

@@ -90,6 +90,9 @@ impl Monitor {
         container.keep_backlog(stream, data);
         let Some(output) = container.outputs[stream as usize].as_mut() else { return };
         for (id, attachment) in self.attachments.iter_mut().filter(|(_, a)| a.container == key) {
+            if let Some(stdin) = &container.stdin {
+                attachment.end_input(stdin.as_fd(), true);
+            }
             let slot = &mut attachment.outputs[stream as usize];
             let Some(sink) = slot else { continue };
             match sink.give(data) {
@@ -323,8 +326,10 @@ impl Monitor {
                 self.watch.remove(source.fd.as_fd());
                 attachment.input = None;
                 let request = &container.member.request;
-                if request.stdin_once && !request.terminal {
-                    container.stdin = None;
+                match request.stdin_once {
+                    true if request.terminal => attachment.end_input(stdin.as_fd(), false),
+                    true => container.stdin = None,
+                    false => {}
                 }
                 return;
             }
