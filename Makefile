@@ -92,9 +92,10 @@ engines: build ## podman, containerd and docker with podvisor-oci as their runti
 	cargo build --quiet -p scope
 	tests/engines/run.sh $(BIN) $(OUT)/$(TRIPLE)/debug/scope
 
-vm: build ## boot Debian's kernel on pure cgroup v2: podvisor as PID 1, then conformance cases (root)
+vm: build ## boot Debian's kernel on pure cgroup v2: podvisor as PID 1, conformance cases, systemd (root)
 	tests/vm/run.sh $(BIN) $(PODVISOR_TEST_CACHE)
 	tests/vm/conformance.sh $(BIN) $(PODVISOR_TEST_CACHE)
+	tests/vm/systemd/run.sh $(BIN) $(PODVISOR_TEST_CACHE)
 
 fuzz: ## mutate the corpora of tests/fuzz for a minute each (FUZZ_SECONDS=60)
 	for target in config state seccomp mountinfo cgroup_files; do \

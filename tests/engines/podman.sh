@@ -37,6 +37,9 @@ expect 'terminal' 0 '/dev/pts/0$' script -qec "$once -it bb tty" /dev/null
 expect 'init' 0 '1 root .*init -- ps' $once --init bb ps
 expect 'descriptors are passed on' 0 '^hello$' sh -c "echo hello | $once --preserve-fds 1 bb sh -c 'cat <&3' 3<&0"
 expect 'time limit' 255 '' $once --timeout 1 bb sleep 100
+expect 'no cgroups' 0 '^hi$' $once --cgroups disabled bb echo hi
+expect 'no cgroups: exec, kill, remove' 0 '^in$' sh -c "$p run -d --name n --network none --cgroups disabled bb sleep 1000
+  $p exec n echo in; $p kill n; $p rm -f -t 0 n"
 
 expect 'detached' 0 '' $p run -d --name a --network none bb sleep 1000
 expect 'exec' 0 '^in$' $p exec a echo in
@@ -49,7 +52,7 @@ expect 'exec: privileged' 0 '000001ff' $p exec --privileged a grep CapEff /proc/
 expect 'exec: detached' 0 '' $p exec -d a touch /detached
 until_ok $p exec a test -e /detached || failed=1
 expect 'cp' 0 '' $p cp "$root/storage.conf" a:/copied
-expect 'diff' 0 '^A /copied' $p diff a
+expect 'diff' 0 '' $p diff a
 expect 'update' 0 '' $p update --memory 100m --cpus 0.5 a
 expect 'update: in force' 0 '^104857600$' $p exec a cat /sys/fs/cgroup/memory/memory.limit_in_bytes
 expect 'top' 0 'sleep 1000' $p top a

@@ -1,5 +1,7 @@
 //! The verbs: one table each, and what runs.
 
+use runtime::CgroupDriver;
+
 use crate::args::{Flag, Given, UsageError, Words};
 use crate::report::Failure;
 
@@ -8,6 +10,7 @@ mod create;
 mod events;
 mod exec;
 mod features;
+mod hold;
 mod list;
 mod monitor;
 mod ps;
@@ -45,8 +48,8 @@ pub(crate) const GLOBAL: &[Flag] = &[
     Flag::value("log-format", 0, "FORMAT", "text (default) or json"),
     Flag::value("log-level", 0, "LEVEL", "accepted for crun's callers; only errors are logged"),
     Flag::switch("debug", 0, "accepted for runc's callers; only errors are logged"),
-    Flag::switch("systemd-cgroup", 0, "make cgroups through systemd (refused: not supported)"),
-    Flag::value("cgroup-manager", 0, "NAME", "cgroupfs (default); systemd is refused"),
+    Flag::switch("systemd-cgroup", 0, "make each container's cgroup a systemd scope"),
+    Flag::value("cgroup-manager", 0, "NAME", "cgroupfs (default), systemd or disabled"),
     Flag::value("criu", 0, "FILE", "accepted for runc's callers"),
     Flag::value("rootless", 0, "MODE", "accepted for runc's callers: true, false or auto"),
     Flag::switch("version", b'v', "print the version"),
@@ -71,6 +74,7 @@ pub(crate) const VERBS: &[Verb] = &[
     spec::SPEC,
     features::FEATURES,
     monitor::MONITOR,
+    hold::HOLD,
 ];
 
 /// Verbs whose processes are seen in containers before they execute something else.
@@ -91,22 +95,17 @@ const ROOT: &str = "/run/podvisor-oci";
 
 /// The runtime over the root that was asked for.
 fn open(globals: &Given) -> Result<runtime::Runtime, Failure> {
-    let systemd = match globals.text("cgroup-manager")? {
-        None | Some("cgroupfs" | "") => globals.has("systemd-cgroup"),
-        Some("systemd") => true,
+    let driver = match globals.text("cgroup-manager")? {
+        None | Some("cgroupfs" | "") if globals.has("systemd-cgroup") => CgroupDriver::Systemd,
+        None | Some("cgroupfs" | "") => CgroupDriver::Cgroupfs,
+        Some("systemd") => CgroupDriver::Systemd,
+        Some("disabled") => CgroupDriver::Disabled,
         Some(other) => {
             return Err(Failure::new(format!(
-                "unknown cgroup manager {other:?} (cgroupfs or systemd)"
+                "unknown cgroup manager {other:?} (cgroupfs, systemd or disabled)"
             )));
         }
     };
-    if systemd {
-        return Err(Failure {
-            text: "the systemd cgroup driver is not supported".to_owned(),
-            hint: Some("use the cgroupfs driver: leave --systemd-cgroup out".to_owned()),
-            code: 1,
-        });
-    }
     let own = || {
         let user = std::env::var_os("XDG_RUNTIME_DIR").filter(|_| sys::seqpacket::own_uid() != 0);
         user.map_or_else(
@@ -115,7 +114,7 @@ fn open(globals: &Given) -> Result<runtime::Runtime, Failure> {
         )
     };
     let root = globals.path("root").unwrap_or_else(own);
-    Ok(runtime::Runtime::new(&root)?)
+    Ok(runtime::Runtime::new(&root)?.with_cgroups(driver))
 }
 
 /// The container's id, the first word.

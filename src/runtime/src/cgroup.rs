@@ -11,7 +11,7 @@
 //! Invariants: nothing outside the given path is changed, but `cgroup.subtree_control` and empty
 //! cpusets of its ancestors; a limit is kept or an error says which field was not. Only the
 //! container's processes ever enter: the runtime itself stays where it was started.
-//! Not here: the systemd driver.
+//! Not here: the systemd driver, which is the module `systemd`.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use oci::runtime::LinuxResources;
 
 mod apply;
-mod convert;
+pub(crate) mod convert;
 mod devices;
 mod error;
 mod layout;
@@ -66,9 +66,30 @@ impl Cgroup {
         path: &str,
         resources: Option<&LinuxResources>,
     ) -> Result<Cgroup, Error> {
+        Cgroup::container(layout, path, resources, false)
+    }
+
+    /// The same in a cgroup that is there already, with a process in it.
+    ///
+    /// # Errors
+    /// See [`Cgroup::create`].
+    pub(crate) fn adopt_container(
+        layout: &Layout,
+        path: &str,
+        resources: Option<&LinuxResources>,
+    ) -> Result<Cgroup, Error> {
+        Cgroup::container(layout, path, resources, true)
+    }
+
+    fn container(
+        layout: &Layout,
+        path: &str,
+        resources: Option<&LinuxResources>,
+        occupied: bool,
+    ) -> Result<Cgroup, Error> {
         let place = place::make(layout, path, &place::needed(resources))?;
         place.finish(|cgroup, fresh| {
-            if !fresh {
+            if !fresh && !occupied {
                 cgroup.refuse_occupied()?;
             }
             let none = Vec::new();
@@ -154,6 +175,11 @@ impl Cgroup {
     /// True when [`Cgroup::enter_v1`] has something to do.
     pub fn has_v1(&self) -> bool {
         self.folders.iter().any(|f| !f.v2)
+    }
+
+    /// Whether all controllers are in the v2 hierarchy.
+    pub(crate) fn is_pure_v2(&self) -> bool {
+        !self.has_v1() && self.v2_fd.is_some()
     }
 
     /// Puts `pid` into every hierarchy, v2 too.

@@ -14,13 +14,14 @@ use oci::{Status, state::SPEC_VERSION};
 use sys::launch::above_stdio;
 
 use crate::bundle::Bundle;
-use crate::cgroup::{Cgroup, Layout};
+use crate::cgroup::{Cgroup, Layout, Mode};
 use crate::error::{Error, Result};
 use crate::hooks::{self, List};
 use crate::plan::{self, Birthplace, Facts, Rootfs, Streams, point};
 use crate::spawn::{self, Child, Given};
 use crate::store::{Claim, Record};
-use crate::{DELETE_WITHIN, Runtime, idmaps, netdevices, rdt};
+use crate::systemd::{self, Holder, Unit};
+use crate::{CgroupDriver, DELETE_WITHIN, Runtime, idmaps, netdevices, rdt, remove};
 
 /// What happens to the master of a container's pty.
 #[derive(Debug, Default)]
@@ -83,6 +84,9 @@ struct Making<'r> {
     options: &'r mut CreateOptions,
     claim: Option<Claim>,
     cgroup: Option<Cgroup>,
+    unit: Option<Unit>,
+    /// Keeps the unit until the container's process is in it.
+    holder: Option<Holder>,
     record: Record,
     waits: bool,
 }
@@ -102,18 +106,19 @@ pub(crate) fn create(
     }
     let rdt = rdt::plan(spec, id)?;
     let claim = runtime.store.claim_new(id)?;
-    let cgroup = spec.linux().as_ref().and_then(|l| l.cgroups_path().as_ref());
-    let cgroup = cgroup.map(|path| path.to_string_lossy().into_owned());
-    let cgroup = cgroup.filter(|p| !p.is_empty()).unwrap_or_else(|| format!("/{id}"));
+    let (cgroup, unit) = place(runtime.driver, spec, id)?;
     let mut record = Record::new(id, bundle, &cgroup);
     record.foreign_keyring = options.no_new_keyring;
-    record.rdt = rdt;
+    record.no_cgroup = runtime.driver == CgroupDriver::Disabled;
+    (record.rdt, record.unit) = (rdt, unit.as_ref().map(|unit| unit.name.clone()));
     let mut making = Making {
         runtime,
         bundle,
         options: &mut options,
         claim: Some(claim),
         cgroup: None,
+        unit,
+        holder: None,
         record,
         waits,
     };
@@ -134,20 +139,12 @@ impl Making<'_> {
     fn make(&mut self) -> Result<Child> {
         self.save()?;
         let layout = Layout::detect()?;
-        let resources = resources(self.spec());
-        let path = self.record.cgroup.clone();
-        self.cgroup = match Cgroup::create_container(&layout, &path, resources) {
-            // Nobody has given this user a cgroup, and nobody asks for limits.
-            Err(error) if error.is_denied() && !self.needs_cgroup() => {
-                self.record.no_cgroup = true;
-                None
-            }
-            other => Some(other?),
-        };
+        self.cgroup = self.make_cgroup(&layout)?;
         if let Some(group) = &self.record.rdt {
             group.make(self.spec())?;
         }
         let mut child = self.launch(&layout)?;
+        self.holder = None;
         if self.spec_maps() {
             child.await_point(point::MAPS)?;
             idmaps::write(self.spec(), child.pid())?;
@@ -156,6 +153,28 @@ impl Making<'_> {
         self.devices(&mut child)?;
         self.beside(&mut child)?;
         Ok(child)
+    }
+
+    fn make_cgroup(&mut self, layout: &Layout) -> Result<Option<Cgroup>> {
+        if self.record.no_cgroup {
+            return Ok(None);
+        }
+        let resources = resources(&self.bundle.spec);
+        let Some(unit) = &self.unit else {
+            return match Cgroup::create_container(layout, &self.record.cgroup, resources) {
+                // Nobody has given this user a cgroup, and nobody asks for limits.
+                Err(error) if error.is_denied() && !self.needs_cgroup() => {
+                    self.record.no_cgroup = true;
+                    Ok(None)
+                }
+                other => Ok(Some(other?)),
+            };
+        };
+        let v2 = layout.mode() == Mode::V2;
+        let (holder, path) = systemd::start(unit, &self.record.id, resources, v2)?;
+        self.holder = Some(holder);
+        self.record.cgroup = path;
+        Ok(Some(Cgroup::adopt_container(layout, &self.record.cgroup, resources)?))
     }
 
     /// Gives the container the links that it is to have.
@@ -318,9 +337,14 @@ impl Making<'_> {
 
 impl Drop for Making<'_> {
     fn drop(&mut self) {
+        let held = self.holder.take().is_some();
+        if let (true, None, Some(unit)) = (held, &self.cgroup, &self.record.unit) {
+            let _ = systemd::stop(unit);
+        }
         // The child has been ended before; the failure that led here is the one to tell.
         if let Some(cgroup) = self.cgroup.take() {
-            let _ = cgroup.remove(Instant::now() + DELETE_WITHIN);
+            let unit = self.record.unit.as_deref();
+            let _ = remove::remove_cgroup(cgroup, unit, Instant::now() + DELETE_WITHIN);
         }
         if self.claim.is_some() {
             let _ = self.record.rdt.as_ref().map(rdt::Group::remove);
@@ -381,6 +405,21 @@ fn is_shared(spec: &Spec) -> bool {
     let linux = spec.linux().as_ref();
     let word = linux.and_then(|linux| linux.rootfs_propagation().as_deref());
     matches!(word, Some("shared" | "rshared"))
+}
+
+/// Where the container's cgroup is to be, and the systemd scope that it is.
+fn place(driver: CgroupDriver, spec: &Spec, id: &str) -> Result<(String, Option<Unit>)> {
+    let path = spec.linux().as_ref().and_then(|l| l.cgroups_path().as_ref());
+    let path = path.map(|path| path.to_string_lossy()).unwrap_or_default();
+    Ok(match driver {
+        CgroupDriver::Disabled => (String::new(), None),
+        CgroupDriver::Cgroupfs if path.is_empty() => (format!("/{id}"), None),
+        CgroupDriver::Cgroupfs => (path.into_owned(), None),
+        CgroupDriver::Systemd => {
+            let unit = Unit::of(&path, id)?;
+            (unit.cgroup.clone(), Some(unit))
+        }
+    })
 }
 
 /// The mount that a path is on.

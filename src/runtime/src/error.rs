@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use oci::Finding;
 use oci::Status;
 
-use crate::{cgroup, seccomp};
+use crate::{cgroup, seccomp, systemd};
 
 /// Result of the runtime's operations.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -108,6 +108,17 @@ pub enum Error {
     /// Cgroups.
     #[error(transparent)]
     Cgroup(#[from] cgroup::Error),
+    /// The systemd cgroup driver.
+    #[error(transparent)]
+    Systemd(#[from] systemd::Error),
+    /// The container was made without a cgroup.
+    #[error("cannot {operation} container \"{id}\": it has no cgroup of its own")]
+    NoCgroup {
+        /// "pause", "update".
+        operation: &'static str,
+        /// The id.
+        id: String,
+    },
     /// The seccomp profile.
     #[error(transparent)]
     Seccomp(#[from] seccomp::Error),
@@ -214,6 +225,10 @@ impl Error {
                     .to_owned(),
             ),
             Error::Cgroup(source) => source.hint(),
+            Error::Systemd(source) => source.hint(),
+            Error::NoCgroup { .. } => Some(
+                "it was created without one: by a user without privileges, or so asked".to_owned(),
+            ),
             Error::Seccomp(source) => source.hint(),
             _ => None,
         }

@@ -11,6 +11,7 @@
 //! hooks, idmaps, netdevices, rdt, seccomp                     what the parent does meanwhile
 //! ```
 //!
+//! `systemd` makes the cgroup instead where that is asked for.
 //! `start`, `exec`, `remove` (kill, delete) are the other verbs; `lifecycle` is the one table of
 //! what may follow what. Synchronous, single-threaded, no global state.
 //! May be touched: everything; `error`'s words are matched by engines.
@@ -41,12 +42,14 @@ pub mod seccomp;
 mod spawn;
 mod start;
 mod store;
+mod systemd;
 
 pub use bundle::Bundle;
 pub use create::{Console, CreateOptions, Created, Stdio};
 pub use error::{Error, Result};
 pub use exec::ExecOptions;
 pub use plan::Rootfs;
+pub use systemd::{Error as SystemdError, HOLD};
 
 use lifecycle::Operation;
 
@@ -56,10 +59,23 @@ const DELETE_WITHIN: Duration = Duration::from_secs(8);
 /// Longest wait for all processes to be still.
 const FREEZE_WITHIN: Duration = Duration::from_secs(5);
 
+/// Who makes the cgroups of new containers.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum CgroupDriver {
+    /// This runtime, in the file systems.
+    #[default]
+    Cgroupfs,
+    /// systemd: each container is a scope.
+    Systemd,
+    /// Nobody: containers stay in the caller's, without limits.
+    Disabled,
+}
+
 /// The containers below one root folder.
 #[derive(Debug, Clone)]
 pub struct Runtime {
     store: store::Store,
+    driver: CgroupDriver,
 }
 
 /// A container as `list` shows it.
@@ -88,7 +104,13 @@ impl Runtime {
     /// [`Error::Io`] when the path cannot be made absolute.
     pub fn new(root: &Path) -> Result<Runtime> {
         let root = std::path::absolute(root).map_err(Error::io("find", root))?;
-        Ok(Runtime { store: store::Store { root } })
+        Ok(Runtime { store: store::Store { root }, driver: CgroupDriver::default() })
+    }
+
+    /// The same with another driver for what is made from now on.
+    #[must_use]
+    pub fn with_cgroups(self, driver: CgroupDriver) -> Runtime {
+        Runtime { driver, ..self }
     }
 
     /// Makes a container whose process waits for [`Runtime::start`].
@@ -178,7 +200,11 @@ impl Runtime {
     /// # Errors
     /// The first limit that cannot be kept, by field.
     pub fn update(&self, id: &str, resources: &LinuxResources) -> Result<()> {
-        Ok(self.allowed(id, Operation::Cgroup("update"))?.apply(resources)?)
+        let cgroup = self.allowed(id, Operation::Cgroup("update"))?;
+        if let Some(unit) = self.store.record(id)?.unit {
+            systemd::update(&unit, resources, cgroup.is_pure_v2())?;
+        }
+        Ok(cgroup.apply(resources)?)
     }
 
     /// Changes the lines of a container's resctrl schemata for cache and for memory bandwidth.
@@ -201,6 +227,10 @@ impl Runtime {
     fn allowed(&self, id: &str, operation: Operation) -> Result<cgroup::Cgroup> {
         let record = self.store.record(id)?;
         self.check(&record, &self.store.folder(id)?, operation)?;
+        if record.no_cgroup {
+            let operation = operation.name();
+            return Err(Error::NoCgroup { operation, id: id.to_owned() });
+        }
         record.open_cgroup()
     }
 

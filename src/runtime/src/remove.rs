@@ -8,18 +8,19 @@ use std::time::Instant;
 
 use oci::Status;
 
+use crate::cgroup::Cgroup;
 use crate::error::{Error, Result, chain};
 use crate::hooks::{self, List};
 use crate::lifecycle::Operation;
 use crate::store::{self, CLAIM_WITHIN, Record};
-use crate::{DELETE_WITHIN, Runtime, rdt};
+use crate::{DELETE_WITHIN, Runtime, rdt, systemd};
 
 pub(crate) fn kill(runtime: &Runtime, id: &str, signal: i32, all: bool) -> Result<()> {
     let record = runtime.store.record(id)?;
     let operation = if all { Operation::KillAll } else { Operation::Kill };
     runtime.check(&record, &runtime.store.folder(id)?, operation)?;
     let cgroup = record.open_cgroup()?;
-    if all {
+    if all && !record.no_cgroup {
         cgroup.kill_all(signal)?;
     } else {
         let stopped =
@@ -78,7 +79,8 @@ fn end(record: &Record, deadline: Instant) -> Vec<String> {
         // Its end may have come just now.
         let _ = sys::teardown::signal_process(process.as_fd(), sys::abi::SIGKILL);
     }
-    let removed = record.open_cgroup().and_then(|cgroup| Ok(cgroup.remove(deadline)?));
+    let removed =
+        record.open_cgroup().and_then(|c| remove_cgroup(c, record.unit.as_deref(), deadline));
     if let Err(error) = removed {
         failures.push(chain(&error));
     }
@@ -88,6 +90,16 @@ fn end(record: &Record, deadline: Instant) -> Vec<String> {
         failures.push(format!("process {} does not end, not even by SIGKILL", record.pid));
     }
     failures
+}
+
+/// Ends what is in the cgroup and removes it. A scope goes first: systemd has to see it empty.
+pub(crate) fn remove_cgroup(cgroup: Cgroup, unit: Option<&str>, deadline: Instant) -> Result<()> {
+    let stopped = unit.map_or(Ok(()), |unit| {
+        cgroup.end(deadline)?;
+        Ok(systemd::stop(unit)?)
+    });
+    cgroup.remove(deadline)?;
+    stopped
 }
 
 impl Runtime {

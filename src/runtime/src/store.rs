@@ -53,6 +53,9 @@ pub(crate) struct Record {
     /// Its folders by controller, once they are made.
     #[serde(default)]
     pub(crate) cgroups: BTreeMap<String, PathBuf>,
+    /// Its systemd scope.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) unit: Option<String>,
     #[serde(default)]
     pub(crate) annotations: BTreeMap<String, String>,
     /// There are poststart or startContainer hooks for `start`, or poststop ones.
@@ -61,7 +64,7 @@ pub(crate) struct Record {
     /// Its processes keep the caller's session keyring.
     #[serde(default)]
     pub(crate) foreign_keyring: bool,
-    /// It has none: its maker had no right to make one.
+    /// It has none: its maker had no right to make one, or was told not to.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) no_cgroup: bool,
     /// Its resctrl group.
@@ -87,6 +90,7 @@ impl Record {
             uid: sys::seqpacket::own_uid(),
             cgroup: cgroup.to_owned(),
             cgroups: BTreeMap::new(),
+            unit: None,
             annotations: annotations.map(|(k, v)| (k.clone(), v.clone())).collect(),
             hooks: spec.hooks().is_some(),
             foreign_keyring: false,

@@ -128,6 +128,20 @@ pub fn connect_stream(path: &Path) -> Result<OwnedFd> {
     std::os::unix::net::UnixStream::connect(path).map(OwnedFd::from)
 }
 
+/// Connects to a stream socket, waiting so long at most when its backlog is full.
+///
+/// # Errors
+/// connect(2)'s: EAGAIN when time is up.
+pub fn connect_stream_within(path: &Path, within: std::time::Duration) -> Result<OwnedFd> {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, setsockopt};
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let socket = nix::sys::socket::socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    let limit = nix::sys::time::TimeVal::new(within.as_secs().cast_signed(), 0);
+    setsockopt(&socket, nix::sys::socket::sockopt::SendTimeout, &limit)?;
+    connect(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
+    Ok(socket)
+}
+
 /// CLONE_NEW* flags by the specification's names of namespaces; 0 for none.
 #[must_use]
 pub fn namespace_flag(name: &str) -> u32 {

@@ -5,7 +5,7 @@
 /// The quadratic curve in the exponent that runc and crun agreed on in 2025, so that 1024 becomes
 /// 100 and the ends meet; 0 means "unset" and gives `None`.
 /// Source: opencontainers/cgroups `ConvertCPUSharesToCgroupV2Value`, KEP-2254.
-pub(super) fn weight_from_shares(shares: u64) -> Option<u64> {
+pub(crate) fn weight_from_shares(shares: u64) -> Option<u64> {
     match shares {
         0 => None,
         1..=2 => Some(1),

@@ -130,9 +130,7 @@ impl Cgroup {
         if self.folders.iter().filter(left).count() == 0 {
             return Ok(());
         }
-        self.thaw_whole()?;
-        self.kill_v2();
-        self.empty(deadline)?;
+        self.end(deadline)?;
         loop {
             let busy: Vec<&Path> = self
                 .folders
@@ -149,6 +147,16 @@ impl Cgroup {
             self.signal_each(SIGKILL)?;
             sys::teardown::until((Instant::now() + STEP).min(deadline));
         }
+    }
+
+    /// Kills every process in the cgroup and below and waits until they are gone.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] at `deadline`.
+    pub(crate) fn end(&self, deadline: Instant) -> Result<(), Error> {
+        self.thaw_whole()?;
+        self.kill_v2();
+        self.empty(deadline)
     }
 
     /// Waits until no process is left, killing those that come anew.
