@@ -1,5 +1,5 @@
 #!/bin/sh
-# A root of the newest stable Debian with its systemd and criu: FOLDER. Made once and kept.
+# A root of the newest stable Debian with its systemd: FOLDER. Made once and kept.
 # usage: root.sh FOLDER
 set -eu
 folder=$1
@@ -7,7 +7,7 @@ folder=$1
 rm -rf "$folder"
 mkdir -p "$(dirname "$folder")"
 mmdebstrap --quiet --variant=extract \
-  --include=systemd,systemd-sysv,criu,util-linux,mount,dash,bash,coreutils,sed,grep,procps,kmod,busybox-static \
+  --include=systemd,systemd-sysv,util-linux,mount,dash,bash,coreutils,sed,grep,procps,kmod,busybox-static \
   trixie "$folder" >/dev/null
 # What the packages' scripts would have done.
 for link in bin sbin lib lib64; do [ -e "$folder/$link" ] || ln -sfn "usr/$link" "$folder/$link"; done

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs under systemd on pure cgroup v2: containers as scopes, and checkpoint and restore by criu.
+# Runs under systemd on pure cgroup v2: containers as scopes.
 # Prints `ok NAME` or `FAIL NAME`, and `done` at the end.
 mkdir -p /tmp /run/c
 oci="podvisor-oci --systemd-cgroup"
