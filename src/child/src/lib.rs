@@ -27,6 +27,7 @@ mod console;
 mod copy;
 mod device;
 mod identity;
+mod landlock;
 mod launch;
 mod mount;
 pub mod op;

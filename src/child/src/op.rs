@@ -156,6 +156,14 @@ pub enum Op {
     Identity { uid: u32, gid: u32, groups: bool },
     /// capset(2) and the ambient set.
     Capabilities { effective: u64, permitted: u64, inheritable: u64, ambient: u64 },
+    /// A Landlock rule set that handles these rights.
+    LandlockBegin { files: u64, ports: u64, scoped: u64 },
+    /// Allows rights beneath a path.
+    LandlockPath { path: Text, rights: u64 },
+    /// Allows rights on a TCP port.
+    LandlockPort { port: u32, rights: u64 },
+    /// Takes the rule set on.
+    LandlockEnd,
     /// PR_SET_NO_NEW_PRIVS.
     NoNewPrivileges,
     /// Loads the received program.
@@ -253,6 +261,10 @@ pub fn stage(op: &Op) -> u32 {
         | Op::Bounding { .. }
         | Op::Identity { .. }
         | Op::Capabilities { .. }
+        | Op::LandlockBegin { .. }
+        | Op::LandlockPath { .. }
+        | Op::LandlockPort { .. }
+        | Op::LandlockEnd
         | Op::NoNewPrivileges
         | Op::Seccomp { .. }
         | Op::Keyring { .. } => 3,

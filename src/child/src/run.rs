@@ -53,6 +53,8 @@ pub(crate) struct Child<'a> {
     pub(crate) listener: c_int,
     pub(crate) starter: c_int,
     pub(crate) received: usize,
+    pub(crate) ruleset: c_int,
+    pub(crate) rights: u64,
     pub(crate) candidate: Option<Text>,
     pub(crate) late_chdir: bool,
     pub(crate) home: [u8; 256],
@@ -77,6 +79,8 @@ pub unsafe fn run(program: Program<'_>) -> ! {
         listener: NONE,
         starter: NONE,
         received: 0,
+        ruleset: NONE,
+        rights: 0,
         candidate: None,
         late_chdir: false,
         home: [0; 256],
@@ -144,6 +148,10 @@ impl Child<'_> {
             | Op::Pivot { .. }
             | Op::MoveRoot => self.rooting(op),
             Op::Scheduler(_) | Op::Affinity { .. } | Op::MemoryPolicy { .. } => self.scheduling(op),
+            Op::LandlockBegin { .. }
+            | Op::LandlockPath { .. }
+            | Op::LandlockPort { .. }
+            | Op::LandlockEnd => self.landlock(op),
             _ => self.identify(op),
         }
     }

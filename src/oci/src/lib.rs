@@ -8,6 +8,7 @@
 pub use oci_spec::{image, runtime};
 
 pub mod document;
+pub mod landlock;
 pub mod state;
 pub mod validate;
 

@@ -132,6 +132,9 @@ fn check_names(spec: &Spec, found: &mut Findings) {
         let uts = has(spec, LinuxNamespaceType::Uts);
         found.need(uts, field, "needs a uts namespace in linux.namespaces");
     }
+    if let Err(problem) = crate::landlock::read(spec) {
+        found.add(format!("annotations[{:?}]", crate::landlock::KEY), problem);
+    }
     for key in spec.annotations().iter().flatten().map(|(key, _)| key) {
         found.need(!key.is_empty(), "annotations", "has an empty key");
     }

@@ -10,6 +10,7 @@
 
 mod cgroups;
 mod devices;
+mod landlock;
 mod mounts;
 mod namespaces;
 mod options;

@@ -234,3 +234,10 @@ fn rules_of_what_is_rare_name_their_field() {
         (json!({"process": {"commandLine": "x"}}), "process.commandLine"),
     ]);
 }
+
+#[test]
+fn a_wrong_landlock_annotation_names_itself() {
+    let with = |text: &str| json!({"annotations": {"org.podvisor.landlock": text}});
+    let path = "annotations[\"org.podvisor.landlock\"]";
+    each_is_found(vec![(with("{\"read\": [\"x\"]}"), path), (with("{"), path)]);
+}

@@ -11,7 +11,7 @@ use oci::runtime::{
     Spec,
 };
 
-use super::{Facts, Joining, point, schedule};
+use super::{Facts, Joining, landlock, point, schedule};
 use crate::draft::{Draft, Source};
 use crate::seccomp;
 
@@ -30,6 +30,7 @@ pub(super) struct Surroundings<'a> {
     waits: bool,
     start_hooks: bool,
     groups: bool,
+    landlock: Option<oci::landlock::Landlock>,
 }
 
 impl<'a> Surroundings<'a> {
@@ -60,6 +61,8 @@ impl<'a> Surroundings<'a> {
             waits: false,
             start_hooks: false,
             groups: true,
+            // A wrong one has been refused.
+            landlock: oci::landlock::read(spec).ok().flatten(),
         }
     }
 }
@@ -114,6 +117,10 @@ pub(super) fn plan(draft: &mut Draft, process: &Process, around: &Surroundings<'
     let filter = around.seccomp.map(seccomp::load_flags);
     let unprivileged = process.no_new_privileges() == Some(true);
     let early = filter.filter(|_| !unprivileged);
+    // A set needs CAP_SYS_ADMIN while it may still be had, or no_new_privs.
+    if let Some(asked) = around.landlock.as_ref().filter(|_| !unprivileged) {
+        landlock::plan(draft, asked);
+    }
     if let Some(flags) = early {
         draft.op(Op::Seccomp { flags });
     }
@@ -127,6 +134,9 @@ pub(super) fn plan(draft: &mut Draft, process: &Process, around: &Surroundings<'
     draft.op(Op::ChdirAgain { path: cwd });
     if unprivileged {
         draft.op(Op::NoNewPrivileges);
+        if let Some(asked) = &around.landlock {
+            landlock::plan(draft, asked);
+        }
     }
     let late = filter.filter(|_| unprivileged);
     begin(draft, around, late);

@@ -50,6 +50,9 @@ pub(crate) fn step(program: &Compiled, index: u32) -> String {
         Op::Limit { resource, soft, hard } => {
             format!("set rlimit {resource} to {soft}/{hard} (raising it needs CAP_SYS_RESOURCE)")
         }
+        Op::LandlockPath { path, .. } => {
+            format!("allow {} by org.podvisor.landlock", text(path))
+        }
         Op::Chdir { path } | Op::ChdirAgain { path } => {
             format!("change to process.cwd {}", text(path))
         }
@@ -81,6 +84,9 @@ fn plain(op: &Op) -> &'static str {
         }
         Op::MemoryPolicy { .. } => "set linux.memoryPolicy",
         Op::Affinity { .. } => "set the CPU affinity",
+        Op::LandlockBegin { .. } | Op::LandlockPort { .. } | Op::LandlockEnd => {
+            "restrict by org.podvisor.landlock (ports need Linux 6.7, scopes 6.12)"
+        }
         Op::Umask { .. } => "set the umask",
         Op::CloseFrom { .. } => "close descriptors",
         Op::Home { .. } => "look up HOME",
