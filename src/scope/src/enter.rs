@@ -8,6 +8,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::{Census, Difference, OuterCgroups};
 
@@ -16,6 +17,8 @@ const INSIDE: &str = "PODVISOR_TEST_SCOPE";
 /// Where podvisor keeps things unless told otherwise; tests tell it otherwise.
 const FOLDERS: [&str; 4] =
     ["/run/podvisor", "/run/podvisor-oci", "/var/lib/podvisor", "/var/log/pods"];
+/// How long what has ended may wait for being reaped before it counts as left behind.
+const REAPED: Duration = Duration::from_secs(1);
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// Proof of standing inside a scope. Its drop takes the inner census and panics on a leak.
@@ -40,7 +43,13 @@ impl Scope {
 impl Drop for Scope {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            let leaks = self.leaks();
+            // What has just ended is reaped by the scope's init, a bit later.
+            let deadline = Instant::now() + REAPED;
+            let mut leaks = self.leaks();
+            while !leaks.is_empty() && Instant::now() < deadline {
+                std::thread::park_timeout(Duration::from_millis(20));
+                leaks = self.leaks();
+            }
             let words: Vec<String> = leaks.iter().map(Difference::to_string).collect();
             assert!(leaks.is_empty(), "left behind inside the scope:\n{}", words.join("\n"));
         }
