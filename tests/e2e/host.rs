@@ -212,13 +212,6 @@ impl Host {
         assert!(leaks.is_empty(), "left behind: {leaks:#?}");
     }
 
-    /// Stops a supervisor in the background. Nobody here is its parent: the scope's init reaps it,
-    /// a bit later.
-    pub(crate) fn down_in_background(&self) {
-        self.podvisor(&["down"]).ok();
-        self.until("nothing is left", || self.scope.leaks().is_empty().then_some(()));
-    }
-
     fn end(&mut self, words: &[&str]) {
         self.podvisor(words).ok();
         if let Some(mut child) = self.serving.take() {

@@ -160,7 +160,7 @@ fn a_foreground_up_leaves_what_was_kept() {
     assert!(up.wait().expect("wait").success());
     host.ready("kept");
     assert!(host.pod("own").is_none(), "what it has brought is gone");
-    host.down_in_background();
+    host.podvisor(&["down"]).ok();
 }
 
 #[test]

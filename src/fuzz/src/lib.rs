@@ -98,7 +98,7 @@ fn mutated(corpus: &[Vec<u8>], dice: &mut Dice) -> Vec<u8> {
         let at = dice.below(input.len() + 1);
         let to = at + dice.below(input.len() - at + 1).min(64);
         match dice.below(8) {
-            0 if at < input.len() => input[at] = dice.next() as u8,
+            0 if at < input.len() => input[at] = dice.bits() as u8,
             1 if at < input.len() => input[at] ^= 1 << dice.below(8),
             2 => drop(input.splice(at..to, WORDS[dice.below(WORDS.len())].bytes())),
             3 => drop(input.splice(at..at, WORDS[dice.below(WORDS.len())].bytes())),
@@ -133,11 +133,13 @@ fn replace_number(input: &mut Vec<u8>, at: usize, dice: &mut Dice) {
     drop(input.splice(start..end, edge.to_string().into_bytes()));
 }
 
-/// SplitMix64.
-struct Dice(u64);
+/// A small deterministic generator (SplitMix64), made of its seed.
+#[derive(Debug)]
+pub struct Dice(pub u64);
 
 impl Dice {
-    fn next(&mut self) -> u64 {
+    /// 64 random bits.
+    pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -145,7 +147,8 @@ impl Dice {
         z ^ (z >> 31)
     }
 
-    fn below(&mut self, n: usize) -> usize {
-        (self.next() % n.max(1) as u64) as usize
+    /// A number below `n`; 0 when that is 0.
+    pub fn below(&mut self, n: usize) -> usize {
+        (self.bits() % n.max(1) as u64) as usize
     }
 }

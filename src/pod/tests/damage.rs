@@ -1,6 +1,7 @@
 //! Damaged manifests: whatever the bytes are, parsing ends with objects or with findings that have
 //! a place, and what was accepted reads back from its own JSON.
 
+use fuzz::Dice;
 use pod::manifest::{self, Object};
 use pod::{Finding, Strictness};
 
@@ -35,26 +36,17 @@ spec:
   containers: [{name: a, image: b, tty: yes}]
 "#;
 
-/// SplitMix64 step.
-fn random(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut z = *state;
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
-
 fn damaged(seed: u64) -> String {
-    let mut state = seed;
+    let mut dice = Dice(seed);
     let mut bytes = SAMPLE.as_bytes().to_vec();
-    for _ in 0..=random(&mut state) % 4 {
+    for _ in 0..=dice.bits() % 4 {
         if bytes.len() < 2 {
             break;
         }
-        let at = random(&mut state) as usize % bytes.len();
-        let other = random(&mut state) as usize % bytes.len();
-        let special = b"{}[]:,&*!|>'\"%@`#-?\n\t \\<~0.\xc3"[random(&mut state) as usize % 27];
-        match random(&mut state) % 5 {
+        let at = dice.below(bytes.len());
+        let other = dice.below(bytes.len());
+        let special = b"{}[]:,&*!|>'\"%@`#-?\n\t \\<~0.\xc3"[dice.below(27)];
+        match dice.bits() % 5 {
             0 => bytes[at] = special,
             1 => bytes.insert(at, special),
             2 => drop(bytes.remove(at)),

@@ -4,12 +4,8 @@
 use std::path::{Component, Path};
 
 use crate::cgroup::Layout;
-use crate::plan::{Facts, Rootfs, Streams};
-
-fn layout() -> Layout {
-    let line = "25 1 0:22 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
-    Layout::parse(line, "0::/own\n").expect("layout")
-}
+use crate::plan::Facts;
+use crate::plan::tests::{facts, layout};
 
 /// Reads, validates, plans; and compiles the filter.
 #[test]
@@ -21,21 +17,11 @@ fn fuzz_config() {
             return;
         }
         let facts = Facts {
-            bundle: Path::new("/b"),
-            rootfs: &Rootfs::Bundle,
-            layout: &layout,
-            tasks: 2,
-            cgroup: "/c",
-            cgroup_namespace: true,
-            streams: Streams::Inherit,
             waits: true,
             hooks: true,
-            start_hooks: false,
             preserve_fds: 1,
-            pivot: true,
             keyring: Some("c"),
-            root_parent: None,
-            unprivileged: false,
+            ..facts(&layout)
         };
         let (draft, _) = crate::plan::container(&spec, &facts);
         assert!(!draft.program.ops.is_empty());

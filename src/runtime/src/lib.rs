@@ -200,9 +200,10 @@ impl Runtime {
     /// # Errors
     /// The first limit that cannot be kept, by field.
     pub fn update(&self, id: &str, resources: &LinuxResources) -> Result<()> {
-        let cgroup = self.allowed(id, Operation::Cgroup("update"))?;
-        if let Some(unit) = self.store.record(id)?.unit {
-            systemd::update(&unit, resources, cgroup.is_pure_v2())?;
+        let record = self.permitted(id, Operation::Cgroup("update"))?;
+        let cgroup = record.open_cgroup()?;
+        if let Some(unit) = &record.unit {
+            systemd::update(unit, resources, cgroup.is_pure_v2())?;
         }
         Ok(cgroup.apply(resources)?)
     }
@@ -225,13 +226,18 @@ impl Runtime {
 
     /// A container's cgroup, if the operation is allowed now.
     fn allowed(&self, id: &str, operation: Operation) -> Result<cgroup::Cgroup> {
+        self.permitted(id, operation)?.open_cgroup()
+    }
+
+    /// The record of a container that has a cgroup, if the operation is allowed now.
+    fn permitted(&self, id: &str, operation: Operation) -> Result<store::Record> {
         let record = self.store.record(id)?;
         self.check(&record, &self.store.folder(id)?, operation)?;
         if record.no_cgroup {
             let operation = operation.name();
             return Err(Error::NoCgroup { operation, id: id.to_owned() });
         }
-        record.open_cgroup()
+        Ok(record)
     }
 
     /// The state of a container.

@@ -18,7 +18,7 @@ mod process;
 mod root;
 mod schedule;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod words;
 
 use std::path::{Path, PathBuf};

@@ -453,7 +453,7 @@ pub fn begin_write_back(file: impl AsFd) -> Result<()> {
     let done = unsafe {
         libc::sync_file_range(file.as_fd().as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WRITE)
     };
-    Ok(nix::errno::Errno::result(done).map(drop)?)
+    Ok(Errno::result(done).map(drop)?)
 }
 
 #[cfg(test)]

@@ -89,7 +89,7 @@ fn parse(text: &str) -> std::result::Result<Vec<Case>, (usize, String)> {
             "has" => case.has.push(value),
             "lacks" => case.lacks.push(value),
             "world" => case.world = Some(value),
-            "differs" | "skip" => case.differs.push(difference(&value)),
+            "differs" => case.differs.push(difference(&value)),
             other => return Err(problem(format!("no such word: {other}"))),
         }
     }

@@ -17,13 +17,17 @@ fn spec(patch: Value) -> Spec {
     serde_json::from_value(document).unwrap()
 }
 
-fn planned(patch: Value) -> (Draft, Birthplace) {
-    let layout =
-        Layout::parse("25 1 0:22 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n", "0::/own\n").unwrap();
-    let facts = Facts {
+/// A host with pure cgroup v2.
+pub(crate) fn layout() -> Layout {
+    Layout::parse("25 1 0:22 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n", "0::/own\n").unwrap()
+}
+
+/// What a plain `run` says besides the document.
+pub(crate) fn facts(layout: &Layout) -> Facts<'_> {
+    Facts {
         bundle: Path::new("/b"),
         rootfs: &Rootfs::Bundle,
-        layout: &layout,
+        layout,
         tasks: 2,
         cgroup: "/c",
         cgroup_namespace: true,
@@ -36,8 +40,11 @@ fn planned(patch: Value) -> (Draft, Birthplace) {
         keyring: None,
         unprivileged: false,
         root_parent: None,
-    };
-    container(&spec(patch), &facts)
+    }
+}
+
+fn planned(patch: Value) -> (Draft, Birthplace) {
+    container(&spec(patch), &facts(&layout()))
 }
 
 fn words(draft: &Draft) -> Vec<String> {

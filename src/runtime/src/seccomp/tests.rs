@@ -1,5 +1,6 @@
 //! Compiled programs against a plain evaluation of the profile, instruction by instruction.
 
+use fuzz::Dice;
 use oci::runtime::LinuxSeccomp;
 use serde_json::{Value, json};
 
@@ -228,32 +229,17 @@ fn a_cached_filter_is_the_compiled_one_and_damage_is_mended() {
     std::fs::remove_dir_all(&root).expect("clean");
 }
 
-/// A small deterministic generator (SplitMix64); a failure prints its seed.
-struct Dice(u64);
+/// One of a list.
+fn one_of<T: Clone>(dice: &mut Dice, list: &[T]) -> T {
+    list[dice.below(list.len())].clone()
+}
 
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        (self.next() % n as u64) as usize
-    }
-
-    fn of<T: Clone>(&mut self, list: &[T]) -> T {
-        list[self.below(list.len())].clone()
-    }
-
-    fn value(&mut self) -> u64 {
-        const EDGES: [u64; 8] =
-            [0, 1, 9, 0xffff_ffff, 0x1_0000_0000, 0x1_0000_0009, u64::MAX, 0x8000_0000_0000_0000];
-        let edge = self.of(&EDGES);
-        self.of(&[edge, edge.wrapping_add(1), edge.wrapping_sub(1), edge ^ 0x10])
-    }
+/// An argument's value, at an edge or beside one.
+fn argument(dice: &mut Dice) -> u64 {
+    const EDGES: [u64; 8] =
+        [0, 1, 9, 0xffff_ffff, 0x1_0000_0000, 0x1_0000_0009, u64::MAX, 0x8000_0000_0000_0000];
+    let edge = one_of(dice, &EDGES);
+    one_of(dice, &[edge, edge.wrapping_add(1), edge.wrapping_sub(1), edge ^ 0x10])
 }
 
 const OPERATORS: [&str; 7] = [
@@ -276,17 +262,17 @@ fn random_profile(dice: &mut Dice) -> Value {
     ];
     let mut rules = Vec::new();
     for _ in 0..1 + dice.below(12) {
-        let count = 1 + dice.of(&[0, 3, 60]);
-        let list: Vec<&str> = (0..count).map(|_| dice.of(&names)).collect();
-        let (action, errno) = dice.of(&actions);
+        let count = 1 + one_of(dice, &[0, 3, 60]);
+        let list: Vec<&str> = (0..count).map(|_| one_of(dice, &names)).collect();
+        let (action, errno) = one_of(dice, &actions);
         let mut rule = json!({"names": list, "action": action});
         if errno {
             rule["errnoRet"] = json!(1 + dice.below(4000));
         }
-        let args: Vec<Value> = (0..dice.of(&[0, 0, 1, 2, 3]))
+        let args: Vec<Value> = (0..one_of(dice, &[0, 0, 1, 2, 3]))
             .map(|_| {
-                json!({"index": dice.below(6), "value": dice.value(), "valueTwo": dice.value(),
-                    "op": dice.of(&OPERATORS)})
+                json!({"index": dice.below(6), "value": argument(dice), "valueTwo": argument(dice),
+                    "op": one_of(dice, &OPERATORS)})
             })
             .collect();
         rule["args"] = json!(args);
@@ -294,7 +280,7 @@ fn random_profile(dice: &mut Dice) -> Value {
     }
     let architectures =
         ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"][..dice.below(4)].to_vec();
-    json!({"defaultAction": dice.of(&["SCMP_ACT_ERRNO", "SCMP_ACT_ALLOW", "SCMP_ACT_KILL_PROCESS"]),
+    json!({"defaultAction": one_of(dice, &["SCMP_ACT_ERRNO", "SCMP_ACT_ALLOW", "SCMP_ACT_KILL_PROCESS"]),
         "architectures": architectures, "syscalls": rules})
 }
 
@@ -385,11 +371,11 @@ fn random_profiles_do_what_they_say() {
         let compiled = filter(value.clone());
         for _ in 0..400 {
             let nr = dice.below(520) as u32;
-            let arch = dice.of(&[X86_64, X86_64, I386, 0xc000_00b7]);
-            let nr = dice.of(&[nr, nr, nr | X32_BIT, u32::MAX]);
+            let arch = one_of(&mut dice, &[X86_64, X86_64, I386, 0xc000_00b7]);
+            let nr = one_of(&mut dice, &[nr, nr, nr | X32_BIT, u32::MAX]);
             let mut call = Call { nr, arch, args: [0; 6] };
             for arg in &mut call.args {
-                *arg = dice.value();
+                *arg = argument(&mut dice);
             }
             if arch == I386 {
                 call.args = call.args.map(|a| a & 0xffff_ffff);
