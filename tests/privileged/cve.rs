@@ -12,11 +12,14 @@ macro_rules! trial {
 
 mod credentials;
 mod fd_leak;
+mod mask_source;
 mod mount_target;
 mod own_binary;
 mod paths;
 mod permissions;
+mod procfs_redirect;
 mod residue;
+mod terminal;
 
 /// A trial and its bundle's path; nothing outside the scope.
 fn trial(test: &str, args: &[&str]) -> Option<(Trial, String)> {

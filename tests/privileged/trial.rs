@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use scope::Scope;
@@ -121,6 +121,18 @@ impl Trial {
         Done { code: status.code().unwrap_or(-1), out: text(out), err: text(err) }
     }
 
+    /// A mount namespace in which `make` has been run by sh.
+    pub(crate) fn mount_namespace(&self, make: &str) -> MountNamespace {
+        let ready = self.path("ready");
+        let _ = fs::remove_file(&ready);
+        let script = format!("set -e; {make}; : >{}; exec sleep 1000", ready.display());
+        let mut unshare = Command::new("unshare");
+        let holder = unshare.args(["--mount", "--propagation", "slave", "sh", "-c", &script]);
+        let holder = holder.spawn().expect("unshare");
+        self.wait_for(make, || ready.exists());
+        MountNamespace { holder }
+    }
+
     /// Compiles a C program of `tools/`.
     pub(crate) fn tool(&self, name: &str) -> PathBuf {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/privileged/tools");
@@ -173,6 +185,34 @@ impl Trial {
             assert!(Instant::now() < deadline, "never: {what}");
             std::thread::park_timeout(Duration::from_millis(5));
         }
+    }
+}
+
+/// A mount namespace that ends with this.
+pub(crate) struct MountNamespace {
+    holder: Child,
+}
+
+impl MountNamespace {
+    /// Makes the bundle join it, and the trial's own network namespace: files of /proc/sys/net are
+    /// each network's own, and so is what is mounted on them.
+    pub(crate) fn join(&self, trial: &Trial) {
+        let paths = [("mount", "mnt"), ("network", "net")];
+        trial.change(|config| {
+            for namespace in config["linux"]["namespaces"].as_array_mut().expect("namespaces") {
+                let path = paths.iter().find(|(kind, _)| namespace["type"] == **kind);
+                if let Some((_, file)) = path {
+                    namespace["path"] = json!(format!("/proc/{}/ns/{file}", self.holder.id()));
+                }
+            }
+        });
+    }
+}
+
+impl Drop for MountNamespace {
+    fn drop(&mut self) {
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
     }
 }
 

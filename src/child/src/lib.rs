@@ -32,6 +32,7 @@ mod launch;
 mod mount;
 pub mod op;
 pub mod pid1;
+mod procfs;
 mod raw;
 mod root;
 mod run;

@@ -214,15 +214,6 @@ impl Child<'_> {
         Ok(())
     }
 
-    fn write_file(&self, path: Text, text: Text, length: u32) -> Done {
-        let (path, text) = (self.text(path)?, self.text(text)?);
-        let flags = libc::O_WRONLY | libc::O_CLOEXEC;
-        let fd = crate::raw::fd(syscall!(libc::SYS_openat, libc::AT_FDCWD, path, flags))?;
-        let written = syscall!(libc::SYS_write, fd, text, length);
-        crate::raw::close(fd);
-        unit(written)
-    }
-
     /// Sends a frame about the present operation, with a descriptor when `fd` is one.
     pub(crate) fn tell(&self, kind: Kind, value: i32, fd: c_int) -> Done {
         let frame = Frame { kind: kind as u32, stage: self.stage, index: self.index, value };

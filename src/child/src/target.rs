@@ -19,9 +19,13 @@ struct OpenHow {
     resolve: u64,
 }
 
+const NO_XDEV: u64 = 0x01;
 const NO_MAGICLINKS: u64 = 0x02;
 const NO_SYMLINKS: u64 = 0x04;
+const BENEATH: u64 = 0x08;
 const IN_ROOT: u64 = 0x10;
+/// How often a walk is begun anew that renames elsewhere have disturbed.
+const WALKS_MAX: u32 = 100_000;
 
 /// What a missing target is to become.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -33,15 +37,25 @@ pub(crate) enum Made {
 /// Opens `path` in the folder `root`, as if that were `/`.
 pub(crate) fn open_in(root: c_int, path: &CStr, flags: c_int, firm: bool) -> Done<c_int> {
     let resolve = IN_ROOT | NO_MAGICLINKS | if firm { NO_SYMLINKS } else { 0 };
+    open_resolving(root, path, flags, resolve)
+}
+
+/// Opens `path` below `folder` on the same mount; links that leave it are errors.
+pub(crate) fn open_beneath(folder: c_int, path: &CStr, flags: c_int) -> Done<c_int> {
+    open_resolving(folder, path, flags, BENEATH | NO_XDEV | NO_MAGICLINKS)
+}
+
+fn open_resolving(folder: c_int, path: &CStr, flags: c_int, resolve: u64) -> Done<c_int> {
     let how = OpenHow { flags: (flags | libc::O_CLOEXEC) as u64, mode: 0, resolve };
     let size = size_of::<OpenHow>();
-    loop {
-        match fd(syscall!(libc::SYS_openat2, root, path, &raw const how, size)) {
-            // A rename elsewhere on the system during the walk: the kernel asks again.
+    for _ in 0..WALKS_MAX {
+        match fd(syscall!(libc::SYS_openat2, folder, path, &raw const how, size)) {
+            // A rename elsewhere on the system during the walk: the kernel wants to be asked again.
             Err(libc::EAGAIN | libc::EINTR) => {}
             other => return other,
         }
     }
+    Err(libc::EAGAIN)
 }
 
 impl Child<'_> {

@@ -1,0 +1,55 @@
+//! Files of procfs that are written: sysctls, labels, clocks.
+//!
+//! Invariant: what is written is the kernel's own file. `/proc` must be the root of a procfs, and
+//! the way below it crosses no mount and leaves by no link: in a mount namespace that is joined
+//! somebody may have put anything there (CVE-2019-16884, CVE-2025-52881).
+
+use core::ffi::c_int;
+
+use crate::op::Text;
+use crate::raw::{Done, close, fd, syscall, unit};
+use crate::run::Child;
+use crate::target::{open_beneath, stat};
+
+const PROCFS_MAGIC: i64 = 0x9fa0;
+/// PROC_ROOT_INO.
+const ROOT_INODE: u64 = 1;
+const ROOT: &[u8] = b"/proc/";
+
+impl Child<'_> {
+    /// Writes `length` bytes of the text to a file whose path begins with `/proc/`.
+    pub(crate) fn write_file(&self, path: Text, text: Text, length: u32) -> Done {
+        if !self.text(path)?.to_bytes().starts_with(ROOT) {
+            return Err(libc::EXDEV);
+        }
+        let below = self.text(path.wrapping_add(ROOT.len() as u32))?;
+        let text = self.text(text)?;
+        let procfs = open_root()?;
+        let file = open_beneath(procfs, below, libc::O_WRONLY);
+        close(procfs);
+        let file = file?;
+        let written = syscall!(libc::SYS_write, file, text, length);
+        close(file);
+        unit(written)
+    }
+}
+
+fn open_root() -> Done<c_int> {
+    let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
+    let root = fd(syscall!(libc::SYS_openat, libc::AT_FDCWD, c"/proc", flags, 0))?;
+    match is_root(root) {
+        Ok(true) => Ok(root),
+        Ok(false) => {
+            close(root);
+            Err(libc::EXDEV)
+        }
+        Err(errno) => Err(errno),
+    }
+}
+
+fn is_root(folder: c_int) -> Done<bool> {
+    // SAFETY: statfs is plain data for which all zeroes is valid.
+    let mut system: libc::statfs = unsafe { core::mem::zeroed() };
+    syscall!(libc::SYS_fstatfs, folder, &raw mut system)?;
+    Ok(system.f_type as i64 == PROCFS_MAGIC && stat(folder)?.st_ino == ROOT_INODE)
+}
