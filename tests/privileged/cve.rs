@@ -12,6 +12,9 @@ macro_rules! trial {
 
 mod credentials;
 mod fd_leak;
+mod image_path;
+mod information_leak;
+mod large_input;
 mod mask_source;
 mod mount_target;
 mod own_binary;
@@ -19,6 +22,8 @@ mod paths;
 mod permissions;
 mod procfs_redirect;
 mod residue;
+mod seccomp_gap;
+mod smuggled;
 mod terminal;
 
 /// A trial and its bundle's path; nothing outside the scope.

@@ -109,6 +109,23 @@ impl Trial {
         self.run(Command::new(tool).args(first).arg(&self.program).args(self.with_root(args)))
     }
 
+    /// `podvisor ARGS`, with folders of its own.
+    pub(crate) fn podvisor(&self, args: &[&str]) -> Done {
+        let mut command = Command::new(self.program.with_file_name("podvisor"));
+        for (name, folder) in [("ROOT", "store"), ("STATE", "run"), ("LOG_DIR", "log")] {
+            command.env(format!("PODVISOR_{name}"), self.path(folder));
+        }
+        self.run(command.args(args))
+    }
+
+    /// Gives podvisor an image busybox:latest.
+    pub(crate) fn import_busybox(&self) {
+        let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("rootfs/busybox/recipe.sh");
+        let tar = self.path("busybox.tar");
+        self.run(Command::new(recipe).arg(&tar)).ok();
+        self.podvisor(&["import", tar.to_str().expect("path"), "busybox:latest"]).ok();
+    }
+
     fn run(&self, command: &mut Command) -> Done {
         let (out, err) = (self.path("out"), self.path("err"));
         let status = command

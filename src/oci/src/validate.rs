@@ -155,6 +155,7 @@ fn check_hooks(spec: &Spec, found: &mut Findings) {
         for (index, hook) in list.iter().flatten().enumerate() {
             let at = format!("hooks.{name}[{index}]");
             found.need(hook.path().is_absolute(), format!("{at}.path"), "is not an absolute path");
+            found.plain(format!("{at}.path"), &hook.path().to_string_lossy());
             let positive = hook.timeout().is_none_or(|t| t > 0);
             found.need(positive, format!("{at}.timeout"), "must be more than 0 seconds");
             let texts = hook.args().iter().flatten().chain(hook.env().iter().flatten());

@@ -55,6 +55,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) node_name: &'a str,
     /// The host's memory, in bytes.
     pub(crate) capacity_bytes: u64,
+    /// What tells of the processors' heat.
+    pub(crate) thermal: &'a [String],
     /// The pod's cgroup, `/podvisor/pod<uid>`.
     pub(crate) cgroup_parent: &'a str,
     /// `runAsUser`, else the image's user, looked up in the image.
@@ -132,6 +134,8 @@ fn build(
     if privileges.is_privileged {
         linux["maskedPaths"] = json!([]);
         linux["readonlyPaths"] = json!([]);
+    } else if let Some(masked) = linux["maskedPaths"].as_array_mut() {
+        masked.extend(facts.thermal.iter().map(|path| json!(path)));
     }
     linux["namespaces"] = namespaces(pod, facts.pod_dir);
     linux["cgroupsPath"] =

@@ -23,6 +23,8 @@ pub(crate) struct Host {
     pub(crate) swap_limits: bool,
     /// Differs from boot to boot.
     pub(crate) boot_id: String,
+    /// What tells of the processors' heat, a folder each: other tenants can be heard through it.
+    pub(crate) thermal: Vec<String>,
 }
 
 impl Host {
@@ -42,8 +44,19 @@ impl Host {
             cgroup_v2,
             swap_limits: cgroup_v2 || cgroups.join("memory/memory.memsw.limit_in_bytes").exists(),
             boot_id: text("/proc/sys/kernel/random/boot_id").trim().to_owned(),
+            thermal: thermal(Path::new("/sys/devices/system/cpu")),
         }
     }
+}
+
+/// The `thermal_throttle` folders below the kernel's folder of processors.
+fn thermal(processors: &Path) -> Vec<String> {
+    let entries = fs::read_dir(processors).into_iter().flatten().flatten();
+    let folders = entries.map(|entry| entry.path().join("thermal_throttle"));
+    let found = folders.filter(|folder| folder.is_dir()).map(|f| f.display().to_string());
+    let mut all: Vec<String> = found.collect();
+    all.sort();
+    all
 }
 
 impl Host {
@@ -111,5 +124,17 @@ mod tests {
         assert_eq!(oom_score_floor("CapEff:\t000001ffffffffff\n", "5\n"), None);
         assert_eq!(oom_score_floor("CapEff:\t000001fffeffffff\n", "5\n"), Some(5));
         assert!(!Host::read().boot_id.is_empty());
+    }
+
+    #[test]
+    fn every_processors_heat_is_found() {
+        let folder = std::env::temp_dir().join(format!("podvisor-heat-{}", std::process::id()));
+        for below in ["cpu0/thermal_throttle", "cpu1/thermal_throttle", "cpu2", "cpufreq"] {
+            fs::create_dir_all(folder.join(below)).unwrap();
+        }
+        let want = ["cpu0", "cpu1"].map(|cpu| folder.join(cpu).join("thermal_throttle"));
+        assert_eq!(thermal(&folder), want.map(|path| path.display().to_string()));
+        fs::remove_dir_all(&folder).unwrap();
+        assert!(thermal(&folder).is_empty());
     }
 }

@@ -50,6 +50,9 @@ pub(super) fn check(spec: &Spec, found: &mut Findings) {
     if let Some(path) = linux.cgroups_path() {
         found.plain("linux.cgroupsPath", &path.to_string_lossy());
     }
+    if let Some(path) = linux.seccomp().as_ref().and_then(|s| s.listener_path().as_ref()) {
+        found.plain("linux.seccomp.listenerPath", &path.to_string_lossy());
+    }
     if let Some(policy) = linux.memory_policy() {
         super::schedule::check_memory(policy, found);
     }
@@ -73,6 +76,7 @@ fn check_namespaces(spec: &Spec, found: &mut Findings) {
         seen.push(kind);
         if let Some(path) = namespace.path().as_ref().filter(|p| !p.as_os_str().is_empty()) {
             found.need(path.is_absolute(), format!("{at}.path"), "is not an absolute path");
+            found.plain(format!("{at}.path"), &path.to_string_lossy());
         }
     }
     let mount = has(spec, LinuxNamespaceType::Mount);

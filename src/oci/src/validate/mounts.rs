@@ -25,6 +25,7 @@ fn check_mount(mount: &Mount, at: &str, found: &mut Findings) {
         found.plain(format!("{at}.options"), option);
     }
     let kind = mount.typ().as_deref().unwrap_or("none");
+    found.plain(format!("{at}.type"), kind);
     let bind = is_bind(mount);
     let remount = options.iter().any(|o| o == "remount");
     if bind && !remount {

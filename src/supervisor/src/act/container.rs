@@ -129,6 +129,7 @@ fn prepare(
         host_ip: tools.host.address,
         node_name: &tools.host.node_name,
         capacity_bytes: tools.host.capacity_bytes,
+        thermal: &tools.host.thermal,
         cgroup_parent: &tools.options.pod_cgroup(&subject.uid),
         user,
         volumes: &mounts,
@@ -137,11 +138,7 @@ fn prepare(
     let mut spec = bundle::config(pod, container, &image, &facts)
         .map_err(|error| config_error(with_hint(chain(&error), error.hint())))?;
     adapt(&mut spec, tools, pod);
-    let mut annotations = spec.annotations().clone().unwrap_or_default();
-    let signal = bundle::stop_signal(container, &image);
-    annotations.insert(STOP_SIGNAL.to_owned(), signal.to_string());
-    annotations.insert(IMAGE_ID.to_owned(), image.digest.clone());
-    spec.set_annotations(Some(annotations));
+    annotate(&mut spec, container, &image);
     let folder = bundle_dir(pod_dir, &id);
     write_config(&folder, &spec)
         .map_err(|error| config_error(format!("write {}: {error}", folder.display())))?;
@@ -169,6 +166,15 @@ fn prepare(
         stdin_once: container.stdin_once == Some(true),
     };
     Ok((run, image.digest))
+}
+
+/// What the next supervisor has to know of it.
+fn annotate(spec: &mut oci::runtime::Spec, container: &Container, image: &image::Image) {
+    let mut annotations = spec.annotations().clone().unwrap_or_default();
+    let signal = bundle::stop_signal(container, image);
+    annotations.insert(STOP_SIGNAL.to_owned(), signal.to_string());
+    annotations.insert(IMAGE_ID.to_owned(), image.digest.clone());
+    spec.set_annotations(Some(annotations));
 }
 
 /// What the manifest does not say alone: the terminal's first size, and an OOM score and limits

@@ -64,6 +64,7 @@ impl World {
             host_ip: Some(Ipv4Addr::new(192, 0, 2, 1)),
             node_name: "node",
             capacity_bytes: 1 << 30,
+            thermal: &["/sys/devices/system/cpu/cpu0/thermal_throttle".to_owned()],
             cgroup_parent: "/podvisor/podu1",
             user: self.user.clone(),
             volumes: &self.volumes,
@@ -235,7 +236,9 @@ fn new_privileges_are_off_unless_asked_for() {
 #[test]
 fn privileged_lifts_masks_filter_and_devices() {
     let plain = config("", "");
-    assert!(has(&plain["linux"]["maskedPaths"], "/proc/kcore"));
+    for path in ["/proc/kcore", "/sys/devices/system/cpu/cpu0/thermal_throttle"] {
+        assert!(has(&plain["linux"]["maskedPaths"], path), "{path}");
+    }
     assert!(has(&plain["linux"]["readonlyPaths"], "/proc/sys"));
     assert!(has(&mount(&plain, "/sys").unwrap()["options"], "ro"));
     assert_eq!(plain["linux"]["seccomp"]["defaultErrnoRet"], 38);
