@@ -1,12 +1,15 @@
-//! What runs between clone and exec, and the tiny PID 1 of a pod: no allocation, no locks.
+//! What runs between clone and execve, and the tiny PID 1 of a pod: no allocation, no locks.
 //!
-//! [`run`] interprets a [`Program`]: a flat list of [`Op`]s, a text arena and descriptor slots,
-//! made by the parent before the clone. The stages, and who does what meanwhile:
+//! A program of its own (`main.rs`), executed right after the clone: nothing of the parent's
+//! memory or program file is ever in a container. It interprets its [`Image`]: a flat list of
+//! [`Op`]s, a text arena and descriptor slots, laid out by the parent. The stages, and who does
+//! what meanwhile:
 //!
 //! ```text
 //!   parent                                   child
 //!   ------                                   -----
-//!   clone3 (namespaces, cgroup, pidfd) ----> 1 namespaces: v1 cgroups, setns, unshare
+//!   clone3 (namespaces, cgroup, pidfd) ----> execve of the file with program and image
+//!                                            1 namespaces: v1 cgroups, setns, unshare
 //!   [user namespace: writes the id maps -->    waits]
 //!   compiles seccomp, writes state,          2 root: mounts, devices, masks
 //!     oom_score_adj, pid file
@@ -17,7 +20,8 @@
 //! ```
 //!
 //! A failure is one [`Frame`] (stage, index of the operation, errno) on the close-on-exec socket.
-//! Start at [`op`]; `run` dispatches; `target` is the only way to a path beneath the root.
+//! Start at [`op`]; `run` dispatches; `target` is the only way to a path beneath the root; `depart`
+//! is the one part that runs in the parent's memory.
 //! Invariants: no panics (nothing is indexed unchecked, `make check` reads the symbols), no libc
 //! but constants, no path of the container is opened but through `target`. May be touched: a new
 //! operation is a variant of [`Op`], a line in `run`, and words for it in crate `runtime`.
@@ -25,8 +29,10 @@
 
 mod console;
 mod copy;
+pub mod depart;
 mod device;
 mod identity;
+mod image;
 mod landlock;
 mod launch;
 mod mount;
@@ -39,5 +45,6 @@ mod run;
 mod schedule;
 mod target;
 
+pub use image::{IMAGE_AT, Image, Role, Span, begin};
 pub use op::{Attributes, FRAME_BYTES, Frame, Kind, NO_SLOT, Op, Scheduling, Text, stage};
-pub use run::{Program, Strings, run};
+pub use run::Strings;

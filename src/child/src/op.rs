@@ -13,6 +13,7 @@ pub const NO_SLOT: u16 = u16::MAX;
 /// What mount_setattr(2) changes; nothing by default.
 #[allow(missing_docs, reason = "the fields are those of struct mount_attr")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
 pub struct Attributes {
     pub set: u64,
     pub clear: u64,
@@ -30,6 +31,7 @@ impl Attributes {
 /// The kernel's struct sched_attr, first version, but for its size.
 #[allow(missing_docs, reason = "the fields are those of struct sched_attr")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
 pub struct Scheduling {
     pub policy: u32,
     pub flags: u64,
@@ -43,6 +45,7 @@ pub struct Scheduling {
 /// One operation of the child.
 #[allow(missing_docs, reason = "the fields are those of the system call named")]
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
 pub enum Op {
     /// Writes "0" into `count` cgroup v1 `tasks` files from slot `first` on.
     EnterCgroups { first: u16, count: u16 },

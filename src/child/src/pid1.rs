@@ -1,20 +1,21 @@
 //! PID 1 of a pod whose members share their PID namespace: reaps orphans, holds the namespace.
 //!
-//! Runs after a raw clone: no allocation, no locks, no panics, system calls only. Before it waits
-//! it leaves everything a member could reach through /proc/1 behind: its root becomes an empty
-//! read-only tmpfs, its descriptors are closed, it is nobody without capabilities, cannot gain any,
-//! and cannot be traced. Members cannot signal it away (pid_namespaces(7): PID 1 gets no signal it
+//! No allocation, no locks, no panics, system calls only. Before it waits it leaves everything a
+//! member could reach through /proc/1 behind: its root becomes an empty read-only tmpfs, its
+//! descriptors are closed, it is nobody without capabilities, cannot gain any and cannot be
+//! traced. Members cannot signal it away (pid_namespaces(7): PID 1 gets no signal it
 //! has no handler for); it ends by SIGKILL, or by SIGTERM from an ancestor namespace.
 //! It forwards nothing and starts nothing.
 
-use core::ffi::{CStr, c_int, c_long};
-use core::ptr::{null, null_mut};
+use core::ffi::{CStr, c_int};
+
+use crate::raw::{Done, exit, syscall, unit};
 
 /// uid and gid it runs as (nobody, nogroup).
-const NOBODY: c_long = 65534;
+const NOBODY: u32 = 65534;
 
 /// Highest capability number the kernel could know; dropping a larger one fails harmlessly.
-const LAST_CAPABILITY: c_long = 63;
+const LAST_CAPABILITY: u32 = 63;
 
 /// Where set-up failed, by number; [`step_name`] has the words.
 #[repr(i32)]
@@ -29,7 +30,13 @@ enum Step {
     Signals,
 }
 
-/// Words for a step number that [`run`] reported.
+/// Bytes of the kernel's signal set.
+const SIGNAL_SET_BYTES: usize = 8;
+
+/// A step that failed, and why.
+type Stepped = Result<(), (Step, c_int)>;
+
+/// Words for a step number that it reported.
 #[must_use]
 pub fn step_name(step: i32) -> &'static str {
     match step {
@@ -44,134 +51,82 @@ pub fn step_name(step: i32) -> &'static str {
     }
 }
 
-/// Sets itself up, reports on `report` and waits for ever. The report is two native-endian i32:
-/// step and errno, both 0 when all went well.
-///
-/// # Safety
-/// Only for the single thread of a process just cloned into new PID and mount namespaces; `report`
-/// is the write end of a pipe of its parent.
-pub unsafe fn run(report: c_int) -> ! {
+/// Sets itself up, reports on `report`, the write end of a pipe, and waits for ever. The report is
+/// two native-endian i32: step and errno, both 0 when all went well.
+pub(crate) fn run(report: c_int) -> ! {
     let failed = match set_up() {
         Ok(()) => [0, 0],
-        Err(step) => [step as i32, errno()],
+        Err((step, errno)) => [step as i32, errno],
     };
-    // SAFETY: `failed` is 8 readable bytes. Should the parent be gone nobody needs the report.
-    unsafe { libc::syscall(libc::SYS_write, report, failed.as_ptr(), 8usize) };
-    if failed[0] != 0 {
+    // Should the parent be gone nobody needs the report.
+    let _ = syscall!(libc::SYS_write, report, failed.as_ptr(), size_of_val(&failed));
+    if failed != [0, 0] {
         exit(1);
     }
-    // SAFETY: no descriptor is used after this.
-    unsafe { libc::syscall(libc::SYS_close_range, 0u32, u32::MAX, 0u32) };
+    let _ = syscall!(libc::SYS_close_range, 0, u32::MAX, 0);
     wait_for_ever()
 }
 
-fn set_up() -> Result<(), Step> {
-    // SAFETY: setsid takes no arguments.
-    check(unsafe { libc::syscall(libc::SYS_setsid) }, Step::Session)?;
+fn set_up() -> Stepped {
+    at(Step::Session, unit(syscall!(libc::SYS_setsid)))?;
     empty_root()?;
-    drop_privileges()?;
-    block_signals()
+    at(Step::Privileges, drop_privileges())?;
+    let all = u64::MAX;
+    let how = libc::SIG_SETMASK;
+    let blocked = syscall!(libc::SYS_rt_sigprocmask, how, &raw const all, 0, SIGNAL_SET_BYTES);
+    at(Step::Signals, unit(blocked))
+}
+
+fn at(step: Step, done: Done) -> Stepped {
+    done.map_err(|errno| (step, errno))
 }
 
 /// pivot_root onto an empty tmpfs; MS_MOVE and chroot where the root is the initramfs, which cannot
 /// be pivoted away from.
-fn empty_root() -> Result<(), Step> {
+fn empty_root() -> Stepped {
     let private = libc::MS_REC | libc::MS_PRIVATE;
-    check(mount(c"none", c"/", None, private, None), Step::PrivateMounts)?;
+    at(Step::PrivateMounts, mount(c"none", c"/", None, private, None))?;
     let flags = libc::MS_RDONLY | libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
     let options = Some(c"size=4k,mode=0555");
-    check(mount(c"podvisor-init", c"/proc", Some(c"tmpfs"), flags, options), Step::EmptyRoot)?;
-    check(chdir(c"/proc"), Step::ChangeRoot)?;
-    let here = c".".as_ptr();
-    // SAFETY: both paths are NUL-terminated.
-    if unsafe { libc::syscall(libc::SYS_pivot_root, here, here) } == 0 {
-        // SAFETY: the path is NUL-terminated.
-        let done = unsafe { libc::syscall(libc::SYS_umount2, here, libc::MNT_DETACH) };
-        check(done, Step::DropOldRoot)?;
+    at(Step::EmptyRoot, mount(c"podvisor-init", c"/proc", Some(c"tmpfs"), flags, options))?;
+    at(Step::ChangeRoot, chdir(c"/proc"))?;
+    if syscall!(libc::SYS_pivot_root, c".", c".").is_ok() {
+        at(Step::DropOldRoot, unit(syscall!(libc::SYS_umount2, c".", libc::MNT_DETACH)))?;
     } else {
-        check(mount(c".", c"/", None, libc::MS_MOVE, None), Step::ChangeRoot)?;
-        // SAFETY: the path is NUL-terminated.
-        check(unsafe { libc::syscall(libc::SYS_chroot, here) }, Step::ChangeRoot)?;
+        at(Step::ChangeRoot, mount(c".", c"/", None, libc::MS_MOVE, None))?;
+        at(Step::ChangeRoot, unit(syscall!(libc::SYS_chroot, c".")))?;
     }
-    check(chdir(c"/"), Step::ChangeRoot)
+    at(Step::ChangeRoot, chdir(c"/"))
 }
 
-fn drop_privileges() -> Result<(), Step> {
-    prctl(libc::PR_SET_NO_NEW_PRIVS, 1).map_err(|()| Step::Privileges)?;
+fn drop_privileges() -> Done {
+    prctl(libc::PR_SET_NO_NEW_PRIVS, 1)?;
     for capability in 0..=LAST_CAPABILITY {
         // A number the kernel does not know is refused, which is as good.
         let _ = prctl(libc::PR_CAPBSET_DROP, capability);
     }
-    // SAFETY: an empty list; its pointer is not read.
-    let groups = unsafe { libc::syscall(libc::SYS_setgroups, 0usize, null::<libc::gid_t>()) };
-    check(groups, Step::Privileges)?;
-    // The raw calls: libc's wrappers would signal threads that this process does not have.
-    // SAFETY: integers only.
-    let group = unsafe { libc::syscall(libc::SYS_setresgid, NOBODY, NOBODY, NOBODY) };
-    check(group, Step::Privileges)?;
-    // SAFETY: integers only. Leaving uid 0 clears the permitted and effective capabilities.
-    let user = unsafe { libc::syscall(libc::SYS_setresuid, NOBODY, NOBODY, NOBODY) };
-    check(user, Step::Privileges)?;
-    prctl(libc::PR_SET_DUMPABLE, 0).map_err(|()| Step::Privileges)?;
+    syscall!(libc::SYS_setgroups, 0, 0)?;
+    syscall!(libc::SYS_setresgid, NOBODY, NOBODY, NOBODY)?;
+    // Leaving uid 0 clears the permitted and effective capabilities.
+    syscall!(libc::SYS_setresuid, NOBODY, NOBODY, NOBODY)?;
+    prctl(libc::PR_SET_DUMPABLE, 0)?;
     // Only a name for ps; a failure changes nothing.
-    // SAFETY: a NUL-terminated name.
-    unsafe { libc::syscall(libc::SYS_prctl, libc::PR_SET_NAME, c"pod-init".as_ptr(), 0, 0, 0) };
+    let _ = syscall!(libc::SYS_prctl, libc::PR_SET_NAME, c"pod-init", 0, 0, 0);
     Ok(())
-}
-
-fn block_signals() -> Result<(), Step> {
-    let all = u64::MAX;
-    // SAFETY: the kernel's signal set is 8 bytes.
-    let done = unsafe {
-        libc::syscall(
-            libc::SYS_rt_sigprocmask,
-            libc::SIG_SETMASK,
-            &raw const all,
-            null_mut::<u64>(),
-            8usize,
-        )
-    };
-    check(done, Step::Signals)
 }
 
 fn wait_for_ever() -> ! {
     let wanted = (1u64 << (libc::SIGCHLD - 1)) | (1u64 << (libc::SIGTERM - 1));
     loop {
-        reap();
+        while syscall!(libc::SYS_wait4, -1, 0, libc::WNOHANG, 0).is_ok_and(|pid| pid > 0) {}
         // SAFETY: siginfo_t is plain data for which all zeroes is valid.
         let mut info: libc::siginfo_t = unsafe { core::mem::zeroed() };
-        // SAFETY: an 8-byte set, a whole siginfo_t to fill, and no time-out.
-        let signal = unsafe {
-            libc::syscall(
-                libc::SYS_rt_sigtimedwait,
-                &raw const wanted,
-                &raw mut info,
-                null::<libc::timespec>(),
-                8usize,
-            )
-        };
+        let (set, size) = (&raw const wanted, SIGNAL_SET_BYTES);
+        let signal = syscall!(libc::SYS_rt_sigtimedwait, set, &raw mut info, 0, size);
         // SAFETY: the kernel fills si_pid for kill(2); it is 0 for a sender outside this namespace.
         let from_outside = unsafe { info.si_pid() } == 0;
-        if signal == c_long::from(libc::SIGTERM) && from_outside {
+        if signal == Ok(libc::SIGTERM as usize) && from_outside {
             exit(0);
-        }
-    }
-}
-
-fn reap() {
-    loop {
-        // SAFETY: null pointers for what is not wanted.
-        let pid = unsafe {
-            libc::syscall(
-                libc::SYS_wait4,
-                -1,
-                null_mut::<c_int>(),
-                libc::WNOHANG,
-                null_mut::<libc::rusage>(),
-            )
-        };
-        if pid <= 0 {
-            return;
         }
     }
 }
@@ -182,46 +137,14 @@ fn mount(
     kind: Option<&CStr>,
     flags: libc::c_ulong,
     options: Option<&CStr>,
-) -> c_long {
-    let pointer = |text: Option<&CStr>| text.map_or(null(), CStr::as_ptr);
-    // SAFETY: each pointer is null or NUL-terminated and outlives the call.
-    unsafe {
-        libc::syscall(
-            libc::SYS_mount,
-            source.as_ptr(),
-            target.as_ptr(),
-            pointer(kind),
-            flags,
-            pointer(options),
-        )
-    }
+) -> Done {
+    unit(syscall!(libc::SYS_mount, source, target, kind, flags, options))
 }
 
-fn chdir(path: &CStr) -> c_long {
-    // SAFETY: the path is NUL-terminated.
-    unsafe { libc::syscall(libc::SYS_chdir, path.as_ptr()) }
+fn chdir(path: &CStr) -> Done {
+    unit(syscall!(libc::SYS_chdir, path))
 }
 
-fn prctl(option: c_int, value: c_long) -> Result<(), ()> {
-    // SAFETY: the options used here take an integer and no pointer.
-    let done = unsafe { libc::syscall(libc::SYS_prctl, option, value, 0, 0, 0) };
-    if done == 0 { Ok(()) } else { Err(()) }
-}
-
-fn check(result: c_long, step: Step) -> Result<(), Step> {
-    if result < 0 { Err(step) } else { Ok(()) }
-}
-
-fn errno() -> i32 {
-    // SAFETY: the location is valid for the life of the thread.
-    let location = unsafe { libc::__errno_location() };
-    // SAFETY: as above.
-    unsafe { *location }
-}
-
-fn exit(code: c_int) -> ! {
-    loop {
-        // SAFETY: exit_group does not return.
-        unsafe { libc::syscall(libc::SYS_exit_group, code) };
-    }
+fn prctl(option: c_int, value: u32) -> Done {
+    unit(syscall!(libc::SYS_prctl, option, value, 0, 0, 0))
 }

@@ -3,10 +3,11 @@
 use core::ffi::{CStr, c_int};
 
 use crate::op::{FRAME_BYTES, Frame, Kind, Op, Text, stage};
-use crate::raw::{Done, close, exit, syscall, unit};
+use crate::raw::{Done, exit, syscall, unit};
 
 /// A list of consecutive NUL-terminated strings in the text.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
 pub struct Strings {
     /// Offset of the first.
     pub at: Text,
@@ -14,32 +15,29 @@ pub struct Strings {
     pub count: u32,
 }
 
-/// What the child works through. Everything was made before the clone and is only read, but for
-/// the two buffers.
-pub struct Program<'a> {
+/// What the child works through. Everything was made by the parent and is only read, but for the
+/// two buffers.
+pub(crate) struct Program<'a> {
     /// The operations.
-    pub ops: &'a [Op],
+    pub(crate) ops: &'a [Op],
     /// NUL-terminated strings.
-    pub text: &'a [u8],
+    pub(crate) text: &'a [u8],
     /// Descriptors by slot.
-    pub slots: &'a [c_int],
+    pub(crate) slots: &'a [c_int],
     /// Supplementary groups.
-    pub groups: &'a [u32],
+    pub(crate) groups: &'a [u32],
     /// Arguments of the command.
-    pub argv: Strings,
+    pub(crate) argv: Strings,
     /// Its environment.
-    pub envp: Strings,
+    pub(crate) envp: Strings,
     /// Paths to try for it, in order.
-    pub candidates: Strings,
+    pub(crate) candidates: Strings,
     /// Room for `argv` and `envp` pointers: their counts and three more.
-    pub words: &'a mut [usize],
+    pub(crate) words: &'a mut [usize],
     /// Room for the parent's last word.
-    pub inbox: &'a mut [u8],
+    pub(crate) inbox: &'a mut [u8],
     /// The socket to the parent.
-    pub report: c_int,
-    /// What is the parent's alone. A copy that stays open here would outlive the parent: a lock
-    /// would still be held, and the report socket would never say that there is nobody any more.
-    pub parents: &'a [c_int],
+    pub(crate) report: c_int,
 }
 
 /// The child's own small state.
@@ -65,10 +63,7 @@ pub(crate) struct Child<'a> {
 pub(crate) const NONE: c_int = -1;
 
 /// Works through the program and never returns.
-///
-/// # Safety
-/// Only for the single thread of a process just cloned, whose memory is its own.
-pub unsafe fn run(program: Program<'_>) -> ! {
+pub(crate) fn run(program: Program<'_>) -> ! {
     let mut child = Child {
         program,
         index: 0,
@@ -86,7 +81,13 @@ pub unsafe fn run(program: Program<'_>) -> ! {
         home: [0; 256],
         has_home: false,
     };
-    child.program.parents.iter().for_each(|fd| close(*fd));
+    // What came through the first execve is not to come through the last.
+    let came = child.program.slots.iter().chain([&child.program.report]);
+    for fd in came {
+        if let Err(errno) = syscall!(libc::SYS_fcntl, *fd, libc::F_SETFD, libc::FD_CLOEXEC) {
+            child.fail(errno);
+        }
+    }
     let ops = child.program.ops;
     for (index, op) in ops.iter().enumerate() {
         child.index = index as u32;

@@ -80,8 +80,7 @@ fn run(
         };
         return usage(log, Some(verb), UsageError::Words { verb: verb.name, wanted });
     }
-    let sealed = if verbs::ENTERING.contains(&verb.name) { verbs::seal() } else { Ok(()) };
-    match sealed.and_then(|()| (verb.run)(globals, &given)) {
+    match (verb.run)(globals, &given) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => log.fail(&failure),
     }

@@ -77,15 +77,6 @@ pub(crate) const VERBS: &[Verb] = &[
     hold::HOLD,
 ];
 
-/// Verbs whose processes are seen in containers before they execute something else.
-pub(crate) const ENTERING: &[&str] = &["create", "run", "exec", "restore", "monitor"];
-
-/// Keeps the own program from being changed by what it starts.
-pub(crate) fn seal() -> Result<(), Failure> {
-    sys::seal::own_program()
-        .map_err(|error| Failure::new(format!("keep the own program from being changed: {error}")))
-}
-
 /// The verb of that name.
 pub(crate) fn find(name: &str) -> Option<&'static Verb> {
     VERBS.iter().find(|v| v.name == name)

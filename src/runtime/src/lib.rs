@@ -137,14 +137,6 @@ impl Runtime {
         start::start(self, id)
     }
 
-    /// Whether hooks of the container may run at its start.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`].
-    pub fn has_hooks(&self, id: &str) -> Result<bool> {
-        Ok(self.store.record(id)?.hooks)
-    }
-
     /// Starts one more process in a container. It is the caller's child.
     ///
     /// # Errors

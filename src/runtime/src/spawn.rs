@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -33,8 +33,6 @@ pub(crate) struct Given {
     pub(crate) listener: Option<OwnedFd>,
     pub(crate) stdio: Option<[OwnedFd; 3]>,
     pub(crate) process: Option<OwnedFd>,
-    /// What the child closes at once: a lock must not outlive its holder in it.
-    pub(crate) parents: Vec<RawFd>,
 }
 
 /// A child at work.
@@ -86,7 +84,6 @@ pub(crate) fn begin(
         cgroup: cgroup.and_then(Cgroup::clone_into_fd),
         pid_namespace,
         cpus: birth.cpus.as_deref(),
-        parents: &given.parents,
     };
     let launched = sys::launch::launch(&draft.program, &slots, &place)
         .map_err(|source| Error::Clone { source })?;

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::{ErrorKind, Write};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -128,7 +128,7 @@ impl Record {
 #[derive(Debug)]
 pub(crate) struct Claim {
     pub(crate) folder: PathBuf,
-    lock: File,
+    _lock: File,
 }
 
 /// All containers below a root.
@@ -256,11 +256,6 @@ impl Claim {
         self.write(record, text.get(line..).unwrap_or_default())
     }
 
-    /// The descriptor that holds the lock.
-    pub(crate) fn lock_fd(&self) -> RawFd {
-        self.lock.as_raw_fd()
-    }
-
     /// Where the container waits for `start`.
     pub(crate) fn socket(&self) -> PathBuf {
         self.folder.join(SOCKET)
@@ -305,7 +300,7 @@ fn lock(folder: PathBuf, deadline: Instant) -> Result<Claim> {
     // It may have been removed while we waited, and even made anew by somebody else.
     let ours = file.metadata().map_err(Error::io("open", &folder))?.ino();
     if fs::metadata(&folder).is_ok_and(|now| now.ino() == ours) {
-        return Ok(Claim { folder, lock: file });
+        return Ok(Claim { folder, _lock: file });
     }
     Err(Error::io("open", folder)(ErrorKind::NotFound.into()))
 }

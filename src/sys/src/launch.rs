@@ -1,13 +1,14 @@
-//! Starting a child that works through a [`child::Program`]: one clone3, a pidfd, a report socket.
+//! Starting a child that works through a [`Compiled`] program: one clone3, a pidfd, a report socket.
 //!
-//! Everything the child touches is made before the clone. The caller may have threads: the child
-//! allocates nothing and takes no lock. Not here: what the operations are.
+//! Everything that the child needs is in the file that it executes at once. The caller may have
+//! threads: until then the child allocates nothing and takes no lock. Not here: what the operations are.
 
 use std::io::{Error, ErrorKind, Result};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
-use child::{FRAME_BYTES, Frame, Op, Program, Strings};
+use child::depart::{Departure, LEFT, STACK_BYTES};
+use child::{FRAME_BYTES, Frame, Op, Strings};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
@@ -53,8 +54,6 @@ pub struct Birth<'a> {
     pub pid_namespace: Option<BorrowedFd<'a>>,
     /// The CPUs that it may use at first, a bit each.
     pub cpus: Option<&'a [u8]>,
-    /// Descriptors that it closes at once: they are to end with the caller.
-    pub parents: &'a [RawFd],
 }
 
 /// A child at work.
@@ -99,57 +98,64 @@ pub fn launch(program: &Compiled, slots: &[BorrowedFd<'_>], birth: &Birth<'_>) -
     let (report, theirs) =
         socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
     let raw: Vec<RawFd> = slots.iter().map(AsRawFd::as_raw_fd).collect();
-    let mut words = vec![0; (program.argv.count + program.envp.count) as usize + 3];
-    let parents = [&[report.as_raw_fd()], birth.parents].concat();
-    let mut inbox = vec![0; program.inbox_bytes.max(WORD_HEADER_BYTES)];
-    let prepared = Program {
-        ops: &program.ops,
-        text: &program.text,
-        slots: &raw,
-        groups: &program.groups,
-        argv: program.argv,
-        envp: program.envp,
-        candidates: program.candidates,
-        words: &mut words,
-        inbox: &mut inbox,
-        report: theirs.as_raw_fd(),
-        parents: &parents,
-    };
+    let file = crate::program_file::of(program, &raw, theirs.as_raw_fd())?;
+    let keep = [&raw[..], &[theirs.as_raw_fd()]].concat();
     let within = birth.pid_namespace.map(PidNamespace::enter).transpose()?;
     let cpus = birth.cpus.map(Cpus::keep_to).transpose()?;
-    let born = clone(prepared, birth);
+    let born = clone(&file, &keep, birth);
     cpus.map_or(Ok(()), Cpus::leave)?;
     within.map_or(Ok(()), PidNamespace::leave)?;
     let (pid, pidfd) = born?;
     Ok(Launched { pid, pidfd, report })
 }
 
-fn clone(prepared: Program<'_>, birth: &Birth<'_>) -> Result<(i32, OwnedFd)> {
+fn clone(file: &OwnedFd, keep: &[RawFd], birth: &Birth<'_>) -> Result<(i32, OwnedFd)> {
+    // Nobody is root in a user namespace that has no map yet.
+    let user = u64::from(libc::CLONE_NEWUSER.cast_unsigned());
+    let departure = Departure {
+        file: file.as_raw_fd(),
+        name: c"podvisor-oci init",
+        keep: keep.as_ptr(),
+        count: keep.len(),
+        ambient: birth.namespaces & user != 0,
+        errno: LEFT,
+    };
+    let flags = birth.namespaces | birth.cgroup.map_or(0, |_| CLONE_INTO_CGROUP);
+    let cgroup = birth.cgroup.map_or(0, |cgroup| cgroup.as_raw_fd());
+    leave(departure, flags, cgroup)
+}
+
+/// Clones a child that leaves for the program of `departure` at once; its pid and pidfd.
+///
+/// # Errors
+/// clone3(2)'s, and execve(2)'s when the child could not leave: it is gone then.
+pub(crate) fn leave(mut departure: Departure, flags: u64, cgroup: RawFd) -> Result<(i32, OwnedFd)> {
     let mut pidfd: RawFd = -1;
+    let mut stack = Stack([0; STACK_BYTES]);
     // SAFETY: clone_args is plain data for which all zeroes is valid.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-    args.flags = birth.namespaces | u64::from(libc::CLONE_PIDFD.cast_unsigned());
+    let own = libc::CLONE_PIDFD | libc::CLONE_VM | libc::CLONE_VFORK;
+    args.flags = flags | u64::from(own.cast_unsigned());
     args.pidfd = (&raw mut pidfd).addr() as u64;
     args.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned());
-    if let Some(cgroup) = birth.cgroup {
-        args.flags |= CLONE_INTO_CGROUP;
-        args.cgroup = u64::from(cgroup.as_raw_fd().cast_unsigned());
-    }
-    let size = size_of::<libc::clone_args>();
-    // SAFETY: no CLONE_VM, so the child has its own copy of the stack and of `prepared`; `args` and
-    // `pidfd` are whole and outlive the call. The child only makes system calls, never returns.
-    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size) };
-    if pid == 0 {
-        // SAFETY: this is the single thread of the clone, and its memory is its own.
-        unsafe { child::run(prepared) }
-    }
-    if pid < 0 {
-        return Err(Error::last_os_error());
-    }
+    args.cgroup = u64::from(cgroup.cast_unsigned());
+    args.stack = (&raw mut stack).addr() as u64;
+    args.stack_size = STACK_BYTES as u64;
+    // SAFETY: `args`, `pidfd` and `stack` are whole, and what `departure` points to outlives the
+    // call, during which the caller stands still.
+    let born = unsafe { child::depart::clone(&mut args, &mut departure) };
+    let pid = born.map_err(Error::from_raw_os_error)?;
     // SAFETY: the kernel stored a fresh close-on-exec descriptor that nobody else knows.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-    Ok((i32::try_from(pid).map_err(Error::other)?, pidfd))
+    if departure.errno == LEFT {
+        return Ok((pid, pidfd));
+    }
+    crate::foreground::reap(pidfd.as_fd())?;
+    Err(Error::from_raw_os_error(departure.errno))
 }
+
+#[repr(C, align(16))]
+struct Stack([u8; STACK_BYTES]);
 
 /// The caller's children are born into another PID namespace until [`PidNamespace::leave`].
 struct PidNamespace {

@@ -1,11 +1,11 @@
 //! Starts a pod's tiny PID 1 ([`child::pid1`]) in new PID and mount namespaces.
 //!
-//! The caller must be single-threaded, as for every clone that is not followed by exec. The new
-//! process is a child of the caller and stays in its other namespaces and cgroup.
+//! The new process is a child of the caller and stays in its other namespaces and cgroup.
 
 use std::io::{Error, Result};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 
+use child::depart::{Departure, LEFT};
 use nix::fcntl::OFlag;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{Pid, pipe2};
@@ -25,28 +25,19 @@ pub struct Pid1 {
 /// Whatever clone3 says, or the errno of the step that failed in the child, with its name.
 pub fn spawn() -> Result<Pid1> {
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
-    let mut pidfd: RawFd = -1;
-    // SAFETY: clone_args is plain data for which all zeroes is valid.
-    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-    let flags = libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_PIDFD;
-    args.flags = u64::from(flags.cast_unsigned());
-    args.pidfd = (&raw mut pidfd).addr() as u64;
-    args.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned());
-    let size = size_of::<libc::clone_args>();
-    // SAFETY: no CLONE_VM, so the child has its own copy of the stack; `args` and `pidfd` are whole
-    // and outlive the call. The child below only makes system calls and never returns.
-    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size) };
-    if pid == 0 {
-        // SAFETY: this is the single thread of the clone; `writer` is the parent's pipe.
-        unsafe { child::pid1::run(writer.as_raw_fd()) }
-    }
-    if pid < 0 {
-        return Err(Error::last_os_error());
-    }
+    let file = crate::program_file::of_pid1(writer.as_raw_fd())?;
+    let keep = [writer.as_raw_fd()];
+    let departure = Departure {
+        file: file.as_raw_fd(),
+        name: c"pod-init",
+        keep: keep.as_ptr(),
+        count: keep.len(),
+        ambient: false,
+        errno: LEFT,
+    };
+    let flags = libc::CLONE_NEWPID | libc::CLONE_NEWNS;
+    let (pid, pidfd) = crate::launch::leave(departure, u64::from(flags.cast_unsigned()), 0)?;
     drop(writer);
-    // SAFETY: the kernel stored a fresh close-on-exec descriptor that nobody else knows.
-    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-    let pid = i32::try_from(pid).map_err(Error::other)?;
     let mut report = [0u8; 8];
     let got = nix::unistd::read(&reader, &mut report).unwrap_or(0);
     let (step, errno) = report.split_at(4);

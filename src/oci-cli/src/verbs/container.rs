@@ -31,12 +31,7 @@ pub(super) const START: Verb = Verb {
     help: "start the process of a created container",
     examples: ["start web", "--root /tmp/state start web"],
     run: |globals, given| {
-        let (runtime, id) = (open(globals)?, id(given)?);
-        // Its hooks run in the container.
-        if runtime.has_hooks(id)? {
-            super::seal()?;
-        }
-        runtime.start(id)?;
+        open(globals)?.start(id(given)?)?;
         Ok(0)
     },
     ..NO_VERB

@@ -1,0 +1,127 @@
+//! From the parent's memory into a program of the child's own: clone3, execve, nothing between.
+//!
+//! The clone shares the caller's memory and the caller stands still until it has left (CLONE_VM and
+//! CLONE_VFORK): no page table is copied, no page is written twice, and whoever looks at the child
+//! from within a container finds neither the caller's program nor its memory (CVE-2019-5736). Not
+//! here: the file that is executed, which `sys::program_file` makes.
+
+use core::ffi::{CStr, c_char, c_int};
+use core::ptr::null;
+
+use crate::raw::{Done, exit, syscall, unit};
+
+/// Bytes of stack for the few calls before the execve.
+pub const STACK_BYTES: usize = 8192;
+
+/// Why a clone has not left: nothing in the place of an errno.
+pub const LEFT: c_int = 0;
+
+const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
+
+/// What the clone takes with it.
+#[repr(C)]
+pub struct Departure {
+    /// The program, open for reading.
+    pub file: c_int,
+    /// Its name, for ps.
+    pub name: &'static CStr,
+    /// Descriptors that stay open.
+    pub keep: *const c_int,
+    /// How many.
+    pub count: usize,
+    /// Keeps its capabilities although it is not root, or not yet: as ambient ones.
+    pub ambient: bool,
+    /// [`LEFT`], or why the execve failed.
+    pub errno: c_int,
+}
+
+/// clone3(2) with these arguments, CLONE_VM and CLONE_VFORK among the flags and [`STACK_BYTES`] of
+/// the caller's as stack; the clone executes what `departure` says. The child's pid, or an errno.
+///
+/// # Safety
+/// `args` is whole; its stack, and what `departure` points to, is used by nobody else meanwhile.
+pub unsafe fn clone(args: &mut libc::clone_args, departure: &mut Departure) -> Result<i32, c_int> {
+    let number = libc::SYS_clone3 as isize;
+    let size = size_of::<libc::clone_args>();
+    let result: isize;
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: the clone runs on its own stack and never comes back; the caller goes on only then,
+    // with its own registers, of which the kernel changes rax, rcx and r11.
+    unsafe {
+        core::arch::asm!(
+            "syscall",
+            "test rax, rax",
+            "jnz 2f",
+            "xor ebp, ebp",
+            "mov rdi, r12",
+            "call r13",
+            "ud2",
+            "2:",
+            inlateout("rax") number => result,
+            in("rdi") core::ptr::from_mut(args), in("rsi") size,
+            in("r12") core::ptr::from_mut(departure), in("r13") leave as *const (),
+            lateout("rcx") _, lateout("r11") _,
+        );
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: as above; the kernel changes x0.
+    unsafe {
+        core::arch::asm!(
+            "svc 0",
+            "cbnz x0, 2f",
+            "mov x29, xzr",
+            "mov x0, x20",
+            "blr x21",
+            "brk 1",
+            "2:",
+            inlateout("x0") core::ptr::from_mut(args) => result, in("x1") size, in("x8") number,
+            in("x20") core::ptr::from_mut(departure), in("x21") leave as *const (),
+        );
+    }
+    if result < 0 { Err(-result as c_int) } else { Ok(result as i32) }
+}
+
+/// # Safety
+/// Only for a clone, on its own stack, with its parent standing still.
+unsafe extern "C" fn leave(departure: *mut Departure) -> ! {
+    // SAFETY: the parent waits, so that nobody else has it.
+    let departure = unsafe { &mut *departure };
+    if let Err(errno) = execute(departure) {
+        departure.errno = errno;
+    }
+    exit(127)
+}
+
+fn execute(departure: &Departure) -> Done {
+    // SAFETY: so many descriptors are there, says who made it.
+    let keep = unsafe { core::slice::from_raw_parts(departure.keep, departure.count) };
+    for fd in keep {
+        // In the clone's own table: the caller's stay as they are.
+        syscall!(libc::SYS_fcntl, *fd, libc::F_SETFD, 0)?;
+    }
+    if departure.ambient {
+        keep_capabilities()?;
+    }
+    let argv: [*const c_char; 2] = [departure.name.as_ptr(), null()];
+    let envp: [*const c_char; 1] = [null()];
+    let (file, flags) = (departure.file, libc::AT_EMPTY_PATH);
+    unit(syscall!(libc::SYS_execveat, file, c"", argv.as_ptr(), envp.as_ptr(), flags))
+}
+
+/// An execve takes the capabilities from whoever is not root, as nobody is in a user namespace
+/// that has no map yet, but for the ambient ones.
+fn keep_capabilities() -> Done {
+    let header = [CAPABILITY_VERSION_3, 0];
+    // Effective, permitted, inheritable, of the lower and of the upper half.
+    let mut sets = [0u32; 6];
+    syscall!(libc::SYS_capget, header.as_ptr(), sets.as_mut_ptr())?;
+    let [_, low, _, _, high, _] = sets;
+    let sets = [low, low, low, high, high, high];
+    syscall!(libc::SYS_capset, header.as_ptr(), sets.as_ptr())?;
+    let held = u64::from(high) << 32 | u64::from(low);
+    for capability in (0..u64::BITS).filter(|number| held >> number & 1 == 1) {
+        let (option, raise) = (libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE);
+        syscall!(libc::SYS_prctl, option, raise, capability, 0, 0)?;
+    }
+    Ok(())
+}
