@@ -71,6 +71,7 @@ install: build ## install both programs and the systemd unit below PREFIX (and D
 check: deps-deny ## format, lints, bans, layers, tidiness, pure tests; no root, two minutes
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	cargo clippy --release --quiet -p child --features program --bin child -- -D warnings
 	cargo deny --log-level error check bans licenses sources
 	cargo test --quiet --test house
 	cargo test --quiet -p oci -p pod -p sim

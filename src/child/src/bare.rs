@@ -4,6 +4,8 @@
 //! function; what is copied here is a few dozen bytes. Panics are not compiled in (a test reads the symbols),
 //! but the language demands a handler.
 
+#![allow(clippy::multiple_unsafe_ops_per_block, reason = "a pointer moved and used, one promise")]
+
 use core::ffi::{c_char, c_int};
 
 #[panic_handler]

@@ -1,12 +1,13 @@
 //! From the parent's memory into a program of the child's own: clone3, execve, nothing between.
 //!
-//! The clone shares the caller's memory and the caller stands still until it has left (CLONE_VM and
-//! CLONE_VFORK): no page table is copied, no page is written twice, and whoever looks at the child
-//! from within a container finds neither the caller's program nor its memory (CVE-2019-5736). Not
-//! here: the file that is executed, which `sys::program_file` makes.
+//! The clone shares the caller's memory until it has left (CLONE_VM): no page table is copied, no
+//! page is written twice, and whoever looks at the child from within a container finds neither the
+//! caller's program nor its memory (CVE-2019-5736). Not here: the file that is executed, which
+//! `sys::program_file` makes, and the wait for the execve.
 
 use core::ffi::{CStr, c_char, c_int};
 use core::ptr::null;
+use core::sync::atomic::{AtomicI32, Ordering};
 
 use crate::raw::{Done, exit, syscall, unit};
 
@@ -32,15 +33,16 @@ pub struct Departure {
     /// Keeps its capabilities although it is not root, or not yet: as ambient ones.
     pub ambient: bool,
     /// [`LEFT`], or why the execve failed.
-    pub errno: c_int,
+    pub errno: AtomicI32,
 }
 
-/// clone3(2) with these arguments, CLONE_VM and CLONE_VFORK among the flags and [`STACK_BYTES`] of
-/// the caller's as stack; the clone executes what `departure` says. The child's pid, or an errno.
+/// clone3(2) with these arguments, CLONE_VM among the flags and [`STACK_BYTES`] of the caller's as
+/// stack; the clone executes what `departure` says. The child's pid, or an errno.
 ///
 /// # Safety
-/// `args` is whole; its stack, and what `departure` points to, is used by nobody else meanwhile.
-pub unsafe fn clone(args: &mut libc::clone_args, departure: &mut Departure) -> Result<i32, c_int> {
+/// `args` is whole; its stack, `departure` and what that points to is left alone until the clone
+/// has executed its program or ended.
+pub unsafe fn clone(args: &mut libc::clone_args, departure: &Departure) -> Result<i32, c_int> {
     let number = libc::SYS_clone3 as isize;
     let size = size_of::<libc::clone_args>();
     let result: isize;
@@ -59,7 +61,7 @@ pub unsafe fn clone(args: &mut libc::clone_args, departure: &mut Departure) -> R
             "2:",
             inlateout("rax") number => result,
             in("rdi") core::ptr::from_mut(args), in("rsi") size,
-            in("r12") core::ptr::from_mut(departure), in("r13") leave as *const (),
+            in("r12") core::ptr::from_ref(departure), in("r13") leave as *const (),
             lateout("rcx") _, lateout("r11") _,
         );
     }
@@ -75,19 +77,19 @@ pub unsafe fn clone(args: &mut libc::clone_args, departure: &mut Departure) -> R
             "brk 1",
             "2:",
             inlateout("x0") core::ptr::from_mut(args) => result, in("x1") size, in("x8") number,
-            in("x20") core::ptr::from_mut(departure), in("x21") leave as *const (),
+            in("x20") core::ptr::from_ref(departure), in("x21") leave as *const (),
         );
     }
     if result < 0 { Err(-result as c_int) } else { Ok(result as i32) }
 }
 
 /// # Safety
-/// Only for a clone, on its own stack, with its parent standing still.
-unsafe extern "C" fn leave(departure: *mut Departure) -> ! {
-    // SAFETY: the parent waits, so that nobody else has it.
-    let departure = unsafe { &mut *departure };
+/// Only for a clone, on its own stack, whose parent leaves `departure` alone.
+unsafe extern "C" fn leave(departure: *const Departure) -> ! {
+    // SAFETY: the caller's promise.
+    let departure = unsafe { &*departure };
     if let Err(errno) = execute(departure) {
-        departure.errno = errno;
+        departure.errno.store(errno, Ordering::Release);
     }
     exit(127)
 }

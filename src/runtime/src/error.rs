@@ -99,6 +99,9 @@ pub enum Error {
         /// Its pid.
         pid: i32,
     },
+    /// The container's process does not even begin.
+    #[error("the container's process does not run and was given up")]
+    Idle,
     /// The process cannot be made.
     #[error("clone the container's process")]
     Clone {
@@ -194,7 +197,7 @@ impl Error {
             Error::BadId { .. } => {
                 Some("use 1 to 1024 of A-Z a-z 0-9 _ + - . and do not begin with a dot".to_owned())
             }
-            Error::Silent { .. } => Some(
+            Error::Silent { .. } | Error::Idle => Some(
                 "resume the container and its cgroups if they are frozen, and see that no file \
                  system it uses hangs"
                     .to_owned(),

@@ -85,8 +85,11 @@ pub(crate) fn begin(
         pid_namespace,
         cpus: birth.cpus.as_deref(),
     };
-    let launched = sys::launch::launch(&draft.program, &slots, &place)
-        .map_err(|source| Error::Clone { source })?;
+    let launched = sys::launch::launch(&draft.program, &slots, &place);
+    let launched = launched.map_err(|source| match source.kind() {
+        ErrorKind::TimedOut => Error::Idle,
+        _ => Error::Clone { source },
+    })?;
     launched.limit_waits(SILENT_MAX_MS).map_err(|source| Error::Clone { source })?;
     let command = command.to_owned();
     let forks = draft.program.ops.iter().any(|op| matches!(op, child::Op::Fork { .. }));

@@ -1,22 +1,20 @@
 //! Starting a child that works through a [`Compiled`] program: one clone3, a pidfd, a report socket.
 //!
 //! Everything that the child needs is in the file that it executes at once. The caller may have
-//! threads: until then the child allocates nothing and takes no lock. Not here: what the operations are.
+//! threads: until then the child allocates nothing and takes no lock. Not here: what the operations
+//! are.
 
 use std::io::{Error, ErrorKind, Result};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
-use child::depart::{Departure, LEFT, STACK_BYTES};
 use child::{FRAME_BYTES, Frame, Op, Strings};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
+use crate::errand::Errand;
 use crate::seqpacket;
-
-/// CLONE_INTO_CGROUP of linux/sched.h; libc's constant is cut to 32 bits and is 0.
-const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// Longest wait for the end of a child that has been killed.
 const END_WITHIN: Duration = Duration::from_secs(2);
@@ -102,60 +100,20 @@ pub fn launch(program: &Compiled, slots: &[BorrowedFd<'_>], birth: &Birth<'_>) -
     let keep = [&raw[..], &[theirs.as_raw_fd()]].concat();
     let within = birth.pid_namespace.map(PidNamespace::enter).transpose()?;
     let cpus = birth.cpus.map(Cpus::keep_to).transpose()?;
-    let born = clone(&file, &keep, birth);
+    let born = clone(&file, keep, birth);
     cpus.map_or(Ok(()), Cpus::leave)?;
     within.map_or(Ok(()), PidNamespace::leave)?;
     let (pid, pidfd) = born?;
     Ok(Launched { pid, pidfd, report })
 }
 
-fn clone(file: &OwnedFd, keep: &[RawFd], birth: &Birth<'_>) -> Result<(i32, OwnedFd)> {
+fn clone(file: &OwnedFd, keep: Vec<RawFd>, birth: &Birth<'_>) -> Result<(i32, OwnedFd)> {
     // Nobody is root in a user namespace that has no map yet.
     let user = u64::from(libc::CLONE_NEWUSER.cast_unsigned());
-    let departure = Departure {
-        file: file.as_raw_fd(),
-        name: c"podvisor-oci init",
-        keep: keep.as_ptr(),
-        count: keep.len(),
-        ambient: birth.namespaces & user != 0,
-        errno: LEFT,
-    };
-    let flags = birth.namespaces | birth.cgroup.map_or(0, |_| CLONE_INTO_CGROUP);
-    let cgroup = birth.cgroup.map_or(0, |cgroup| cgroup.as_raw_fd());
-    leave(departure, flags, cgroup)
+    let ambient = birth.namespaces & user != 0;
+    let errand = Errand { file: file.as_fd(), name: c"podvisor-oci init", keep, ambient };
+    errand.leave(birth.namespaces, birth.cgroup)
 }
-
-/// Clones a child that leaves for the program of `departure` at once; its pid and pidfd.
-///
-/// # Errors
-/// clone3(2)'s, and execve(2)'s when the child could not leave: it is gone then.
-pub(crate) fn leave(mut departure: Departure, flags: u64, cgroup: RawFd) -> Result<(i32, OwnedFd)> {
-    let mut pidfd: RawFd = -1;
-    let mut stack = Stack([0; STACK_BYTES]);
-    // SAFETY: clone_args is plain data for which all zeroes is valid.
-    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-    let own = libc::CLONE_PIDFD | libc::CLONE_VM | libc::CLONE_VFORK;
-    args.flags = flags | u64::from(own.cast_unsigned());
-    args.pidfd = (&raw mut pidfd).addr() as u64;
-    args.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned());
-    args.cgroup = u64::from(cgroup.cast_unsigned());
-    args.stack = (&raw mut stack).addr() as u64;
-    args.stack_size = STACK_BYTES as u64;
-    // SAFETY: `args`, `pidfd` and `stack` are whole, and what `departure` points to outlives the
-    // call, during which the caller stands still.
-    let born = unsafe { child::depart::clone(&mut args, &mut departure) };
-    let pid = born.map_err(Error::from_raw_os_error)?;
-    // SAFETY: the kernel stored a fresh close-on-exec descriptor that nobody else knows.
-    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-    if departure.errno == LEFT {
-        return Ok((pid, pidfd));
-    }
-    crate::foreground::reap(pidfd.as_fd())?;
-    Err(Error::from_raw_os_error(departure.errno))
-}
-
-#[repr(C, align(16))]
-struct Stack([u8; STACK_BYTES]);
 
 /// The caller's children are born into another PID namespace until [`PidNamespace::leave`].
 struct PidNamespace {

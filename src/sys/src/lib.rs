@@ -23,6 +23,7 @@ pub mod children;
 pub mod clock;
 pub mod code;
 pub mod dir;
+mod errand;
 pub mod errno;
 pub mod folder;
 pub mod foreground;

@@ -3,12 +3,13 @@
 //! The new process is a child of the caller and stays in its other namespaces and cgroup.
 
 use std::io::{Error, Result};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use child::depart::{Departure, LEFT};
 use nix::fcntl::OFlag;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{Pid, pipe2};
+
+use crate::errand::Errand;
 
 /// The process made.
 #[derive(Debug)]
@@ -26,17 +27,10 @@ pub struct Pid1 {
 pub fn spawn() -> Result<Pid1> {
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
     let file = crate::program_file::of_pid1(writer.as_raw_fd())?;
-    let keep = [writer.as_raw_fd()];
-    let departure = Departure {
-        file: file.as_raw_fd(),
-        name: c"pod-init",
-        keep: keep.as_ptr(),
-        count: keep.len(),
-        ambient: false,
-        errno: LEFT,
-    };
+    let keep = vec![writer.as_raw_fd()];
+    let errand = Errand { file: file.as_fd(), name: c"pod-init", keep, ambient: false };
     let flags = libc::CLONE_NEWPID | libc::CLONE_NEWNS;
-    let (pid, pidfd) = crate::launch::leave(departure, u64::from(flags.cast_unsigned()), 0)?;
+    let (pid, pidfd) = errand.leave(u64::from(flags.cast_unsigned()), None)?;
     drop(writer);
     let mut report = [0u8; 8];
     let got = nix::unistd::read(&reader, &mut report).unwrap_or(0);

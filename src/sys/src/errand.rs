@@ -1,0 +1,129 @@
+//! Sending a clone off into a program: it shares the caller's memory until its execve.
+//!
+//! The caller waits until the clone has left, but no longer than [`LEAVE_WITHIN`]: one that is born
+//! into a frozen cgroup does not get that far. CLONE_VFORK would wait for ever; the kernel wakes
+//! whoever waits for the clone's id to be cleared (set_tid_address(2)) in the same place.
+
+use std::ffi::CStr;
+use std::io::{Error, ErrorKind, Result};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use child::depart::{Departure, LEFT, STACK_BYTES};
+
+/// CLONE_INTO_CGROUP of linux/sched.h; libc's constant is cut to 32 bits and is 0.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// Longest wait for the execve of a clone, which has nothing slow to do.
+const LEAVE_WITHIN: Duration = Duration::from_secs(6);
+
+/// Longest wait for the end of one that has been killed.
+const END_WITHIN: Duration = Duration::from_secs(2);
+
+/// A program to execute in a new process.
+pub(crate) struct Errand<'a> {
+    /// The program, open for reading.
+    pub(crate) file: BorrowedFd<'a>,
+    /// Its name, for ps.
+    pub(crate) name: &'static CStr,
+    /// Descriptors that stay open.
+    pub(crate) keep: Vec<RawFd>,
+    /// Keeps its capabilities although it is nobody yet.
+    pub(crate) ambient: bool,
+}
+
+/// What the clone needs of the caller's memory.
+#[repr(C, align(16))]
+struct Shared {
+    stack: [u8; STACK_BYTES],
+    present: AtomicU32,
+    departure: Departure,
+    keep: Vec<RawFd>,
+}
+
+impl Errand<'_> {
+    /// Clones with these CLONE_NEW* flags, into `cgroup`; its pid and pidfd.
+    ///
+    /// # Errors
+    /// clone3(2)'s; execve(2)'s when it could not leave, and `TimedOut` when it does not run: it is
+    /// killed then.
+    pub(crate) fn leave(
+        self,
+        namespaces: u64,
+        cgroup: Option<BorrowedFd<'_>>,
+    ) -> Result<(i32, OwnedFd)> {
+        let departure = Departure {
+            file: self.file.as_raw_fd(),
+            name: self.name,
+            keep: self.keep.as_ptr(),
+            count: self.keep.len(),
+            ambient: self.ambient,
+            errno: AtomicI32::new(LEFT),
+        };
+        let (stack, present) = ([0; STACK_BYTES], AtomicU32::new(1));
+        let mut shared = Box::new(Shared { stack, present, departure, keep: self.keep });
+        let mut pidfd: RawFd = -1;
+        // SAFETY: clone_args is plain data for which all zeroes is valid.
+        let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+        let own = libc::CLONE_PIDFD | libc::CLONE_VM | libc::CLONE_CHILD_CLEARTID;
+        args.flags = namespaces | u64::from(own.cast_unsigned());
+        args.pidfd = (&raw mut pidfd).addr() as u64;
+        args.child_tid = (&raw const shared.present).addr() as u64;
+        args.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned());
+        if let Some(cgroup) = cgroup {
+            args.flags |= CLONE_INTO_CGROUP;
+            args.cgroup = u64::from(cgroup.as_raw_fd().cast_unsigned());
+        }
+        args.stack = (&raw mut shared.stack).addr() as u64;
+        args.stack_size = STACK_BYTES as u64;
+        // SAFETY: all that the clone uses is in `shared`, which lives until it has left.
+        let born = unsafe { child::depart::clone(&mut args, &shared.departure) };
+        let pid = born.map_err(Error::from_raw_os_error)?;
+        // SAFETY: the kernel stored a fresh close-on-exec descriptor that nobody else knows.
+        let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+        if !has_left(&shared.present) {
+            give_up(&pidfd, shared);
+            return Err(Error::from(ErrorKind::TimedOut));
+        }
+        match shared.departure.errno.load(Ordering::Acquire) {
+            LEFT => Ok((pid, pidfd)),
+            errno => {
+                crate::foreground::reap(pidfd.as_fd())?;
+                Err(Error::from_raw_os_error(errno))
+            }
+        }
+    }
+}
+
+/// Waits until the kernel has cleared the id: at the execve, or at the clone's end.
+fn has_left(present: &AtomicU32) -> bool {
+    let end = Instant::now() + LEAVE_WITHIN;
+    while present.load(Ordering::Acquire) != 0 {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return false;
+        }
+        let timeout = libc::timespec {
+            tv_sec: left.as_secs().cast_signed(),
+            tv_nsec: i64::from(left.subsec_nanos()),
+        };
+        // Not a private one: the kernel wakes those who wait in the open.
+        let (call, wait) = (libc::SYS_futex, libc::FUTEX_WAIT);
+        // SAFETY: an aligned word and a whole timespec, both outlive the call.
+        unsafe { libc::syscall(call, present.as_ptr(), wait, 1, &raw const timeout) };
+    }
+    true
+}
+
+/// Kills the clone. What is frozen dies when it may: until then its memory is not used again.
+fn give_up(pidfd: &OwnedFd, shared: Box<Shared>) {
+    // One that is gone already is what is wanted.
+    let _ = crate::children::signal(pidfd.as_fd(), libc::SIGKILL);
+    let ended = crate::teardown::wait_for_end(pidfd.as_fd(), Instant::now() + END_WITHIN);
+    if ended.unwrap_or(false) {
+        let _ = crate::foreground::reap(pidfd.as_fd());
+    } else {
+        Box::leak(shared);
+    }
+}
