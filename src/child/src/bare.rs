@@ -1,8 +1,8 @@
 //! What every compiled program may call without naming it: functions on memory, and panic.
 //!
 //! Byte by byte and volatile, since a plain loop would be compiled into a call of the very
-//! function; what is copied here is a few dozen bytes. Panics are not compiled in (a test reads the symbols),
-//! but the language demands a handler.
+//! function; what is copied here is a few dozen bytes. Panics are not compiled in (a test reads the
+//! symbols), but the language demands a handler.
 
 #![allow(clippy::multiple_unsafe_ops_per_block, reason = "a pointer moved and used, one promise")]
 

@@ -1,4 +1,4 @@
-//! Starting a child that works through a [`Compiled`] program: one clone3, a pidfd, a report socket.
+//! Starting a child that works through a [`Compiled`] program: one clone3, a pidfd, a socket.
 //!
 //! Everything that the child needs is in the file that it executes at once. The caller may have
 //! threads: until then the child allocates nothing and takes no lock. Not here: what the operations

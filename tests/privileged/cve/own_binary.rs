@@ -5,9 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::json;
 
-/// A process of the container, root with CAP_SYS_PTRACE, takes hold of the program that `exec` comes
-/// in as, and writes to it as soon as nobody executes it any more: it is the child's own, in memory,
-/// never the runtime's file.
+/// A process of the container, root with CAP_SYS_PTRACE, takes hold of the program that `exec`
+/// comes in as, and writes to it as soon as nobody executes it any more: it is the child's own, in
+/// memory, never the runtime's file.
 /// Red when the clone of `child::depart` works in the parent's program, without an execve.
 #[test]
 fn cve_2019_5736_the_own_program_is_not_overwritten() {
