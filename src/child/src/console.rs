@@ -9,7 +9,7 @@ use crate::mount::{attach, clone_tree};
 use crate::op::Kind;
 use crate::raw::{Done, close, fd, syscall, unit};
 use crate::run::Child;
-use crate::target::{make_file, open_in, stat};
+use crate::target::{make_file, stat};
 
 const DEVPTS_MAGIC: i64 = 0x1cd1;
 /// makedev(5, 2).
@@ -20,7 +20,7 @@ const TIOCGPTPEER: c_int = 0x5441;
 impl Child<'_> {
     pub(crate) fn console(&self, rows: u16, columns: u16, uid: u32, bind: bool) -> Done {
         let flags = libc::O_RDWR | libc::O_NOCTTY;
-        let master = open_in(self.root, c"/dev/pts/ptmx", flags, false)?;
+        let master = self.look(c"/dev/pts/ptmx", flags, false)?;
         verify(master)?;
         let unlocked: c_int = 0;
         syscall!(libc::SYS_ioctl, master, TIOCSPTLCK, &raw const unlocked)?;
@@ -47,7 +47,7 @@ impl Child<'_> {
     }
 
     fn bind_console(&self, slave: c_int) -> Done {
-        let folder = open_in(self.root, c"/dev", libc::O_PATH | libc::O_DIRECTORY, false)?;
+        let folder = self.look(c"/dev", libc::O_PATH | libc::O_DIRECTORY, false)?;
         let place = make_file(folder, c"console")?;
         let tree = clone_tree(slave, c"", false)?;
         let done = attach(tree, place);

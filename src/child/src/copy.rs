@@ -5,6 +5,8 @@
 
 use core::ffi::{CStr, c_int};
 
+use crate::fresh;
+use crate::mount::attach;
 use crate::op::Text;
 use crate::raw::{Done, close, fd, syscall, unit};
 use crate::run::Child;
@@ -17,19 +19,24 @@ const LENGTH_AT: usize = 16;
 const OPEN_FOLDER: c_int = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
 
 impl Child<'_> {
-    pub(crate) fn copy_up(&self, target: Text, options: Text, source: Text, flags: u64) -> Done {
+    pub(crate) fn copy_up(
+        &mut self,
+        target: Text,
+        options: Text,
+        source: Text,
+        flags: u64,
+    ) -> Done {
         let covered = self.target_or_make(target, Made::Folder)?;
         let from = fd(syscall!(libc::SYS_openat, covered, c".", OPEN_FOLDER, 0))?;
-        syscall!(libc::SYS_fchdir, covered)?;
-        close(covered);
         let (source, options) = (self.text(source)?, self.options(options)?);
-        syscall!(libc::SYS_mount, source, c".", c"tmpfs", flags, options)?;
-        let mounted = self.target(target)?;
-        let to = fd(syscall!(libc::SYS_openat, mounted, c".", OPEN_FOLDER, 0))?;
-        close(mounted);
-        let done = copy_folder(from, to, 0);
+        // Filled before it is anywhere: nobody sees it half full, or has a hand in it.
+        let mount = fresh::make(c"tmpfs", source, flags, options)?;
+        let to = fd(syscall!(libc::SYS_openat, mount, c".", OPEN_FOLDER, 0))?;
+        let done = copy_folder(from, to, 0).and_then(|()| attach(mount, covered));
         close(from);
         close(to);
+        close(covered);
+        self.keep_last(target, mount);
         done
     }
 }

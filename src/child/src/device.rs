@@ -75,16 +75,28 @@ fn make_node(folder: c_int, name: &CStr, node: Node) -> Done {
     if node.uid == 0 && node.gid == 0 {
         return Ok(());
     }
-    let flags = libc::AT_SYMLINK_NOFOLLOW;
-    unit(syscall!(libc::SYS_fchownat, folder, name, node.uid, node.gid, flags))
+    // By handle: the name may be another's by now.
+    let found = open_node(folder, name, node)?;
+    let flags = libc::AT_EMPTY_PATH;
+    let done = unit(syscall!(libc::SYS_fchownat, found, c"", node.uid, node.gid, flags));
+    close(found);
+    done
 }
 
 fn same_node(folder: c_int, name: &CStr, node: Node) -> Done {
+    open_node(folder, name, node).map(close)
+}
+
+/// A handle of the node `name`, which must be the very one; EEXIST when it is another thing.
+fn open_node(folder: c_int, name: &CStr, node: Node) -> Done<c_int> {
     let flags = libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC;
     let found = crate::raw::fd(syscall!(libc::SYS_openat, folder, name, flags))?;
-    let is = stat(found);
-    close(found);
-    let is = is?;
-    let same = is.st_mode & libc::S_IFMT == node.mode & libc::S_IFMT && is.st_rdev == node.device;
-    if same { Ok(()) } else { Err(libc::EEXIST) }
+    let kind = node.mode & libc::S_IFMT;
+    match stat(found) {
+        Ok(is) if is.st_mode & libc::S_IFMT == kind && is.st_rdev == node.device => Ok(found),
+        other => {
+            close(found);
+            Err(other.err().unwrap_or(libc::EEXIST))
+        }
+    }
 }

@@ -60,6 +60,7 @@ impl Child<'_> {
                 set_capabilities([effective, permitted, inheritable], ambient)
             }
             Op::NoNewPrivileges => prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0),
+            Op::Hide => prctl(libc::PR_SET_DUMPABLE, 0, 0),
             Op::Seccomp { flags } => self.seccomp(flags),
             _ => Err(libc::ENOSYS),
         }

@@ -31,6 +31,7 @@ mod console;
 mod copy;
 pub mod depart;
 mod device;
+mod fresh;
 mod identity;
 mod image;
 mod landlock;
@@ -46,5 +47,5 @@ mod schedule;
 mod target;
 
 pub use image::{IMAGE_AT, Image, Role, Span, begin};
-pub use op::{Attributes, FRAME_BYTES, Frame, Kind, NO_SLOT, Op, Scheduling, Text, stage};
+pub use op::{Attributes, FRAME_BYTES, Frame, Keep, Kind, NO_SLOT, Op, Scheduling, Text, stage};
 pub use run::Strings;

@@ -1,15 +1,15 @@
 //! Mounts: onto a handle of the target, never onto its name.
 //!
-//! A file system goes onto the folder that the target's look-up opened (fchdir, then `.`); a bind
-//! is a detached clone moved onto the opened target. So nothing that changes between look-up and
-//! mount can lead elsewhere.
+//! A file system goes onto the folder that the target's look-up opened (fchdir, then `.`), or is
+//! made apart and kept (`fresh`); a bind is a detached clone moved onto the opened target. So
+//! nothing that changes between look-up and mount can lead elsewhere.
 
 use core::ffi::{CStr, c_int};
 
-use crate::op::{Attributes, NO_SLOT, Op, Text};
+use crate::op::{Attributes, Keep, NO_SLOT, Op, Text};
 use crate::raw::{Done, close, fd, syscall, unit};
 use crate::run::Child;
-use crate::target::{Made, is_folder, open_in, stat};
+use crate::target::{Made, is_folder, stat};
 
 const OPEN_TREE_CLONE: c_int = 1;
 pub(crate) const AT_RECURSIVE: c_int = 0x8000;
@@ -66,13 +66,17 @@ impl Child<'_> {
             Op::Propagate { path, flags } => {
                 unit(syscall!(libc::SYS_mount, 0, self.text(path)?, 0, flags, 0))
             }
-            Op::Mount { target, source, kind, flags, options, firm } => {
+            Op::Mount { target, source, kind, flags, options, firm, keep } => {
                 let text = self.text(target)?;
-                let open = open_in(self.root, text, libc::O_PATH | libc::O_DIRECTORY, firm);
-                let folder = match open {
+                let folder = match self.look(text, libc::O_PATH | libc::O_DIRECTORY, firm) {
                     Err(libc::ENOENT) => self.target_or_make(target, Made::Folder)?,
                     other => other?,
                 };
+                if keep != Keep::No {
+                    let done = self.mount_and_keep(op, folder);
+                    close(folder);
+                    return done;
+                }
                 let entered = unit(syscall!(libc::SYS_fchdir, folder));
                 close(folder);
                 entered?;
@@ -89,7 +93,7 @@ impl Child<'_> {
             }
             Op::Label { target, label, length } => {
                 let flags = libc::O_RDONLY | libc::O_DIRECTORY;
-                let folder = open_in(self.root, self.text(target)?, flags, false)?;
+                let folder = self.look(self.text(target)?, flags, false)?;
                 let (name, label) = (c"security.selinux", self.text(label)?);
                 let done = syscall!(libc::SYS_fsetxattr, folder, name, label, length, 0);
                 close(folder);

@@ -42,6 +42,20 @@ pub struct Scheduling {
     pub period: u64,
 }
 
+/// How long what was mounted is kept open: operations on it, and on what is below it, then need no
+/// second look-up of its path, which could lead elsewhere by then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Keep {
+    /// Nothing follows.
+    #[default]
+    No,
+    /// Until the next one is kept so.
+    Next,
+    /// To the end; so many as a container has places of its own: /proc, /sys, /dev.
+    Always,
+}
+
 /// One operation of the child.
 #[allow(missing_docs, reason = "the fields are those of the system call named")]
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -49,6 +63,8 @@ pub struct Scheduling {
 pub enum Op {
     /// Writes "0" into `count` cgroup v1 `tasks` files from slot `first` on.
     EnterCgroups { first: u16, count: u16 },
+    /// PR_SET_DUMPABLE off, until the execve: who shares the PID namespace gets no hold of it.
+    Hide,
     /// setns(2) on a slot; `kind` is CLONE_NEW*, several for a pidfd.
     Setns { slot: u16, kind: u32 },
     /// unshare(2).
@@ -68,7 +84,15 @@ pub enum Op {
     /// After joining namespaces: the root is where it is.
     RootHere,
     /// mount(2) of a file system on `target`; `firm` refuses links on the way.
-    Mount { target: Text, source: Text, kind: Text, flags: u64, options: Text, firm: bool },
+    Mount {
+        target: Text,
+        source: Text,
+        kind: Text,
+        flags: u64,
+        options: Text,
+        firm: bool,
+        keep: Keep,
+    },
     /// Clones `source` (or takes a slot's tree) onto `target`, which is made if it is missing; its
     /// attributes are set before it is attached: `own` of the mount, `deep` of all below too.
     Bind {
@@ -239,6 +263,7 @@ impl Frame {
 pub fn stage(op: &Op) -> u32 {
     match op {
         Op::EnterCgroups { .. }
+        | Op::Hide
         | Op::Setns { .. }
         | Op::Unshare { .. }
         | Op::Sync { .. }

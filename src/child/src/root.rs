@@ -5,6 +5,7 @@
 
 use core::ffi::c_int;
 
+use crate::fresh;
 use crate::mount::{attach, clone_tree, set_attributes};
 use crate::op::{NO_SLOT, Op, Text};
 use crate::raw::{Done, close, fd, syscall, unit};
@@ -87,28 +88,24 @@ impl Child<'_> {
                 self.null = clone_tree(self.null, c"", false)?;
                 Ok(())
             }
-            Err(libc::EINVAL | libc::ENOTDIR | libc::EISDIR) => {
-                self.mask_folder(target, options, place)
-            }
+            Err(libc::EINVAL | libc::ENOTDIR | libc::EISDIR) => self.mask_folder(options, place),
             Err(errno) => Err(errno),
         };
         close(place);
         done
     }
 
-    fn mask_folder(&mut self, target: Text, options: Text, place: c_int) -> Done {
+    fn mask_folder(&mut self, options: Text, place: c_int) -> Done {
         if self.empty != NONE {
             let tree = clone_tree(self.empty, c"", false)?;
             let done = attach(tree, place);
             close(tree);
             return done;
         }
-        syscall!(libc::SYS_fchdir, place)?;
         let flags = libc::MS_RDONLY | libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
-        let options = self.text(options)?;
-        syscall!(libc::SYS_mount, c"tmpfs", c".", c"tmpfs", flags, options)?;
-        self.empty = self.target(target)?;
-        Ok(())
+        let empty = fresh::make(c"tmpfs", c"tmpfs", flags, self.options(options)?)?;
+        self.empty = empty;
+        attach(empty, place)
     }
 
     fn freeze(&self, target: Text) -> Done {

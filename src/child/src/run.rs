@@ -2,6 +2,7 @@
 
 use core::ffi::{CStr, c_int};
 
+use crate::fresh::{Kept, NOTHING};
 use crate::op::{FRAME_BYTES, Frame, Kind, Op, Text, stage};
 use crate::raw::{Done, exit, syscall, unit};
 
@@ -57,6 +58,8 @@ pub(crate) struct Child<'a> {
     pub(crate) late_chdir: bool,
     pub(crate) home: [u8; 256],
     pub(crate) has_home: bool,
+    pub(crate) kept: [Kept; 3],
+    pub(crate) last: Kept,
 }
 
 /// No descriptor.
@@ -80,6 +83,8 @@ pub(crate) fn run(program: Program<'_>) -> ! {
         late_chdir: false,
         home: [0; 256],
         has_home: false,
+        kept: [NOTHING; 3],
+        last: NOTHING,
     };
     // What came through the first execve is not to come through the last.
     let came = child.program.slots.iter().chain([&child.program.report]);

@@ -59,16 +59,42 @@ fn open_resolving(folder: c_int, path: &CStr, flags: c_int, resolve: u64) -> Don
 }
 
 impl Child<'_> {
+    /// Opens `path` as the container sees it: below a mount that is kept by its handle, else below
+    /// the root.
+    pub(crate) fn look(&self, path: &CStr, flags: c_int, firm: bool) -> Done<c_int> {
+        if let Some(mount) = self.kept_at(path) {
+            return open_in(mount, c"/", flags, true);
+        }
+        match self.kept_above(path) {
+            // A link leads where the root says, not the mount.
+            Some((mount, rest)) => match open_in(mount, rest, flags, true) {
+                Err(libc::ELOOP) if !firm => open_in(self.root, path, flags, false),
+                other => other,
+            },
+            None => open_in(self.root, path, flags, firm),
+        }
+    }
+
     /// A handle (O_PATH) of what is at `target`.
     pub(crate) fn target(&self, target: Text) -> Done<c_int> {
-        open_in(self.root, self.text(target)?, libc::O_PATH, false)
+        self.look(self.text(target)?, libc::O_PATH, false)
     }
 
     /// The same; what is missing is made.
     pub(crate) fn target_or_make(&self, target: Text, made: Made) -> Done<c_int> {
         match self.target(target) {
-            Err(libc::ENOENT) => make(self.root, self.text(target)?, made),
+            Err(libc::ENOENT) => self.make_at(self.text(target)?, made),
             other => other,
+        }
+    }
+
+    fn make_at(&self, path: &CStr, made: Made) -> Done<c_int> {
+        match self.kept_above(path) {
+            Some((mount, rest)) => match make(mount, rest, made, true) {
+                Err(libc::ELOOP) => make(self.root, path, made, false),
+                other => other,
+            },
+            None => make(self.root, path, made, false),
         }
     }
 
@@ -82,8 +108,8 @@ impl Child<'_> {
         }
         let mut path = Path::new(bytes)?;
         let folder = path.prefix(slash)?;
-        let found = match open_in(self.root, folder, libc::O_PATH | libc::O_DIRECTORY, false) {
-            Err(libc::ENOENT) => make(self.root, folder, Made::Folder),
+        let found = match self.look(folder, libc::O_PATH | libc::O_DIRECTORY, false) {
+            Err(libc::ENOENT) => self.make_at(folder, Made::Folder),
             other => other,
         }?;
         Ok((found, name))
@@ -114,12 +140,13 @@ impl Path {
 }
 
 /// Makes `path`, of which some leading part exists, and opens it. A link that leads nowhere is
-/// followed within the root, as the kernel follows those that lead somewhere.
-fn make(root: c_int, path: &CStr, made: Made) -> Done<c_int> {
+/// followed within the root, as the kernel follows those that lead somewhere; none is when `firm`.
+fn make(root: c_int, path: &CStr, made: Made, firm: bool) -> Done<c_int> {
     let mut path = Path::new(path.to_bytes())?;
     for _ in 0..LINKS_MAX {
-        match make_to_link(root, crate::raw::text_of(&path.bytes)?.to_bytes(), made)? {
+        match make_to_link(root, crate::raw::text_of(&path.bytes)?.to_bytes(), made, firm)? {
             Way::Made(fd) => return Ok(fd),
+            Way::Link(_) if firm => return Err(libc::ELOOP),
             Way::Link(further) => path = further,
         }
     }
@@ -138,8 +165,8 @@ enum Way {
     Link(Path),
 }
 
-fn make_to_link(root: c_int, whole: &[u8], made: Made) -> Done<Way> {
-    let (mut folder, mut at) = deepest(root, whole)?;
+fn make_to_link(root: c_int, whole: &[u8], made: Made, firm: bool) -> Done<Way> {
+    let (mut folder, mut at) = deepest(root, whole, firm)?;
     while let Some((start, end)) = component(whole, at) {
         let name = whole.get(start..end).ok_or(libc::EINVAL)?;
         at = end;
@@ -188,7 +215,7 @@ fn link(folder: c_int, name: &Name, whole: &[u8], start: usize, end: usize) -> D
 }
 
 /// The deepest existing folder on the way to `path` and where what is missing begins.
-fn deepest(root: c_int, path: &[u8]) -> Done<(c_int, usize)> {
+fn deepest(root: c_int, path: &[u8], firm: bool) -> Done<(c_int, usize)> {
     let mut cut = path.len();
     let mut buffer = Path::new(path)?;
     loop {
@@ -201,7 +228,7 @@ fn deepest(root: c_int, path: &[u8]) -> Done<(c_int, usize)> {
             return Ok((open_in(root, c"/", libc::O_PATH | libc::O_DIRECTORY, false)?, 0));
         }
         let prefix = buffer.prefix(slash)?;
-        match open_in(root, prefix, libc::O_PATH | libc::O_DIRECTORY, false) {
+        match open_in(root, prefix, libc::O_PATH | libc::O_DIRECTORY, firm) {
             Err(libc::ENOENT) => {}
             Err(errno) => return Err(errno),
             Ok(folder) => return Ok((folder, slash)),

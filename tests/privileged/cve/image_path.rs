@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 /// `/etc/passwd` is a fifo, a device, a folder, endless, or leads outside.
-/// Red without O_NONBLOCK or the look at the kind of file in `read_passwd` of
+/// Red without O_NONBLOCK in `read_passwd` of
 /// `src/child/src/identity.rs`.
 #[test]
 fn cve_2022_23648_2024_9676_accounts_are_read_from_files_alone() {

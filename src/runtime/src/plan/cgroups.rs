@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use child::{Attributes, Op};
+use child::{Attributes, Keep, Op};
 
 use super::Facts;
 use super::options::Options;
@@ -26,11 +26,27 @@ pub(super) fn plan(
     if facts.layout.mode() == Mode::V2 {
         let (source, kind) = (draft.text("cgroup"), draft.text("cgroup2"));
         let (flags, data) = (options.flags, draft.text(""));
-        return draft.op(Op::Mount { target, source, kind, flags, options: data, firm: true });
+        return draft.op(Op::Mount {
+            target,
+            source,
+            kind,
+            flags,
+            options: data,
+            firm: true,
+            keep: Keep::No,
+        });
     }
     let (source, kind) = (draft.text("tmpfs"), draft.text("tmpfs"));
     let data = draft.text(super::mounts::labelled("mode=755", label));
-    draft.op(Op::Mount { target, source, kind, flags: TMPFS_FLAGS, options: data, firm: true });
+    draft.op(Op::Mount {
+        target,
+        source,
+        kind,
+        flags: TMPFS_FLAGS,
+        options: data,
+        firm: true,
+        keep: Keep::Next,
+    });
     draft.op(Op::Enter { target });
     let flags = options.flags | TMPFS_FLAGS;
     for hierarchy in facts.layout.hierarchies() {

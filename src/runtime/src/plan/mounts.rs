@@ -1,8 +1,8 @@
 //! `mounts` of config.json, in their order.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
-use child::{Attributes, NO_SLOT, Op};
+use child::{Attributes, Keep, NO_SLOT, Op};
 use oci::runtime::{Mount, Spec};
 
 use super::options::{self, Options};
@@ -14,8 +14,37 @@ use crate::idmaps::{Mapping, Users, lines};
 pub(super) fn plan(draft: &mut Draft, spec: &Spec, facts: &Facts<'_>, birth: &Birthplace) {
     let label = spec.linux().as_ref().and_then(|linux| linux.mount_label().as_deref());
     let label = label.filter(|label| !label.is_empty());
-    for mount in spec.mounts().iter().flatten() {
-        one(draft, mount, facts, (birth, label));
+    let mounts = spec.mounts().as_deref().unwrap_or_default();
+    for (index, mount) in mounts.iter().enumerate() {
+        one(draft, mount, lasts(mounts, index), facts, (birth, label));
+    }
+}
+
+/// Whether this is the container's /proc, /sys or /dev, and no other mount goes onto it.
+fn lasts(mounts: &[Mount], index: usize) -> bool {
+    let normal = |mount: &Mount| absolute(mount.destination()).components().collect::<PathBuf>();
+    let Some(own) = mounts.get(index).map(normal) else { return false };
+    let covers = |other: &Mount| {
+        let other = normal(other);
+        own.starts_with(&other) || other.components().any(|c| c == Component::ParentDir)
+    };
+    let mut others = mounts.iter().enumerate().filter(|(other, _)| *other != index);
+    ["/proc", "/sys", "/dev"].iter().any(|place| own == Path::new(place))
+        && !others.any(|(_, other)| !is_remount(other) && covers(other))
+}
+
+fn is_remount(mount: &Mount) -> bool {
+    mount.options().iter().flatten().any(|option| option == "remount")
+}
+
+/// How long a mount is kept open: to the end, for what follows at once, or not.
+fn keep(options: &Options, lasts: bool, labelled: bool) -> Keep {
+    let changes = options.own.propagation != 0 || !options.deep.is_empty();
+    match (options.remount, lasts) {
+        (true, _) => Keep::No,
+        (_, true) => Keep::Always,
+        _ if changes || labelled => Keep::Next,
+        _ => Keep::No,
     }
 }
 
@@ -37,12 +66,13 @@ pub(super) fn is_bind(mount: &Mount) -> bool {
 fn one(
     draft: &mut Draft,
     mount: &Mount,
+    lasts: bool,
     facts: &Facts<'_>,
     (birth, label): (&Birthplace, Option<&str>),
 ) {
     let options = options::read(mount.options().as_deref().unwrap_or_default());
     let kind = mount.typ().as_deref().unwrap_or("none");
-    let destination = absolute(mount.destination());
+    let destination: PathBuf = absolute(mount.destination()).components().collect();
     if is_bind(mount) && !options.remount {
         return bind(draft, mount, &options, facts, birth);
     }
@@ -65,7 +95,8 @@ fn one(
         let flags = options.flags | remount;
         let firm = matches!(kind, "proc" | "sysfs");
         let kind = draft.text(kind);
-        draft.op(Op::Mount { target, source, kind, flags, options: data, firm });
+        let keep = keep(&options, lasts, label.is_some());
+        draft.op(Op::Mount { target, source, kind, flags, options: data, firm, keep });
     }
     if let Some(label) = label.filter(|_| mount.typ().as_deref() == Some("mqueue")) {
         let length = u32::try_from(label.len()).unwrap_or(u32::MAX);
