@@ -12,6 +12,7 @@ macro_rules! trial {
 
 mod credentials;
 mod fd_leak;
+mod hook;
 mod image_path;
 mod information_leak;
 mod large_input;

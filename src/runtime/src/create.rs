@@ -16,6 +16,7 @@ use sys::launch::above_stdio;
 use crate::bundle::Bundle;
 use crate::cgroup::{Cgroup, Layout, Mode};
 use crate::error::{Error, Result};
+use crate::hooks::contained::Home;
 use crate::hooks::{self, List};
 use crate::plan::{self, Birthplace, Facts, Rootfs, Streams, point};
 use crate::spawn::{self, Child, Given};
@@ -316,8 +317,8 @@ impl Making<'_> {
         }
         if hooks::any(spec, &[List::StartContainer]) {
             let state = hooks::state(&self.record, Status::Created, child.pid());
-            let inside = Some((child.pidfd(), plan::kinds(spec)));
-            hooks::run(spec, List::StartContainer, &state, inside)?;
+            let (runtime, record, process) = (self.runtime, &self.record, child.pidfd());
+            hooks::contained::run(&Home { runtime, record, spec, process }, &state)?;
             child.go_on()?;
         }
         child.await_begin()?;

@@ -101,12 +101,13 @@ pub(crate) fn exec(
 }
 
 /// Whether setgroups(2) is forbidden in the process's user namespace.
-fn denies_groups(pid: i32) -> bool {
+pub(crate) fn denies_groups(pid: i32) -> bool {
     let said = sys::kernel_file::read(format!("/proc/{pid}/setgroups"));
     said.is_ok_and(|text| text.trim() == "deny")
 }
 
-fn given(cgroup: &Cgroup, init: OwnedFd, stdio: Stdio) -> Result<Given> {
+/// What fills a joining process's slots.
+pub(crate) fn given(cgroup: &Cgroup, init: OwnedFd, stdio: Stdio) -> Result<Given> {
     let failed = |source| Error::Clone { source };
     let tasks = cgroup.v1_task_files()?.into_iter().map(above_stdio);
     let tasks = tasks.collect::<std::io::Result<Vec<_>>>().map_err(failed)?;

@@ -4,13 +4,15 @@
 //! |---|---|---|
 //! | prestart, createRuntime | namespaces and mounts are there | runtime's namespaces |
 //! | createContainer | the same moment, after those | container's namespaces, host's files |
-//! | startContainer | after `start`, before the command | container's namespaces and files |
+//! | startContainer | after `start`, before the command | in the container, as a process of it |
 //! | poststart | the command has begun | runtime's namespaces |
 //! | poststop | everything has been removed | runtime's namespaces |
 //!
 //! A hook that fails stops what is being done, but after the start (poststart: the specification's
 //! "log a warning" would be lost, so it is an error told to the caller; poststop: all are run).
 //! Source: runtime-spec config.md "POSIX-platform Hooks", runtime.md "Lifecycle".
+
+pub(crate) mod contained;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -123,13 +125,7 @@ type Told1<T> = std::result::Result<T, String>;
 
 fn one(hook: &Hook, state: &State, inside: Option<(BorrowedFd<'_>, u64)>) -> Told1<()> {
     let words = |error: io::Error| error.to_string();
-    let text = serde_json::to_vec(state).map_err(|error| error.to_string())?;
-    let input = sys::tree::memory_file(&text).map_err(words)?;
-    let stdio = [
-        OwnedFd::from(input),
-        io::stdout().as_fd().try_clone_to_owned().or_else(|_| null()).map_err(words)?,
-        io::stderr().as_fd().try_clone_to_owned().or_else(|_| null()).map_err(words)?,
-    ];
+    let stdio = stdio(state)?;
     let draft = program(hook, inside.map(|(_, kinds)| kinds));
     let mut slots = Vec::new();
     for source in &draft.sources {
@@ -155,14 +151,32 @@ fn one(hook: &Hook, state: &State, inside: Option<(BorrowedFd<'_>, u64)>) -> Tol
         launched.destroy();
         return Err(problem);
     }
+    finish(&launched.pidfd, hook)
+}
+
+/// The state to read, and the caller's own output.
+fn stdio(state: &State) -> Told1<[OwnedFd; 3]> {
+    let words = |error: io::Error| error.to_string();
+    let text = serde_json::to_vec(state).map_err(|error| error.to_string())?;
+    let input = sys::tree::memory_file(&text).map_err(words)?;
+    Ok([
+        OwnedFd::from(input),
+        io::stdout().as_fd().try_clone_to_owned().or_else(|_| null()).map_err(words)?,
+        io::stderr().as_fd().try_clone_to_owned().or_else(|_| null()).map_err(words)?,
+    ])
+}
+
+/// Waits for the end of a hook that has begun, as long as it may take.
+fn finish(process: &OwnedFd, hook: &Hook) -> Told1<()> {
+    let words = |error: io::Error| error.to_string();
     let seconds = hook.timeout().and_then(|s| u64::try_from(s).ok()).unwrap_or(TIMEOUT_MAX_S);
     let deadline = Instant::now() + Duration::from_secs(seconds);
-    let ended = sys::teardown::any_ended(std::slice::from_ref(&launched.pidfd), deadline);
+    let ended = sys::teardown::any_ended(std::slice::from_ref(process), deadline);
     if !ended.map_err(words)? {
-        launched.destroy();
+        sys::launch::end(process.as_fd());
         return Err(format!("did not end within {seconds} s and was killed"));
     }
-    match sys::foreground::reap(launched.pidfd.as_fd()).map_err(words)? {
+    match sys::foreground::reap(process.as_fd()).map_err(words)? {
         0 => Ok(()),
         code => Err(format!("ended with exit code {code}")),
     }

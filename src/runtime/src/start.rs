@@ -8,6 +8,7 @@ use sys::launch::Told;
 
 use crate::Runtime;
 use crate::error::{Error, Result};
+use crate::hooks::contained::Home;
 use crate::hooks::{self, List};
 use crate::lifecycle::Operation;
 use crate::plan;
@@ -26,9 +27,9 @@ pub(crate) fn start(runtime: &Runtime, id: &str) -> Result<()> {
     if hooks::any(&spec, &[List::StartContainer]) {
         use std::os::fd::AsFd;
         let state = hooks::state(&record, Status::Created, record.pid);
-        let inside = Some((process.as_fd(), plan::kinds(&spec)));
-        let done = hooks::run(&spec, List::StartContainer, &state, inside);
-        done.inspect_err(|_| end(&record))?;
+        let (record, spec, process) = (&record, &spec, process.as_fd());
+        let done = hooks::contained::run(&Home { runtime, record, spec, process }, &state);
+        done.inspect_err(|_| end(record))?;
     }
     let socket = claim.socket();
     let failed = |source| Error::Io { what: "start by", path: socket.clone(), source };

@@ -192,12 +192,7 @@ impl Launched {
     /// Kills it and waits for its end, but not for ever: what is frozen, or in a call that the
     /// kernel does not interrupt, ends when it can.
     pub fn destroy(&self) {
-        // One that is gone already is what is wanted; a child of ours can always be reaped.
-        let _ = crate::children::signal(self.pidfd.as_fd(), libc::SIGKILL);
-        let ended = crate::teardown::wait_for_end(self.pidfd.as_fd(), Instant::now() + END_WITHIN);
-        if ended.unwrap_or(false) {
-            let _ = crate::foreground::reap(self.pidfd.as_fd());
-        }
+        end(self.pidfd.as_fd());
     }
 
     /// From now on [`Launched::next`] fails with `WouldBlock` after this long.
@@ -221,6 +216,16 @@ impl Launched {
         // SAFETY: waitid filled the SIGCHLD part of the union, or left it zero.
         let signal = unsafe { info.si_status() };
         (got == 0 && killed && signal > 0).then_some(signal)
+    }
+}
+
+/// Kills a child of the caller's and reaps it, as [`Launched::destroy`] does.
+pub fn end(process: BorrowedFd<'_>) {
+    // One that is gone already is what is wanted; a child of ours can always be reaped.
+    let _ = crate::children::signal(process, libc::SIGKILL);
+    let ended = crate::teardown::wait_for_end(process, Instant::now() + END_WITHIN);
+    if ended.unwrap_or(false) {
+        let _ = crate::foreground::reap(process);
     }
 }
 

@@ -124,12 +124,13 @@ fn every_refused_call_is_refused_in_every_abi() {
     for (call, how) in &ended {
         let (name, abi) = call.split_once(' ').expect("call");
         let want = match (name, abi) {
-            (_, "x32") => vec![format!("errno {ENOSYS}"), "signal 31".to_owned()],
-            ("future" | "clone3" | "socketcall", _) => vec![format!("errno {ENOSYS}")],
-            ("getpid", _) => vec!["done".to_owned()],
-            _ => vec![format!("errno {EPERM}")],
+            // The kernel itself may lack them, which is ENOSYS: the filter does not leave it to it.
+            (_, "x32") => "signal 31".to_owned(),
+            ("future" | "clone3" | "socketcall", _) => format!("errno {ENOSYS}"),
+            ("getpid", _) => "done".to_owned(),
+            _ => format!("errno {EPERM}"),
         };
-        if !want.contains(how) {
+        if want != *how {
             wrong.push(format!("{call}: {how}"));
         }
     }
@@ -151,7 +152,8 @@ fn arguments_are_looked_at_as_the_kernel_reads_them() {
     let mut lines = String::new();
     let mut want = BTreeMap::new();
     let mut add = |abi: &str, number: i64, arg: u64, name: String, errno: u32| {
-        lines += &format!("{abi} {number} {arg} 0 0 {name}\n");
+        // A type of socket that there is not: the kernel itself would say so first, with EINVAL.
+        lines += &format!("{abi} {number} {arg} 65520 0 {name}\n");
         want.insert(format!("{name} {abi}"), format!("errno {errno}"));
     };
     // CLONE_NEWTIME is below the exit signal's bits for clone(2), which cannot have it.
