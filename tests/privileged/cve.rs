@@ -25,6 +25,7 @@ mod procfs_redirect;
 mod residue;
 mod seccomp_gap;
 mod smuggled;
+mod taking_hold;
 mod terminal;
 
 /// A trial and its bundle's path; nothing outside the scope.

@@ -63,7 +63,7 @@ pub enum Keep {
 pub enum Op {
     /// Writes "0" into `count` cgroup v1 `tasks` files from slot `first` on.
     EnterCgroups { first: u16, count: u16 },
-    /// PR_SET_DUMPABLE off, until the execve: who shares the PID namespace gets no hold of it.
+    /// PR_SET_DUMPABLE off until the execve: who shares the PID namespace gets no hold of it.
     Hide,
     /// setns(2) on a slot; `kind` is CLONE_NEW*, several for a pidfd.
     Setns { slot: u16, kind: u32 },

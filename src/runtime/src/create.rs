@@ -268,11 +268,7 @@ impl Making<'_> {
         if let Some(group) = &self.record.rdt {
             group.enter(child.pid())?;
         }
-        let score = spec.process().as_ref().and_then(|p| p.oom_score_adj());
-        if let Some(score) = score {
-            let path = format!("/proc/{}/oom_score_adj", child.pid());
-            fs::write(&path, score.to_string()).map_err(Error::io("write", path))?;
-        }
+        child.score(spec.process().as_ref())?;
         let profile = plan::loads_filter(spec);
         let filter = spawn::filter(&self.runtime.store.root, profile)?;
         self.record.cgroups = self.cgroup.as_ref().map(Cgroup::paths).unwrap_or_default();

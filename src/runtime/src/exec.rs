@@ -75,10 +75,7 @@ pub(crate) fn exec(
     if let Some(group) = &record.rdt {
         group.enter(child.pid())?;
     }
-    if let Some(score) = process.oom_score_adj() {
-        let path = format!("/proc/{}/oom_score_adj", child.pid());
-        std::fs::write(&path, score.to_string()).map_err(Error::io("write", path))?;
-    }
+    child.score(Some(process))?;
     let filter = spawn::filter(&runtime.store.root, plan::loads_filter(&spec))?;
     child.last_word(filter.as_ref())?;
     child.await_ready()?;

@@ -111,6 +111,10 @@ pub(crate) fn container(spec: &Spec, facts: &Facts<'_>) -> (Draft, Birthplace) {
     let mut draft = Draft::default();
     let process = spec.process().clone().unwrap_or_default();
     process::labels(&mut draft, &process);
+    // An unprivileged caller's hooks need hold of it, to join its namespaces.
+    if shares_pids(spec) && !(facts.unprivileged && (facts.hooks || facts.start_hooks)) {
+        hide(&mut draft, &process, facts.unprivileged);
+    }
     let birth = namespaces::plan(&mut draft, spec, facts.tasks, facts.unprivileged);
     root::plan(&mut draft, spec, facts, &birth);
     process::plan(&mut draft, &process, &process::Surroundings::of(spec, facts, !birth.no_groups));
@@ -135,6 +139,7 @@ pub(crate) struct Joining<'a> {
 pub(crate) fn joined(spec: &Spec, process: &Process, joining: &Joining<'_>) -> (Draft, Birthplace) {
     let mut draft = Draft::default();
     process::labels(&mut draft, process);
+    hide(&mut draft, process, joining.unprivileged);
     namespaces::enter_cgroups(&mut draft, joining.tasks);
     let pid = namespace_flag(LinuxNamespaceType::Pid);
     let birth = Birthplace {
@@ -158,6 +163,24 @@ pub(crate) fn joined(spec: &Spec, process: &Process, joining: &Joining<'_>) -> (
     root::streams(&mut draft, process, joining.streams, false);
     process::plan(&mut draft, process, &process::Surroundings::joining(spec, joining));
     (draft, birth)
+}
+
+/// Among processes of the container, one that is not yet its own is out of their reach: they could
+/// take hold of it as soon as it has no more capabilities than they, with all that it has open.
+fn hide(draft: &mut Draft, process: &Process, unprivileged: bool) {
+    if let Some(score) = process.oom_score_adj().filter(|_| unprivileged) {
+        process::own_score(draft, score);
+    }
+    draft.op(child::Op::Hide);
+}
+
+/// Whether other processes are in the container's PID namespace before it is.
+fn shares_pids(spec: &Spec) -> bool {
+    let own = |n: &oci::runtime::LinuxNamespace| {
+        n.typ() == LinuxNamespaceType::Pid
+            && n.path().as_deref().is_none_or(|path| path.as_os_str().is_empty())
+    };
+    !namespaces::of(spec).iter().any(own)
 }
 
 /// CLONE_NEW* flags of every namespace the container does not share with the host.

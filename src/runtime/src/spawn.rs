@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use oci::runtime::LinuxSeccomp;
+use oci::runtime::{LinuxSeccomp, Process};
 use sys::launch::{Birth, Launched, Told, WORD_HEADER_BYTES, above_stdio};
 
 use crate::cgroup::Cgroup;
@@ -177,6 +177,18 @@ impl Child {
     pub(crate) fn hurry(&self) -> Result<()> {
         let limited = self.launched.limit_waits(EXEC_SILENT_MAX_MS);
         limited.map_err(|source| Error::Clone { source })
+    }
+
+    /// Gives it the oom_score_adj that its process is to have.
+    pub(crate) fn score(&self, process: Option<&Process>) -> Result<()> {
+        let Some(score) = process.and_then(Process::oom_score_adj) else { return Ok(()) };
+        // The files of one that is hidden are root's: it has done it itself.
+        let hides = self.draft.program.ops.iter().any(|op| matches!(op, child::Op::Hide));
+        if hides && sys::seqpacket::own_uid() != 0 {
+            return Ok(());
+        }
+        let path = format!("/proc/{}/oom_score_adj", self.pid());
+        std::fs::write(&path, score.to_string()).map_err(Error::io("write", path))
     }
 
     /// Its pidfd.

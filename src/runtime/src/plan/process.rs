@@ -88,6 +88,14 @@ pub(super) fn labels(draft: &mut Draft, process: &Process) {
     }
 }
 
+/// The process's own oom_score_adj, written by itself.
+pub(super) fn own_score(draft: &mut Draft, score: i32) {
+    let score = score.to_string();
+    let length = u32::try_from(score.len()).unwrap_or(u32::MAX);
+    let (path, text) = (draft.text("/proc/self/oom_score_adj"), draft.text(score));
+    draft.op(Op::Write { path, text, length });
+}
+
 /// Plans everything from the parent's last word to execve.
 pub(super) fn plan(draft: &mut Draft, process: &Process, around: &Surroundings<'_>) {
     command(draft, process);

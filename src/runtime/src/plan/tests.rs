@@ -105,7 +105,7 @@ fn user_namespaces_decide_the_order() {
         json!([{"type": "mount"}, {"type": "user"}, {"type": "network", "path": "/n"}]);
     let (draft, birth) = planned(linux(namespaces));
     assert_eq!(birth.flags, 0);
-    let kinds: Vec<&Op> = draft.program.ops.iter().skip(1).take(5).collect();
+    let kinds: Vec<&Op> = draft.program.ops.iter().skip(2).take(5).collect();
     assert!(
         matches!(
             kinds[..],
@@ -137,7 +137,7 @@ fn a_time_namespace_with_offsets_needs_a_second_process() {
     assert_eq!(birth.flags, 0);
     let all = words(&draft);
     let lines = r#"write "monotonic -5 7\n" to /proc/self/timens_offsets"#;
-    assert_eq!(all[1..4], ["make a namespace", lines, "go on in the new namespaces"]);
+    assert_eq!(all[2..5], ["make a namespace", lines, "go on in the new namespaces"]);
 }
 
 #[test]
@@ -148,8 +148,39 @@ fn a_pid_namespace_is_joined_before_the_user_namespace() {
     let (draft, birth) = planned(json!({"linux": linux}));
     assert_eq!(birth.pid_namespace, None);
     let pid = sys::abi::CLONE_NEWPID.cast_unsigned();
-    assert!(matches!(draft.program.ops[1], Op::Setns { kind, .. } if kind == pid));
-    assert!(matches!(draft.program.ops[2], Op::Unshare { .. }));
+    assert!(matches!(draft.program.ops[2], Op::Setns { kind, .. } if kind == pid));
+    assert!(matches!(draft.program.ops[3], Op::Unshare { .. }));
+}
+
+fn joining() -> Joining<'static> {
+    Joining {
+        keyring: None,
+        tasks: 0,
+        streams: Streams::Inherit,
+        preserve_fds: 0,
+        unprivileged: false,
+        no_groups: false,
+    }
+}
+
+#[test]
+fn who_shares_a_pid_namespace_is_hidden_before_it_joins_anything() {
+    let at = |draft: &Draft| draft.program.ops.iter().position(|op| matches!(op, Op::Hide));
+    assert_eq!(at(&planned(json!({})).0), None);
+    let shared = json!([{"type": "mount"}, {"type": "pid", "path": "/p"}]);
+    for namespaces in [json!([{"type": "mount"}]), shared] {
+        let (draft, _) = planned(json!({"linux": {"namespaces": namespaces}}));
+        assert_eq!(at(&draft), Some(0), "{:?}", words(&draft));
+    }
+    // Labels and scores are written to procfs, whose files are then root's.
+    let spec = spec(json!({"process": {"args": ["sh"], "cwd": "/", "oomScoreAdj": 7,
+        "user": {"uid": 0, "gid": 0}, "selinuxLabel": "a_t"}}));
+    for (unprivileged, writes) in [(false, 1), (true, 2)] {
+        let joining = Joining { unprivileged, ..joining() };
+        let (draft, _) = joined(&spec, spec.process().as_ref().unwrap(), &joining);
+        let before = draft.program.ops.iter().take_while(|op| matches!(op, Op::Write { .. }));
+        assert_eq!((before.count(), at(&draft)), (writes, Some(writes)), "{:?}", words(&draft));
+    }
 }
 
 #[test]
@@ -222,17 +253,9 @@ fn the_scheduler_is_set_and_cpus_are_those_of_exec_alone() {
     assert_eq!((found, birth.cpus), (Some(expected), None));
     assert!(!draft.program.ops.iter().any(|op| matches!(op, Op::Affinity { .. })));
     let spec = spec(json!({"process": process}));
-    let joining = Joining {
-        keyring: None,
-        tasks: 0,
-        streams: Streams::Inherit,
-        preserve_fds: 0,
-        unprivileged: false,
-        no_groups: false,
-    };
-    let (draft, birth) = joined(&spec, spec.process().as_ref().unwrap(), &joining);
+    let (draft, birth) = joined(&spec, spec.process().as_ref().unwrap(), &joining());
     assert_eq!(birth.cpus.as_deref(), Some(&[1, 0, 0, 0, 0, 0, 0, 0][..]));
-    let Op::Affinity { mask, length: 8 } = draft.program.ops[0] else { panic!() };
+    let Op::Affinity { mask, length: 8 } = draft.program.ops[1] else { panic!() };
     assert_eq!(draft.program.text[mask as usize], 6);
 }
 
@@ -273,7 +296,7 @@ fn links_are_moved_once_the_namespaces_are_there() {
     let (draft, _) = planned(json!({"linux": linux}));
     let waits = Op::Sync { point: point::LINKS, tell: true };
     let at = draft.program.ops.iter().position(|op| *op == waits);
-    assert_eq!(at, Some(1), "{:?}", words(&draft));
+    assert_eq!(at, Some(2), "{:?}", words(&draft));
 }
 
 #[test]

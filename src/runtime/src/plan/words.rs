@@ -65,6 +65,7 @@ fn plain(op: &Op) -> &'static str {
     match op {
         Op::EnterCgroups { .. } => "enter the cgroups",
         Op::Setns { .. } => "join a namespace",
+        Op::Hide => "become undumpable",
         Op::Unshare { .. } => "make a namespace",
         Op::Sync { .. } | Op::Receive => "wait for the runtime",
         Op::BecomeRoot { .. } => "become root of the user namespace",
