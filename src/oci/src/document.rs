@@ -3,7 +3,8 @@
 //! Two scheduling flags of the specification have other names in oci-spec's types. A document that
 //! cannot be read is read once more by way of a tree, in which they are renamed, and in which
 //! capabilities that nobody knows are left out: those are a warning and no error by the
-//! specification, for the next kernel may have them.
+//! specification, for the next kernel may have them. So does a process get the user that it lacks:
+//! 0, as every other runtime reads it.
 //! Not here: whether what it says makes sense (`validate`).
 
 use std::collections::BTreeSet;
@@ -52,7 +53,8 @@ fn read<T: DeserializeOwned>(
         Err(error) => error,
     };
     let Ok(mut tree) = serde_json::from_slice::<Value>(text) else { return Err(error) };
-    let changed = process(&mut tree).is_some_and(|p| rename_flags(p) | drop_capabilities(p, tell));
+    let changed = process(&mut tree)
+        .is_some_and(|p| rename_flags(p) | add_user(p) | drop_capabilities(p, tell));
     // Otherwise the first error is the better one: it has the line.
     if changed { serde_json::from_value(tree) } else { Err(error) }
 }
@@ -67,6 +69,14 @@ fn rename_flags(process: &mut Value) -> bool {
         }
     }
     renamed
+}
+
+fn add_user(process: &mut Value) -> bool {
+    let Some(process) = process.as_object_mut().filter(|p| !p.contains_key("user")) else {
+        return false;
+    };
+    process.insert("user".to_owned(), Value::Object(serde_json::Map::new()));
+    true
 }
 
 fn drop_capabilities(process: &mut Value, mut tell: impl FnMut(&str)) -> bool {
@@ -104,6 +114,14 @@ mod tests {
             let once = Flag::SchedResetOnFork;
             assert_eq!(flags, Some(&[once, once, Flag::SchedFlagDLOverrun][..]));
         }
+    }
+
+    #[test]
+    fn a_process_without_a_user_is_of_user_0() {
+        let text = br#"{"args": ["id"], "cwd": "/"}"#;
+        let read = process(text).unwrap();
+        assert_eq!((read.user().uid(), read.user().gid()), (0, 0));
+        assert!(process(br#"{"args": ["id"]}"#).is_err());
     }
 
     #[test]
