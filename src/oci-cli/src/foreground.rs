@@ -85,7 +85,7 @@ struct Relay {
 impl Relay {
     fn start(master: OwnedFd) -> io::Result<Relay> {
         set_nonblocking(master.as_fd())?;
-        let raw = RawMode::enter(io::stdin().as_fd())?;
+        let raw = RawMode::enter_input(io::stdin().as_fd())?;
         // Stdin may be closed or /dev/null: then there is nothing to relay from it.
         let input = io::stdin().as_fd().try_clone_to_owned().and_then(|f| Shared::open(f, false));
         let output = Shared::open(io::stdout().as_fd().try_clone_to_owned()?, true)?;

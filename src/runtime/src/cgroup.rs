@@ -91,6 +91,7 @@ impl Cgroup {
         place.finish(|cgroup, fresh| {
             if !fresh && !occupied {
                 cgroup.refuse_occupied()?;
+                cgroup.refuse_frozen()?;
             }
             let none = Vec::new();
             let rules = resources.and_then(|r| r.devices().as_ref()).unwrap_or(&none);
@@ -222,6 +223,13 @@ impl Cgroup {
             .iter()
             .find(|f| !f.v2 && f.controllers.iter().any(|c| c == controller))
             .map(|f| f.path.as_path())
+    }
+
+    fn refuse_frozen(&self) -> Result<(), Error> {
+        match self.folders.last() {
+            Some(folder) if self.is_frozen()? => Err(Error::Frozen { path: folder.path.clone() }),
+            _ => Ok(()),
+        }
     }
 
     fn refuse_occupied(&self) -> Result<(), Error> {

@@ -17,7 +17,7 @@ use crate::bundle::Bundle;
 use crate::cgroup::{Cgroup, Layout, Mode};
 use crate::error::{Error, Result};
 use crate::hooks::contained::Home;
-use crate::hooks::{self, List};
+use crate::hooks::{self, Inside, List};
 use crate::plan::{self, Birthplace, Facts, Rootfs, Streams, point};
 use crate::spawn::{self, Child, Given};
 use crate::store::{Claim, Record};
@@ -265,6 +265,7 @@ impl Making<'_> {
     fn beside(&mut self, child: &mut Child) -> Result<()> {
         let spec = &self.bundle.spec;
         child.settle()?;
+        sys::launch::use_all_cpus(child.pid());
         if let Some(group) = &self.record.rdt {
             group.enter(child.pid())?;
         }
@@ -277,11 +278,25 @@ impl Making<'_> {
             let state = hooks::state(&self.record, Status::Creating, child.pid());
             hooks::run(spec, List::Prestart, &state, None)?;
             hooks::run(spec, List::CreateRuntime, &state, None)?;
-            let inside = Some((child.pidfd(), plan::kinds(spec)));
-            hooks::run(spec, List::CreateContainer, &state, inside)?;
+            // The root is mounted there and not yet "/".
+            let folder = match self.options.rootfs {
+                Rootfs::Bundle => &self.record.rootfs,
+                Rootfs::Overlay { .. } => &self.record.bundle,
+            };
+            let inside = Inside::of(spec, child.pidfd(), folder);
+            hooks::run(spec, List::CreateContainer, &state, Some(inside))?;
             child.go_on()?;
         }
+        let terminal = spec.process().as_ref().and_then(|p| p.terminal()) == Some(true);
+        if terminal && matches!(self.options.console, Console::Keep) {
+            child.keep_console()?;
+        }
         child.last_word(filter.as_ref())?;
+        if plan::listens(spec) {
+            // What follows in it may wait for the listener's answers.
+            child.await_listener()?;
+            self.send_listener(child)?;
+        }
         child.await_ready()?;
         self.record.pid = child.pid();
         let started = sys::children::start_time(child.pid());
@@ -289,6 +304,11 @@ impl Making<'_> {
         self.save()?;
         self.pid_file(child.pid())?;
         self.hand_over(child)
+    }
+
+    fn send_listener(&self, child: &mut Child) -> Result<()> {
+        let Some(listener) = child.listener.take() else { return Ok(()) };
+        send_listener(self.spec(), &self.record, listener, child.pid())
     }
 
     fn pid_file(&self, pid: i32) -> Result<()> {
@@ -299,9 +319,6 @@ impl Making<'_> {
     /// The pty and the filter's listener go to who asked for them; hooks before the command run.
     fn hand_over(&mut self, child: &mut Child) -> Result<()> {
         let spec = &self.bundle.spec;
-        if let Some(listener) = child.listener.take() {
-            send_listener(spec, &self.record, listener, child.pid())?;
-        }
         if let Console::Socket(path) = &self.options.console {
             send_master(child, path)?;
         }
@@ -388,7 +405,9 @@ pub(crate) fn send_listener(spec: &Spec, record: &Record, fd: OwnedFd, pid: i32)
         "metadata": metadata,
         "state": hooks::state(record, Status::Creating, record.pid),
     });
-    let socket = sys::tree::connect_stream(path).map_err(Error::io("connect to", path))?;
+    let connected = sys::tree::connect_stream(path);
+    let failed = Error::io("failed to connect with seccomp agent", path);
+    let socket = connected.map_err(failed)?;
     sys::tree::send_fd(socket.as_fd(), document.to_string().as_bytes(), fd.as_fd())
         .map_err(Error::io("send the seccomp listener to", path))
 }

@@ -21,7 +21,7 @@ pub enum Error {
         id: String,
     },
     /// The id is taken.
-    #[error("container with id \"{id}\" exists already")]
+    #[error("container with given ID already exists: \"{id}\"")]
     Exists {
         /// The id.
         id: String,
@@ -33,7 +33,7 @@ pub enum Error {
         id: String,
     },
     /// The operation is none for a container in this state.
-    #[error("cannot {operation} container \"{id}\": it is {status}")]
+    #[error("{}", refused_words(operation, id, *status))]
     Refused {
         /// "start", "delete".
         operation: &'static str,
@@ -77,10 +77,12 @@ pub enum Error {
         errno: i32,
     },
     /// The command cannot be started.
-    #[error("{}", command_words(command, *errno))]
+    #[error("{}", command_words(command, *found, *errno))]
     Command {
         /// As in process.args[0].
         command: String,
+        /// It was found, and the kernel does not execute it.
+        found: bool,
         /// Why.
         errno: i32,
     },
@@ -126,7 +128,7 @@ pub enum Error {
     #[error(transparent)]
     Seccomp(#[from] seccomp::Error),
     /// A hook failed.
-    #[error("hooks.{name}[{index}] {}: {problem}", path.display())]
+    #[error("error running {name} hook #{index}: {}: {problem}", path.display())]
     Hook {
         /// Which list.
         name: &'static str,
@@ -266,9 +268,32 @@ fn process_words(pid: Option<i32>) -> String {
     pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
 }
 
+/// runc's words for what a container's status forbids: engines look for them.
+fn refused_words(operation: &str, id: &str, status: Status) -> String {
+    match (operation, status) {
+        ("exec in", Status::Stopped | Status::Paused) => {
+            format!("cannot exec in a {status} container: \"{id}\"")
+        }
+        ("start", Status::Stopped) => {
+            format!("cannot start a container that has stopped: \"{id}\"")
+        }
+        ("start", Status::Running) => {
+            format!("cannot start an already running container: \"{id}\"")
+        }
+        ("delete", _) => format!("cannot delete container \"{id}\" that is not stopped: {status}"),
+        (_, Status::Stopped) => {
+            format!("cannot {operation} container \"{id}\": container not running")
+        }
+        _ => format!("cannot {operation} container \"{id}\": it is {status}"),
+    }
+}
+
 /// runc's words for a command that cannot be started.
-fn command_words(command: &str, errno: i32) -> String {
+fn command_words(command: &str, found: bool, errno: i32) -> String {
     let words = sys::errno::words(errno);
+    if found && errno == sys::abi::ENOENT {
+        return format!("exec {command}: {words} (its interpreter, if it is a script)");
+    }
     match (errno, command.contains('/')) {
         (sys::abi::ENOENT, false) => {
             format!("exec: \"{command}\": executable file not found in $PATH")

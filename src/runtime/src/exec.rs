@@ -72,16 +72,25 @@ pub(crate) fn exec(
     let mut child = spawn::begin(draft, given, &birth, Some(&cgroup), command)?;
     child.hurry()?;
     child.settle()?;
+    if birth.cpus.is_none() {
+        sys::launch::use_all_cpus(child.pid());
+    }
     if let Some(group) = &record.rdt {
         group.enter(child.pid())?;
     }
     child.score(Some(process))?;
     let filter = spawn::filter(&runtime.store.root, plan::loads_filter(&spec))?;
+    if terminal && matches!(options.console, Console::Keep) {
+        child.keep_console()?;
+    }
     child.last_word(filter.as_ref())?;
-    child.await_ready()?;
+    if plan::listens(&spec) {
+        child.await_listener()?;
+    }
     if let Some(listener) = child.listener.take() {
         send_listener(&spec, &record, listener, child.pid())?;
     }
+    child.await_ready()?;
     if let Some(path) = &options.pid_file {
         write_pid(path, child.pid())?;
     }
@@ -133,8 +142,8 @@ fn cgroup(
         let inner = std::path::Path::new(path.trim_start_matches('/'));
         let climbs = inner.components().any(|c| !matches!(c, std::path::Component::Normal(_)));
         if climbs {
-            let source = std::io::Error::other("must stay below the container's cgroup");
-            return Err(Error::io("--cgroup", path)(source));
+            let source = std::io::Error::other("is not a sub cgroup path");
+            return Err(Error::io("--cgroup:", path)(source));
         }
         for (controller, folder) in &mut paths {
             let named = controllers.is_none_or(|all| all.split(',').any(|c| c == controller));

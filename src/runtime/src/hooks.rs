@@ -8,6 +8,10 @@
 //! | poststart | the command has begun | runtime's namespaces |
 //! | poststop | everything has been removed | runtime's namespaces |
 //!
+//! A hook without `env` gets the environment of where it runs: the caller's, or the process's. Its
+//! working folder is the caller's, the root to come (createContainer) or the process's
+//! (startContainer): as in runc.
+//!
 //! A hook that fails stops what is being done, but after the start (poststart: the specification's
 //! "log a warning" would be lost, so it is an error told to the caller; poststop: all are run).
 //! Source: runtime-spec config.md "POSIX-platform Hooks", runtime.md "Lifecycle".
@@ -85,8 +89,33 @@ pub(crate) fn state(record: &Record, status: Status, pid: i32) -> State {
     }
 }
 
-/// Runs the hooks of a list; `inside` is a process of the container and the CLONE_NEW* kinds to
-/// join, for the lists that run in there.
+/// The inside of a container, for the lists that run in there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Inside<'a> {
+    /// A process of it.
+    pub(crate) process: BorrowedFd<'a>,
+    /// CLONE_NEW* kinds to join.
+    pub(crate) kinds: u64,
+    /// The working folder, as a path in there.
+    pub(crate) folder: &'a Path,
+    /// The container's process: its environment is that of hooks that have none.
+    pub(crate) env: &'a [String],
+}
+
+impl<'a> Inside<'a> {
+    /// The inside of the container of `spec`.
+    pub(crate) fn of(spec: &'a Spec, process: BorrowedFd<'a>, folder: &'a Path) -> Inside<'a> {
+        let of = spec.process().as_ref();
+        Inside {
+            process,
+            kinds: crate::plan::kinds(spec),
+            folder,
+            env: of.and_then(|p| p.env().as_deref()).unwrap_or_default(),
+        }
+    }
+}
+
+/// Runs the hooks of a list, inside of the container where that is given.
 ///
 /// # Errors
 /// The first that fails.
@@ -94,11 +123,11 @@ pub(crate) fn run(
     spec: &Spec,
     list: List,
     state: &State,
-    inside: Option<(BorrowedFd<'_>, u64)>,
+    inside: Option<Inside<'_>>,
 ) -> Result<()> {
     let Some(hooks) = spec.hooks() else { return Ok(()) };
     for (index, hook) in list.of(hooks).iter().enumerate() {
-        one(hook, state, inside).map_err(|problem| Error::Hook {
+        one(hook, state, inside.as_ref()).map_err(|problem| Error::Hook {
             name: list.name(),
             index,
             path: hook.path().clone(),
@@ -115,7 +144,7 @@ pub(crate) fn run_each(spec: &Spec, list: List, state: &State) -> Vec<String> {
     for (index, hook) in list.of(hooks).iter().enumerate() {
         if let Err(problem) = one(hook, state, None) {
             let (name, path) = (list.name(), hook.path().display());
-            failures.push(format!("hooks.{name}[{index}] {path}: {problem}"));
+            failures.push(format!("error running {name} hook #{index}: {path}: {problem}"));
         }
     }
     failures
@@ -123,20 +152,20 @@ pub(crate) fn run_each(spec: &Spec, list: List, state: &State) -> Vec<String> {
 
 type Told1<T> = std::result::Result<T, String>;
 
-fn one(hook: &Hook, state: &State, inside: Option<(BorrowedFd<'_>, u64)>) -> Told1<()> {
+fn one(hook: &Hook, state: &State, inside: Option<&Inside<'_>>) -> Told1<()> {
     let words = |error: io::Error| error.to_string();
     let stdio = stdio(state)?;
-    let draft = program(hook, inside.map(|(_, kinds)| kinds));
+    let draft = program(hook, inside);
     let mut slots = Vec::new();
     for source in &draft.sources {
         slots.push(match source {
             Source::Stdio(number) => stdio[*number].as_fd(),
-            _ => inside.map(|(process, _)| process).ok_or("nothing to join")?,
+            _ => inside.map(|inside| inside.process).ok_or("nothing to join")?,
         });
     }
     // The PID namespace, too, when the hook runs inside.
     let pid_namespace =
-        inside.filter(|(_, kinds)| kinds & NEW_PID != 0).map(|(process, _)| process);
+        inside.filter(|inside| inside.kinds & NEW_PID != 0).map(|inside| inside.process);
     let birth = Birth { pid_namespace, ..Birth::default() };
     let launched = sys::launch::launch(&draft.program, &slots, &birth).map_err(words)?;
     let begun = loop {
@@ -188,16 +217,18 @@ fn null() -> io::Result<OwnedFd> {
     sys::stdio::open_null()
 }
 
-fn program(hook: &Hook, kinds: Option<u64>) -> Draft {
+fn program(hook: &Hook, inside: Option<&Inside<'_>>) -> Draft {
     let mut draft = Draft::default();
     let first = draft.slot(Source::Stdio(0));
     draft.slot(Source::Stdio(1));
     draft.slot(Source::Stdio(2));
     draft.op(Op::Stdio { first, uid: 0 });
-    if let Some(kinds) = kinds {
+    if let Some(inside) = inside {
         let slot = draft.slot(Source::Process);
-        let kind = u32::try_from(kinds & !NEW_PID).unwrap_or(0);
+        let kind = u32::try_from(inside.kinds & !NEW_PID).unwrap_or(0);
         draft.op(Op::Setns { slot, kind });
+        let path = draft.path(inside.folder);
+        draft.op(Op::Chdir { path });
     }
     draft.op(Op::CloseFrom { first: 3, keep: child::NO_SLOT });
     draft.op(Op::Signals);
@@ -206,10 +237,22 @@ fn program(hook: &Hook, kinds: Option<u64>) -> Draft {
         Some(args) if !args.is_empty() => draft.strings(args),
         _ => draft.strings([bytes(path)]),
     };
-    draft.program.envp = draft.strings(hook.env().iter().flatten());
+    draft.program.envp = match (hook.env(), inside) {
+        (Some(env), _) => draft.strings(env),
+        (None, Some(inside)) => draft.strings(inside.env),
+        (None, None) => draft.strings(own_environment()),
+    };
     draft.program.candidates = draft.strings([bytes(path)]);
     draft.op(Op::Exec);
     draft
+}
+
+fn own_environment() -> impl Iterator<Item = Vec<u8>> {
+    use std::os::unix::ffi::OsStrExt;
+    let joined = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        [name.as_bytes(), b"=", value.as_bytes()].concat()
+    };
+    std::env::vars_os().map(joined)
 }
 
 fn bytes(path: &Path) -> &[u8] {

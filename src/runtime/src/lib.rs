@@ -182,9 +182,9 @@ impl Runtime {
     /// The pids of a container's processes, in the caller's numbers, ascending.
     ///
     /// # Errors
-    /// [`Error::Refused`] when it has stopped.
+    /// [`Error::NoCgroup`].
     pub fn processes(&self, id: &str) -> Result<Vec<i32>> {
-        Ok(self.allowed(id, Operation::Cgroup("list the processes of"))?.pids()?)
+        Ok(self.allowed(id, Operation::Look)?.pids()?)
     }
 
     /// Changes a container's limits; what `resources` does not name stays.

@@ -20,6 +20,8 @@ pub(crate) enum Operation {
     },
     Pause,
     Resume,
+    /// List its processes; a stopped one has none.
+    Look,
     /// Read or change what its cgroup says.
     Cgroup(&'static str),
 }
@@ -34,6 +36,7 @@ impl Operation {
             Operation::Delete { .. } => "delete",
             Operation::Pause => "pause",
             Operation::Resume => "resume",
+            Operation::Look => "list the processes of",
             Operation::Cgroup(name) => name,
         }
     }
@@ -41,7 +44,7 @@ impl Operation {
 
 /// Whether the operation is allowed.
 pub(crate) fn allows(status: Status, operation: Operation) -> bool {
-    use Operation::{Cgroup, Delete, Exec, Kill, KillAll, Pause, Resume, Start};
+    use Operation::{Cgroup, Delete, Exec, Kill, KillAll, Look, Pause, Resume, Start};
     use Status::{Created, Creating, Paused, Running, Stopped};
     match (operation, status) {
         (Start, Created) => true,
@@ -49,7 +52,7 @@ pub(crate) fn allows(status: Status, operation: Operation) -> bool {
         (Kill, Created | Running | Paused) => true,
         (Kill, Creating | Stopped) => false,
         // What the first process left behind may still live.
-        (KillAll, Creating | Created | Running | Paused | Stopped) => true,
+        (KillAll | Look, Creating | Created | Running | Paused | Stopped) => true,
         // runc allows it in a created container: its namespaces are there.
         (Exec { .. }, Created | Running) => true,
         (Exec { even_paused }, Paused) => even_paused,
@@ -73,10 +76,11 @@ mod tests {
     fn the_table() {
         use Status::{Created, Creating, Paused, Running, Stopped};
         let all = [Creating, Created, Running, Paused, Stopped];
-        let rows: [(Operation, [bool; 5]); 10] = [
+        let rows: [(Operation, [bool; 5]); 11] = [
             (Operation::Start, [false, true, false, false, false]),
             (Operation::Kill, [false, true, true, true, false]),
             (Operation::KillAll, [true; 5]),
+            (Operation::Look, [true; 5]),
             (Operation::Exec { even_paused: false }, [false, true, true, false, false]),
             (Operation::Exec { even_paused: true }, [false, true, true, true, false]),
             (Operation::Delete { force: false }, [false, true, false, false, true]),

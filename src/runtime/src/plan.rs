@@ -30,7 +30,7 @@ use crate::draft::{Draft, Source};
 
 pub(crate) use namespaces::{Birthplace, namespace_flag};
 pub(crate) use options::known as mount_options;
-pub(crate) use process::loads_filter;
+pub(crate) use process::{listens, loads_filter};
 pub(crate) use words::{place, step};
 
 /// Points at which the child waits for the parent, as [`child::Op::Sync`] tells them.
@@ -186,6 +186,12 @@ fn shares_pids(spec: &Spec) -> bool {
 /// CLONE_NEW* flags of every namespace the container does not share with the host.
 pub(crate) fn kinds(spec: &Spec) -> u64 {
     namespaces::of(spec).iter().fold(0, |all, n| all | namespace_flag(n.typ()))
+}
+
+/// Whether the container gets a new namespace of a type.
+pub(crate) fn has_new(spec: &Spec, kind: LinuxNamespaceType) -> bool {
+    let new = |path: &Option<PathBuf>| path.as_ref().is_none_or(|p| p.as_os_str().is_empty());
+    namespaces::of(spec).iter().any(|n| n.typ() == kind && new(n.path()))
 }
 
 /// Whether the container has a user namespace of its own, or joins one.

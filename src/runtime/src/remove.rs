@@ -17,6 +17,8 @@ use crate::{DELETE_WITHIN, Runtime, rdt, systemd};
 
 pub(crate) fn kill(runtime: &Runtime, id: &str, signal: i32, all: bool) -> Result<()> {
     let record = runtime.store.record(id)?;
+    // Nothing else ends the others where the first process is not the first of its PID namespace.
+    let all = all || signal == sys::abi::SIGKILL && record.shares_pids && !record.no_cgroup;
     let operation = if all { Operation::KillAll } else { Operation::Kill };
     runtime.check(&record, &runtime.store.folder(id)?, operation)?;
     let cgroup = record.open_cgroup()?;

@@ -275,6 +275,29 @@ impl Child {
         }
     }
 
+    /// Waits until its filter's listener is there.
+    pub(crate) fn await_listener(&mut self) -> Result<()> {
+        self.listen_until(|child| child.listener.is_some())
+    }
+
+    /// Waits until its terminal is there, which is to be the caller's, and has it send lines that
+    /// end with a line feed alone: the caller's own terminal adds the rest, a file needs none.
+    pub(crate) fn keep_console(&mut self) -> Result<()> {
+        self.listen_until(|child| child.master.is_some())?;
+        let Some(master) = &self.master else { return Ok(()) };
+        sys::foreground::end_lines_plainly(master.as_fd()).map_err(|source| Error::Clone { source })
+    }
+
+    /// Listens where no point is under way.
+    fn listen_until(&mut self, done: impl Fn(&Child) -> bool) -> Result<()> {
+        while !done(self) {
+            if let Some(Reached::Begun) = self.listen()? {
+                return Err(Error::Vanished);
+            }
+        }
+        Ok(())
+    }
+
     /// Waits until it has found its command.
     pub(crate) fn await_ready(&mut self) -> Result<()> {
         self.await_point(point::READY)
@@ -313,7 +336,8 @@ impl Drop for Child {
 fn failure(draft: &Draft, command: &str, (stage, index, errno): (u32, u32, i32)) -> Error {
     let op = draft.program.ops.get(index as usize);
     if matches!(op, Some(child::Op::Find | child::Op::Exec)) {
-        return Error::Command { command: command.to_owned(), errno };
+        let found = matches!(op, Some(child::Op::Exec));
+        return Error::Command { command: command.to_owned(), found, errno };
     }
     Error::Step { stage: place(stage), step: step(&draft.program, index), errno }
 }

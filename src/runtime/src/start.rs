@@ -62,7 +62,7 @@ fn go(connection: &std::os::fd::OwnedFd, spec: &Spec, record: &Record) -> Result
         Told::Failed { stage: 4, errno, .. } => {
             let args = spec.process().as_ref().and_then(|p| p.args().as_ref());
             let command = args.and_then(|args| args.first()).cloned().unwrap_or_default();
-            Err(Error::Command { command, errno })
+            Err(Error::Command { command, found: true, errno })
         }
         Told::Failed { stage, errno, .. } => {
             let step = "load the seccomp filter".to_owned();

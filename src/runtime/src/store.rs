@@ -15,13 +15,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use oci::Status;
-use oci::runtime::Spec;
+use oci::runtime::{LinuxNamespaceType, Spec};
 use serde::{Deserialize, Serialize};
 
 use crate::bundle;
 use crate::cgroup::{Cgroup, Layout};
 use crate::error::{Error, Result};
-use crate::rdt;
+use crate::{plan, rdt};
 
 const STATE: &str = "state";
 const UNFINISHED: &str = "state.new";
@@ -64,6 +64,9 @@ pub(crate) struct Record {
     /// Its processes keep the caller's session keyring.
     #[serde(default)]
     pub(crate) foreign_keyring: bool,
+    /// Its PID namespace is not its own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) shares_pids: bool,
     /// It has none: its maker had no right to make one, or was told not to.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) no_cgroup: bool,
@@ -94,6 +97,7 @@ impl Record {
             annotations: annotations.map(|(k, v)| (k.clone(), v.clone())).collect(),
             hooks: spec.hooks().is_some(),
             foreign_keyring: false,
+            shares_pids: !plan::has_new(spec, LinuxNamespaceType::Pid),
             no_cgroup: false,
             rdt: None,
         }

@@ -26,13 +26,39 @@ impl RawMode {
     /// # Errors
     /// Whatever tcsetattr says of a terminal.
     pub fn enter(fd: BorrowedFd<'_>) -> Result<Option<RawMode>> {
+        RawMode::with(fd, termios::cfmakeraw)
+    }
+
+    /// As [`RawMode::enter`], but for the output: its lines still get their carriage returns here.
+    ///
+    /// # Errors
+    /// As [`RawMode::enter`].
+    pub fn enter_input(fd: BorrowedFd<'_>) -> Result<Option<RawMode>> {
+        RawMode::with(fd, |raw| {
+            let output = raw.output_flags;
+            termios::cfmakeraw(raw);
+            raw.output_flags = output;
+        })
+    }
+
+    fn with(fd: BorrowedFd<'_>, change: impl Fn(&mut Termios)) -> Result<Option<RawMode>> {
         let Ok(before) = termios::tcgetattr(fd) else { return Ok(None) };
         let mut raw = before.clone();
-        termios::cfmakeraw(&mut raw);
+        change(&mut raw);
         let terminal = fd.try_clone_to_owned()?;
         termios::tcsetattr(&terminal, SetArg::TCSADRAIN, &raw)?;
         Ok(Some(RawMode { terminal, before }))
     }
+}
+
+/// Has a terminal end its lines with a line feed alone; asked at either side.
+///
+/// # Errors
+/// What tcsetattr(3) says.
+pub fn end_lines_plainly(fd: BorrowedFd<'_>) -> Result<()> {
+    let mut mode = termios::tcgetattr(fd)?;
+    mode.output_flags.remove(termios::OutputFlags::ONLCR);
+    Ok(termios::tcsetattr(fd, SetArg::TCSANOW, &mode)?)
 }
 
 /// Whether a terminal hands its reader whole lines (ICANON), asked at either side; `None` when `fd`

@@ -1,5 +1,7 @@
 //! Verbs on an existing container: start, state, kill, delete, pause, resume.
 
+use std::io::Write;
+
 use runtime::Runtime;
 
 use super::{Verb, id, open};
@@ -45,7 +47,8 @@ pub(super) const STATE: Verb = Verb {
     run: |globals, given| {
         let entry = super::list::entry(&open(globals)?, id(given)?)?;
         let text = serde_json::to_string_pretty(&entry).map_err(|e| Failure::new(e.to_string()))?;
-        println!("{text}");
+        // A closed pipe is the reader's affair.
+        let _ = writeln!(std::io::stdout(), "{text}");
         Ok(0)
     },
     ..NO_VERB

@@ -5,7 +5,8 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use runtime::Runtime;
-use serde_json::{Value, json};
+use runtime::cgroup::Usage;
+use serde::Serialize;
 
 use super::{Verb, id, open};
 use crate::args::{Flag, Given, Words};
@@ -65,24 +66,41 @@ fn watch(runtime: &Runtime, id: &str, interval: Duration) -> Result<u8, Failure>
         let ended = sys::teardown::any_ended(&process, due.min(now + LOOK)).map_err(failed)?;
         let kills = runtime.oom_kills(id).unwrap_or(killed);
         for _ in killed..kills {
-            print(&json!({"type": "oom", "id": id}))?;
+            print(&Event::bare("oom", id))?;
         }
         killed = kills;
         if ended {
-            print(&json!({"type": "exit", "id": id}))?;
+            print(&Event::bare("exit", id))?;
             return Ok(0);
         }
     }
 }
 
-fn stats(runtime: &Runtime, id: &str) -> Result<Value, Failure> {
-    let usage = runtime.usage(id)?;
-    Ok(json!({"type": "stats", "id": id, "data": usage}))
+/// One line. Scripts match its text: the fields are in runc's order.
+#[derive(Debug, Serialize)]
+struct Event<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Usage>,
 }
 
-fn print(line: &Value) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{line}").map_err(|error| Failure::new(format!("write: {error}")))
+impl<'a> Event<'a> {
+    fn bare(kind: &'static str, id: &'a str) -> Event<'a> {
+        Event { kind, id, data: None }
+    }
+}
+
+fn stats<'a>(runtime: &Runtime, id: &'a str) -> Result<Event<'a>, Failure> {
+    Ok(Event { kind: "stats", id, data: Some(runtime.usage(id)?) })
+}
+
+fn print(event: &Event<'_>) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::new(format!("write: {error}"));
+    let mut line = serde_json::to_vec(event).map_err(|error| failed(error.into()))?;
+    line.push(b'\n');
+    std::io::stdout().lock().write_all(&line).map_err(failed)
 }
 
 /// Go's durations, of one unit.

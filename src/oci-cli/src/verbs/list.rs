@@ -1,9 +1,11 @@
 //! `list`, and the document that `state` prints too: runc's, field for field.
 
+use std::collections::BTreeMap;
 use std::io::Write;
+use std::path::PathBuf;
 
 use runtime::Runtime;
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::{Verb, open};
 use crate::args::{Flag, Given, Words};
@@ -26,29 +28,41 @@ pub(super) const LIST: Verb = Verb {
     run: list,
 };
 
-/// The document of one container.
-pub(super) fn entry(runtime: &Runtime, id: &str) -> Result<Value, Failure> {
-    let listed = runtime.entry(id)?;
-    Ok(document(&listed))
+/// One container. Scripts match its text: the fields are in runc's order.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Entry {
+    oci_version: String,
+    id: String,
+    pid: i32,
+    status: String,
+    bundle: PathBuf,
+    rootfs: PathBuf,
+    created: String,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    annotations: BTreeMap<String, String>,
+    owner: String,
 }
 
-fn document(listed: &runtime::Listed) -> Value {
-    let state = &listed.state;
+/// The document of one container.
+pub(super) fn entry(runtime: &Runtime, id: &str) -> Result<Entry, Failure> {
+    Ok(document(runtime.entry(id)?))
+}
+
+fn document(listed: runtime::Listed) -> Entry {
     let (seconds, nanoseconds) = split(listed.created_unix_ns);
-    let mut value = json!({
-        "ociVersion": state.oci_version,
-        "id": state.id,
-        "pid": state.pid.unwrap_or(0),
-        "status": state.status.to_string(),
-        "bundle": state.bundle,
-        "rootfs": listed.rootfs,
-        "created": format_time(seconds, Some(nanoseconds)),
-        "owner": listed.owner,
-    });
-    if !state.annotations.is_empty() {
-        value["annotations"] = json!(state.annotations);
+    let state = listed.state;
+    Entry {
+        oci_version: state.oci_version,
+        id: state.id,
+        pid: state.pid.unwrap_or(0),
+        status: state.status.to_string(),
+        bundle: state.bundle,
+        rootfs: listed.rootfs,
+        created: format_time(seconds, Some(nanoseconds)),
+        annotations: state.annotations,
+        owner: listed.owner,
     }
-    value
 }
 
 fn split(unix_ns: u64) -> (u64, u32) {
@@ -57,13 +71,16 @@ fn split(unix_ns: u64) -> (u64, u32) {
 }
 
 fn list(globals: &Given, given: &Given) -> Result<u8, Failure> {
-    let all: Vec<Value> = open(globals)?.list()?.iter().map(document).collect();
+    let all: Vec<Entry> = open(globals)?.list()?.into_iter().map(document).collect();
     let text = match given.text("format")? {
-        _ if given.has("quiet") => all.iter().map(|c| format!("{}\n", cell(c, "id"))).collect(),
+        _ if given.has("quiet") => all.iter().map(|c| format!("{}\n", c.id)).collect(),
         None | Some("table" | "") => table(&all),
         // What runc prints of no containers, and its callers expect.
         Some("json") if all.is_empty() => "null\n".to_owned(),
-        Some("json") => format!("{}\n", Value::from(all)),
+        Some("json") => {
+            let text = serde_json::to_string(&all).map_err(|e| Failure::new(e.to_string()))?;
+            format!("{text}\n")
+        }
         Some(_) => return Err(Failure::new("invalid format option")),
     };
     // A closed pipe is the reader's affair.
@@ -71,19 +88,15 @@ fn list(globals: &Given, given: &Given) -> Result<u8, Failure> {
     Ok(0)
 }
 
-fn cell(container: &Value, key: &str) -> String {
-    match &container[key] {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
 /// Columns at least 12 wide with 3 spaces between, as runc's.
-fn table(all: &[Value]) -> String {
+fn table(all: &[Entry]) -> String {
     let header = ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"];
-    let keys = ["id", "pid", "status", "bundle", "created", "owner"];
     let mut rows = vec![header.map(str::to_owned)];
-    rows.extend(all.iter().map(|c| keys.map(|key| cell(c, key))));
+    rows.extend(all.iter().map(|c| {
+        let (pid, bundle) = (c.pid.to_string(), c.bundle.display().to_string());
+        let (id, status) = (c.id.clone(), c.status.clone());
+        [id, pid, status, bundle, c.created.clone(), c.owner.clone()]
+    }));
     let width = |column: usize| {
         rows.iter().map(|r| r[column].chars().count() + 3).max().unwrap_or(0).max(12)
     };
@@ -109,8 +122,21 @@ mod tests {
             table(&[]),
             "ID          PID         STATUS      BUNDLE      CREATED     OWNER\n"
         );
-        let one = json!({"id": "a-long-container-id", "pid": 7, "status": "running",
-            "bundle": "/b", "created": "t", "owner": "root"});
+        let one = Entry {
+            oci_version: "1.3.0".to_owned(),
+            id: "a-long-container-id".to_owned(),
+            pid: 7,
+            status: "running".to_owned(),
+            bundle: "/b".into(),
+            rootfs: "/b/rootfs".into(),
+            created: "t".to_owned(),
+            annotations: BTreeMap::new(),
+            owner: "root".to_owned(),
+        };
+        let text = serde_json::to_string(&one).expect("JSON");
+        let order = ["ociVersion", "id", "pid", "status", "bundle", "rootfs", "created", "owner"];
+        let at = order.map(|key| text.find(&format!("\"{key}\":")).expect(key));
+        assert!(at.is_sorted(), "{text}");
         assert_eq!(
             table(&[one]).lines().nth(1),
             Some("a-long-container-id   7           running     /b          t           root")

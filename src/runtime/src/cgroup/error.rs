@@ -74,12 +74,18 @@ pub enum Error {
         source: io::Error,
     },
     /// Somebody's processes live in the cgroup that a new container was to get.
-    #[error("cgroup {path} is not empty: {count} processes are in it")]
+    #[error("container's cgroup is not empty: {count} processes are in {path}")]
     Occupied {
         /// The folder.
         path: PathBuf,
         /// How many processes it holds, its sub-cgroups included.
         count: usize,
+    },
+    /// The cgroup that a new container was to get is frozen: nothing would go on in it.
+    #[error("container's cgroup unexpectedly frozen: {path}")]
+    Frozen {
+        /// The folder.
+        path: PathBuf,
     },
     /// A new process could not be put into the cgroup.
     #[error("put process {pid} into cgroup {path}")]
@@ -128,6 +134,7 @@ impl Error {
             Error::Occupied { .. } => {
                 Some("choose another linux.cgroupsPath, or end these processes first".to_owned())
             }
+            Error::Frozen { .. } => Some("thaw it, or choose another linux.cgroupsPath".to_owned()),
             Error::Write { source, file, .. } if busy_tree(source, file) => Some(format!(
                 "cgroup v2 gives controllers only below cgroups without processes of their own; \
                  move the processes of {} into a sub-cgroup, or use an absolute cgroupsPath",

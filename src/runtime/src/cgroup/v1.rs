@@ -68,7 +68,7 @@ pub(super) fn plan(
 pub(super) fn refuse_unified(resources: &LinuxResources) -> Result<(), Error> {
     match resources.unified() {
         Some(map) if !map.is_empty() => {
-            let problem = "this host's controllers are cgroup v1; unified needs v2 \
+            let problem = "invalid configuration: this host's controllers are v1, unified needs v2 \
                            (boot with systemd.unified_cgroup_hierarchy=1)";
             Err(field_error("linux.resources.unified", problem))
         }

@@ -2,11 +2,10 @@
 //!
 //! Their path is the image's. So each is one more process of the container, as `exec` makes them:
 //! with the user, the capabilities, the filter, the cgroup and the namespaces of the command that
-//! it precedes. runc and crun run them so, too. What is not the command's: the hook's words,
-//! variables and `/` as working folder.
+//! it precedes, and in its working folder. runc and crun run them so, too. What is not the
+//! command's: the hook's words, and its variables where it has a list of them.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::path::PathBuf;
 
 use oci::State;
 use oci::runtime::{Hook, Process, Spec};
@@ -71,8 +70,9 @@ fn begin(home: &Home<'_>, hook: &Hook, stdio: [OwnedFd; 3]) -> Result<Child> {
         no_groups: unprivileged && exec::denies_groups(record.pid),
     };
     let (mut draft, birth) = plan::joined(spec, &command(spec, hook), &joining);
-    // It has the variables that it names.
-    draft.program.ops.retain(|op| !matches!(op, child::Op::Home { .. }));
+    if hook.env().is_some() {
+        draft.program.ops.retain(|op| !matches!(op, child::Op::Home { .. }));
+    }
     draft.program.candidates = draft.strings([bytes(hook.path())]);
     let mut child = spawn::begin(draft, given, &birth, Some(&cgroup), "")?;
     child.hurry()?;
@@ -82,9 +82,12 @@ fn begin(home: &Home<'_>, hook: &Hook, stdio: [OwnedFd; 3]) -> Result<Child> {
     }
     let filter = spawn::filter(&runtime.store.root, plan::loads_filter(spec))?;
     child.last_word(filter.as_ref())?;
-    child.await_ready()?;
+    if plan::listens(spec) {
+        child.await_listener()?;
+    }
     // Nobody answers for a hook: what the filter asks about does not exist for it.
     drop(child.listener.take());
+    child.await_ready()?;
     child.await_begin()?;
     Ok(child)
 }
@@ -94,11 +97,9 @@ fn command(spec: &Spec, hook: &Hook) -> Process {
     let mut process = spec.process().clone().unwrap_or_default();
     let name = || vec![hook.path().display().to_string()];
     let args = hook.args().clone().filter(|args| !args.is_empty()).unwrap_or_else(name);
-    process
-        .set_args(Some(args))
-        .set_env(Some(hook.env().clone().unwrap_or_default()))
-        .set_cwd(PathBuf::from("/"))
-        .set_terminal(None)
-        .set_exec_cpu_affinity(None);
+    if let Some(env) = hook.env() {
+        process.set_env(Some(env.clone()));
+    }
+    process.set_args(Some(args)).set_terminal(None).set_exec_cpu_affinity(None);
     process
 }

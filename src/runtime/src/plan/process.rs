@@ -72,6 +72,12 @@ pub(crate) fn loads_filter(spec: &Spec) -> Option<&LinuxSeccomp> {
     spec.linux().as_ref().and_then(|l| l.seccomp().as_ref())
 }
 
+/// Whether the filter has a listener.
+pub(crate) fn listens(spec: &Spec) -> bool {
+    let flags = loads_filter(spec).map_or(0, seccomp::load_flags);
+    flags & seccomp::FLAG_NEW_LISTENER != 0
+}
+
 /// AppArmor and SELinux labels, to be taken on by exec: the host's procfs is needed.
 pub(super) fn labels(draft: &mut Draft, process: &Process) {
     let apparmor = process.apparmor_profile().as_deref().filter(|name| !name.is_empty());

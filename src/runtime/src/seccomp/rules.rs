@@ -182,7 +182,10 @@ impl<'a> Rule<'a> {
         let notify = rule.action() == Act::ScmpActNotify;
         // The runtime itself must send the listener's fd and report errors.
         if notify && rule.names().iter().any(|n| n == "write") {
-            return Err(field(place("names"), "SCMP_ACT_NOTIFY cannot be used for write"));
+            return Err(field(
+                place("names"),
+                "SCMP_ACT_NOTIFY cannot be used for the write syscall",
+            ));
         }
         let mut conditions = Vec::new();
         for (number, arg) in rule.args().iter().flatten().enumerate() {
