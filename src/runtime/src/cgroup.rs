@@ -18,7 +18,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use oci::runtime::LinuxResources;
+use oci::runtime::{LinuxDeviceCgroup, LinuxResources};
 
 mod apply;
 pub(crate) mod convert;
@@ -56,8 +56,8 @@ struct Folder {
 }
 
 impl Cgroup {
-    /// Makes the cgroup for a container: as [`Cgroup::create`], and confined to `resources`'s
-    /// devices and the default ones even when `resources` has no device rules.
+    /// Makes the cgroup for a container, as [`Cgroup::create`] does, but for the devices of v2:
+    /// [`Cgroup::confine`] comes before any process of the container's own.
     ///
     /// # Errors
     /// See [`Cgroup::create`].
@@ -93,11 +93,26 @@ impl Cgroup {
                 cgroup.refuse_occupied()?;
                 cgroup.refuse_frozen()?;
             }
-            let none = Vec::new();
-            let rules = resources.and_then(|r| r.devices().as_ref()).unwrap_or(&none);
-            cgroup.devices(rules)?;
+            let rules = device_rules(resources);
+            match cgroup.v1_folder("devices") {
+                Some(_) => cgroup.devices(rules)?,
+                None => devices::rules(rules).map(|_| ())?,
+            }
             resources.map_or(Ok(()), |r| cgroup.limits(r))
         })
+    }
+
+    /// Confines a container to `resources`'s devices and the default ones, even when `resources`
+    /// has no device rules. Loading the program that does it on v2 takes the kernel longer than all
+    /// else here, and can be done while the container sets itself up; on v1 it has been done.
+    ///
+    /// # Errors
+    /// As of [`Cgroup::devices`].
+    pub fn confine(&self, resources: Option<&LinuxResources>) -> Result<(), Error> {
+        match self.v1_folder("devices") {
+            Some(_) => Ok(()),
+            None => self.devices(device_rules(resources)),
+        }
     }
 
     /// Makes the cgroup (for a pod, say) and applies `resources`; devices only when rules are
@@ -257,6 +272,10 @@ fn io_error(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> E
 
 fn field_error(field: &str, problem: impl Into<String>) -> Error {
     Error::Field { field: field.to_owned(), problem: problem.into() }
+}
+
+fn device_rules(resources: Option<&LinuxResources>) -> &[LinuxDeviceCgroup] {
+    resources.and_then(|r| r.devices().as_deref()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -264,6 +264,7 @@ impl Making<'_> {
     /// All that the parent does while the child sets itself up.
     fn beside(&mut self, child: &mut Child) -> Result<()> {
         let spec = &self.bundle.spec;
+        self.cgroup.as_ref().map_or(Ok(()), |cgroup| cgroup.confine(resources(spec)))?;
         child.settle()?;
         sys::launch::use_all_cpus(child.pid());
         if let Some(group) = &self.record.rdt {

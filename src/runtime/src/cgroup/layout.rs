@@ -69,6 +69,11 @@ impl Layout {
         let mut hierarchies: Vec<Hierarchy> = Vec::new();
         for line in mountinfo.lines() {
             let Some(found) = hierarchy(line, own) else { continue };
+            if found.v2 {
+                // Mounted over a tree of v1 hierarchies, which is still listed and out of sight.
+                let hidden = |h: &Hierarchy| h.mount.starts_with(&found.mount);
+                hierarchies.retain(|h| h.v2 || !hidden(h));
+            }
             // The same hierarchy may be mounted again elsewhere, for example by a container.
             match hierarchies.iter_mut().find(|h| same(h, &found)) {
                 Some(known) if preference(&found) < preference(known) => *known = found,

@@ -222,6 +222,9 @@ fn layouts_are_read_from_two_texts() {
         "beside the own one, which is full"
     );
     assert!(matches!(Layout::parse("", ""), Err(Error::NotMounted)));
+    let over = format!("{HYBRID}\n99 30 0:99 / /sys/fs/cgroup rw - cgroup2 none rw\n");
+    let layout = Layout::parse(&over, HYBRID_OWN).expect("mounted over the others");
+    assert_eq!(layout.mode(), Mode::V2);
 }
 
 #[test]
@@ -371,6 +374,7 @@ fn device_programs_hold_and_are_replaced() {
     let layout = Layout::parse(&v2.join("\n"), "0::/\n").expect("a cgroup2 mount");
     assert_eq!(layout.mode(), Mode::V2);
     let cgroup = Cgroup::create_container(&layout, "/devices", None).expect("create");
+    cgroup.confine(None).expect("confine");
     assert!(opens(&cgroup, "/dev/null") && opens(&cgroup, "/dev/urandom"));
     assert!(!opens(&cgroup, "/dev/kmsg"), "only the default devices");
     let kmsg = json!({"devices": [{"allow": false}, {"allow": true, "type": "c", "major": 1,
