@@ -10,8 +10,8 @@
 use std::collections::BTreeSet;
 
 use oci_spec::runtime::{Capability, Process, Spec};
-use serde::de::DeserializeOwned;
-use serde_json::{Result, Value};
+use serde::de::{DeserializeOwned, Error as _};
+use serde_json::{Error, Result, Value};
 
 /// The specification's name, and the one of the types.
 const FLAGS: [(&str, &str); 2] = [
@@ -56,7 +56,20 @@ fn read<T: DeserializeOwned>(
     let changed = process(&mut tree)
         .is_some_and(|p| rename_flags(p) | add_user(p) | drop_capabilities(p, tell));
     // Otherwise the first error is the better one: it has the line.
-    if changed { serde_json::from_value(tree) } else { Err(error) }
+    if changed { of_tree(&tree) } else { Err(error) }
+}
+
+/// A document of a tree, by way of text: reading the tree itself would put a second copy of all
+/// that reads documents into the program.
+///
+/// # Errors
+/// What is no such document, without a line.
+pub fn of_tree<T: DeserializeOwned>(tree: &Value) -> Result<T> {
+    serde_json::from_slice(&serde_json::to_vec(tree)?).map_err(|error| {
+        let text = error.to_string();
+        // The line is not that of the caller's text.
+        Error::custom(text.split(" at line ").next().unwrap_or_default())
+    })
 }
 
 fn rename_flags(process: &mut Value) -> bool {

@@ -43,7 +43,8 @@ pub struct Landlock {
 pub fn read(spec: &Spec) -> Result<Option<Landlock>, String> {
     let annotations = spec.annotations().as_ref();
     let Some(text) = annotations.and_then(|all| all.get(KEY)) else { return Ok(None) };
-    let asked: Landlock = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let asked: Landlock =
+        serde_json::from_slice(text.as_bytes()).map_err(|error| error.to_string())?;
     let odd = |path: &&String| !path.starts_with('/') || path.contains('\0');
     match asked.read.iter().chain(&asked.write).find(odd) {
         Some(path) => Err(format!("{path:?} is not an absolute path")),

@@ -49,7 +49,7 @@ fn spec(given: &Given) -> Result<u8, Failure> {
 /// Without what one user alone may not have: networks, cgroups, several ids, an own sysfs.
 fn rootless() -> Result<String, Failure> {
     let broken = |e: serde_json::Error| Failure::new(e.to_string());
-    let mut spec: Value = serde_json::from_str(TEMPLATE).map_err(broken)?;
+    let mut spec: Value = serde_json::from_slice(TEMPLATE.as_bytes()).map_err(broken)?;
     let linux = &mut spec["linux"];
     if let Some(namespaces) = linux["namespaces"].as_array_mut() {
         namespaces.retain(|n| n["type"] != "network");

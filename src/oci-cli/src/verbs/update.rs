@@ -104,7 +104,7 @@ fn resources(given: &Given) -> Result<LinuxResources, Failure> {
         }
     }
     let wrong = |error: serde_json::Error| Failure::new(format!("resources: {error}"));
-    serde_json::from_value(all).map_err(wrong)
+    oci::document::of_tree(&all).map_err(wrong)
 }
 
 fn read(path: &std::path::Path) -> Result<Value, Failure> {
