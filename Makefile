@@ -18,7 +18,7 @@ export PATH := $(TOOLS):$(HOME)/.cargo/bin:$(PATH)
 export PODVISOR_BIN := $(abspath $(BIN))
 export PODVISOR_TEST_CACHE := $(abspath $(OUT))/cache
 
-.PHONY: help deps deps-run deps-deny build run check test unit privileged conformance engines vm bench install clean
+.PHONY: help deps deps-run deps-deny build run check test unit privileged race conformance engines vm bench install clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -85,6 +85,9 @@ unit: ## every crate's own tests, the privileged ones in scopes of their own (ro
 privileged: build ## the whole product on the real kernel, each test in its own scope (root)
 	cargo test --test e2e
 	cargo test --test privileged
+
+race: build ## exchange every mount target while containers are made, 20,000 a target (root)
+	PODVISOR_RACE_ROUNDS=$${PODVISOR_RACE_ROUNDS:-20000} cargo test --test privileged race:: -- --nocapture
 
 conformance: build ## the same cases on podvisor-oci, runc and crun, three columns (root)
 	cargo test -p oci-cli --test conformance -- --nocapture

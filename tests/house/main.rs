@@ -9,6 +9,7 @@
 
 mod child_symbols;
 mod layering;
+mod paths;
 mod tidy;
 
 use std::path::{Path, PathBuf};

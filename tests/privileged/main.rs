@@ -8,6 +8,7 @@
 )]
 
 mod cve;
+mod race;
 mod stuck;
 mod sweep;
 mod trial;

@@ -54,7 +54,9 @@ impl Trial {
             fs::create_dir_all(rootfs.join(folder)).expect("mkdir");
         }
         fs::copy("/bin/busybox", rootfs.join("bin/busybox")).expect("busybox");
-        for applet in ["sh", "sleep", "cat", "echo", "mkdir", "ls", "true", "grep", "kill"] {
+        for applet in
+            ["sh", "sleep", "cat", "echo", "mkdir", "ls", "true", "grep", "head", "kill", "wc"]
+        {
             symlink("busybox", rootfs.join("bin").join(applet)).expect("symlink");
         }
         trial.run(Command::new(&trial.program).arg("spec").current_dir(trial.path("b"))).ok();
