@@ -4,7 +4,7 @@
 //! deadline is said. The state goes last: while it stands, `delete` can be tried again.
 
 use std::os::fd::AsFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use oci::Status;
 
@@ -14,6 +14,9 @@ use crate::hooks::{self, List};
 use crate::lifecycle::Operation;
 use crate::store::{self, CLAIM_WITHIN, Record};
 use crate::{DELETE_WITHIN, Runtime, rdt, systemd};
+
+/// What the end of a killed process takes at most, unless something holds it up.
+const USUAL_END: Duration = Duration::from_millis(100);
 
 pub(crate) fn kill(runtime: &Runtime, id: &str, signal: i32, all: bool) -> Result<()> {
     let record = runtime.store.record(id)?;
@@ -56,8 +59,8 @@ pub(crate) fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
         }
         Ok(record) => (record, None),
     };
-    runtime.check(&record, &claim.folder, Operation::Delete { force })?;
-    let mut failures = end(&record, deadline);
+    let status = runtime.check(&record, &claim.folder, Operation::Delete { force })?;
+    let mut failures = end(&record, status, deadline);
     if !failures.is_empty() {
         return Err(Error::Several { failures });
     }
@@ -74,12 +77,18 @@ pub(crate) fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
 }
 
 /// Ends whatever lives of it and removes its cgroup; what failed, in words.
-fn end(record: &Record, deadline: Instant) -> Vec<String> {
+fn end(record: &Record, status: Status, deadline: Instant) -> Vec<String> {
     let mut failures = Vec::new();
-    let process = record.process();
+    let process = if status == Status::Stopped { None } else { record.process() };
     if let Some(process) = &process {
         // Its end may have come just now.
         let _ = sys::teardown::signal_process(process.as_fd(), sys::abi::SIGKILL);
+        if status != Status::Paused {
+            // All others of its PID namespace end before it does, and then there is only the empty
+            // cgroup to be removed. What fails here is tried below.
+            let soon = (Instant::now() + USUAL_END).min(deadline);
+            let _ = sys::teardown::any_ended(std::slice::from_ref(process), soon);
+        }
     }
     let removed =
         record.open_cgroup().and_then(|c| remove_cgroup(c, record.unit.as_deref(), deadline));

@@ -249,7 +249,8 @@ fn freeze_v1(folder: &Path, deadline: Instant) -> Result<bool, Failed> {
     }
 }
 
-/// Waits for a line of `cgroup.events`; the kernel announces each change of the file.
+/// Waits for a line of `cgroup.events`. The kernel announces a change of the file, but one within
+/// 10 ms of the last only when those are over: it is looked at meanwhile.
 fn wait_for(path: &Path, line: &str, deadline: Instant) -> io::Result<bool> {
     use std::io::{Read, Seek};
     let mut file = File::open(path)?;
@@ -260,7 +261,8 @@ fn wait_for(path: &Path, line: &str, deadline: Instant) -> io::Result<bool> {
         if text.lines().any(|l| l == line) {
             return Ok(true);
         }
-        if !sys::teardown::changed(file.as_fd(), deadline)? {
+        let next = (Instant::now() + STEP).min(deadline);
+        if !sys::teardown::changed(file.as_fd(), next)? && Instant::now() >= deadline {
             return Ok(false);
         }
     }
