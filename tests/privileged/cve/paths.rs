@@ -29,3 +29,42 @@ fn cve_2023_25809_2022_0811_paths_and_values_stay_within_their_bounds() {
     }
     trial.clean(&before, "a refused document");
 }
+
+/// Of the host's cgroups a container sees its own alone, and changes none.
+/// Red without `Op::Unshare` of the cgroup namespace in `src/runtime/src/plan/namespaces.rs`, or
+/// when the option `ro` is lost on the way to `plan/cgroups.rs`.
+#[test]
+fn cve_2023_25809_a_container_is_in_its_own_cgroup_alone() {
+    let script = "for g in /sys/fs/cgroup/pids /sys/fs/cgroup/memory /sys/fs/cgroup/unified; do \
+                  mkdir $g/x && echo made $g; ls $g | grep -x -E 'c|other'; \
+                  echo 1 >$g/cgroup.procs && echo moved $g; done; cat /proc/self/cgroup";
+    let Some((trial, bundle)) =
+        trial!(cve_2023_25809_a_container_is_in_its_own_cgroup_alone, "sh", "-c", script)
+    else {
+        return;
+    };
+    trial.change(|config| config["linux"]["cgroupsPath"] = json!("/c"));
+    let done = trial.oci(&["run", "--bundle", &bundle, "c"]);
+    let others = |line: &&str| !line.ends_with(":/");
+    let odd: Vec<&str> = done.out.lines().filter(others).collect();
+    assert!(odd.is_empty() && !done.out.is_empty(), "{odd:?} {}", done.err);
+    // One that may write, writes to what is its own.
+    trial.change(|config| {
+        for mount in config["mounts"].as_array_mut().expect("mounts") {
+            if mount["type"] == "cgroup" {
+                mount["options"] = json!(["rw"]);
+            }
+        }
+        config["process"]["args"] = json!([
+            "sh",
+            "-c",
+            "mkdir /sys/fs/cgroup/pids/../../cgroup/pids/x; ls -d /sys/fs/cgroup/pids/x; sleep 100"
+        ]);
+    });
+    trial.oci(&["run", "-d", "--bundle", &bundle, "c"]).ok();
+    let inner = std::path::Path::new("/sys/fs/cgroup/pids/c/x");
+    trial.wait_for("a cgroup of its own", || inner.exists());
+    assert!(!std::path::Path::new("/sys/fs/cgroup/pids/x").exists());
+    trial.oci(&["delete", "--force", "c"]).ok();
+    assert!(!inner.exists());
+}

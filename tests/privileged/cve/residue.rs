@@ -27,3 +27,94 @@ fn residue_the_callers_session_keyring_stays_outside() {
         trial.oci(&["delete", "--force", "c"]).ok();
     }
 }
+
+/// Signals that the caller blocks, ignores or waits for are nothing to the container.
+/// Red without `Op::Signals` in `src/runtime/src/plan/process.rs`.
+#[test]
+fn residue_the_callers_signals_stay_outside() {
+    let Some((trial, bundle)) =
+        trial!(residue_the_callers_signals_stay_outside, "/residue", "look")
+    else {
+        return;
+    };
+    let residue = trial.tool("residue");
+    fs::copy(&residue, trial.path("b/rootfs/residue")).expect("residue");
+    let run = ["run", "--bundle", &bundle, "c"];
+    assert_eq!(trial.oci_under(&residue, &["leave"], &run).ok(), "death: 0\n");
+    trial.change(|config| config["process"]["args"] = json!(["sleep", "100"]));
+    trial.oci(&["run", "-d", "--bundle", &bundle, "c"]).ok();
+    let exec = ["exec", "c", "/residue", "look"];
+    assert_eq!(trial.oci_under(&residue, &["leave"], &exec).ok(), "death: 0\n");
+    trial.oci(&["delete", "--force", "c"]).ok();
+}
+
+/// The runtime is killed before each of its system calls: what it was making ends by itself, or
+/// runs under its filter and in its cgroup. A command never runs half restricted.
+/// Red when `listen` of `src/child/src/run.rs` takes the end of the parent for a word.
+#[test]
+fn residue_a_maker_that_dies_leaves_no_half_made_command() {
+    let script = "grep -E '^(Seccomp|NoNewPrivs):' /proc/self/status >/ran; exec sleep 100";
+    let Some((trial, bundle)) =
+        trial!(residue_a_maker_that_dies_leaves_no_half_made_command, "sh", "-c", script)
+    else {
+        return;
+    };
+    let (inject, report) = (trial.tool("inject"), trial.path("report").display().to_string());
+    trial.change(|config| {
+        config["root"]["readonly"] = json!(false);
+        config["process"]["noNewPrivileges"] = json!(true);
+        config["linux"]["cgroupsPath"] = json!("/own");
+        config["linux"]["seccomp"] = json!({"defaultAction": "SCMP_ACT_ALLOW",
+            "syscalls": [{"names": ["swapon"], "action": "SCMP_ACT_ERRNO"}]});
+    });
+    let before = trial.traces();
+    let ran = trial.path("b/rootfs/ran");
+    let run = ["run", "-d", "--bundle", &bundle, "c"];
+    let exec = ["exec", "-d", "c", "sh", "-c", script];
+    for verb in [&run[..], &exec] {
+        let mut whole = 0;
+        for number in (1..).step_by(3) {
+            let _ = fs::remove_file(&ran);
+            if verb == exec {
+                trial.oci(&run).ok();
+                trial.wait_for("the first command", || {
+                    fs::metadata(&ran).is_ok_and(|f| f.len() > 20)
+                });
+                fs::remove_file(&ran).expect("remove");
+            }
+            let known = trial.traces();
+            trial.oci_under(&inject, &[&report, &number.to_string(), "kill"], verb);
+            trial.wait_for("only the container's own", || foreign(&known).is_empty());
+            if let Ok(text) = fs::read_to_string(&ran) {
+                // An empty one is of a shell that has just begun.
+                let fine = text.is_empty() || text == "NoNewPrivs:\t1\nSeccomp:\t2\n";
+                assert!(fine, "{verb:?}, call {number}: {text}");
+                whole += 1;
+            }
+            trial.oci(&["delete", "--force", "c"]).ok();
+            trial.clean(&before, "a maker that died");
+            let hit = fs::read_to_string(&report).expect("report");
+            if hit.trim().ends_with("-1") {
+                break;
+            }
+        }
+        assert!(whole > 0, "{verb:?} never ran");
+    }
+}
+
+/// New processes that are not in the container's cgroup.
+fn foreign(known: &std::collections::BTreeSet<String>) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").expect("proc").flatten() {
+        let pid = entry.file_name().to_string_lossy().into_owned();
+        if !pid.bytes().all(|b| b.is_ascii_digit()) {
+            continue;
+        }
+        let cgroup = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+        let old = known.iter().any(|trace| trace.starts_with(&format!("process {pid} ")));
+        if !old && !cgroup.is_empty() && !cgroup.lines().any(|line| line.ends_with("/own")) {
+            found.push(pid);
+        }
+    }
+    found
+}

@@ -7,6 +7,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use oci::runtime::LinuxSeccomp;
@@ -39,11 +40,13 @@ pub fn compile_cached(root: &Path, profile: &LinuxSeccomp) -> Result<Filter, Err
 }
 
 fn store(folder: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    // For its owner alone, whatever the caller's umask is: a filter that others may write is none.
     if !folder.is_dir() {
-        fs::create_dir_all(folder)?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
     let unfinished = path.with_extension(std::process::id().to_string());
-    let mut file = fs::File::create(&unfinished)?;
+    let mut options = fs::File::options();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
     file.write_all(bytes)?;
     drop(file);
     fs::rename(unfinished, path)
