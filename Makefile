@@ -29,7 +29,7 @@ PACKAGES_RUN  := gcc libc6-dev make git curl ca-certificates iproute2 util-linux
 PACKAGES_TEST := $(PACKAGES_RUN) binutils busybox-static cpio kmod nftables nginx-light procps strace \
   qemu-system-x86 crun runc skopeo umoci hyperfine python3 mmdebstrap uidmap
 PACKAGES_ENGINES := podman conmon containernetworking-plugins catatonit containerd docker.io python3-grpcio
-PACKAGES_BENCH := $(PACKAGES_TEST) $(PACKAGES_ENGINES) buildah
+PACKAGES_BENCH := $(PACKAGES_TEST) $(PACKAGES_ENGINES) buildah libseccomp-dev pkg-config
 
 define install_packages
 	@missing=$$(for p in $(1); do dpkg -s $$p >/dev/null 2>&1 || echo $$p; done); \

@@ -2,6 +2,7 @@
  * checks, no state file: what is left is what any runtime must pay.
  *
  * usage: floor ROOTFS COMMAND [ARG...]   (as root)
+ *        floor create -b ROOTFS ID; floor start ID; floor delete --force ID   (of /bin/sleep)
  * Work: one cgroup in every mounted hierarchy, six namespaces in one clone, the mounts of
  * `runc spec`, default devices, masked and read-only paths, pivot_root, hostname, capabilities,
  * no_new_privs, exec, wait, cgroup removal. */
@@ -9,7 +10,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +30,9 @@ static int hierarchy_count;
 static char stack[256 * 1024];
 static char **command;
 static int ready[2];
+/* Of `create`: the fifo that `start` writes to, and the pipe by which its child says it is ready. */
+static int gate = -1;
+static int told[2];
 
 static void need(int result, const char *what) {
     if (result < 0) {
@@ -100,40 +106,111 @@ static int child(void *root) {
             need(prctl(PR_CAPBSET_DROP, cap, 0, 0, 0), "bounding set");
     need(syscall(SYS_capset, &header, data), "capset");
     need(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs");
+    if (gate >= 0) {
+        need(write(told[1], "", 1), "tell");
+        close(told[1]);
+        need(read(gate, &byte, 1), "start");
+    }
     char *environment[] = {"PATH=/bin", NULL};
     execve(command[0], command, environment);
     need(-1, "exec");
     return 1;
 }
 
-int main(int argc, char **argv) {
+static char *name(const char *id, const char *what) {
+    static char path[1024];
+    snprintf(path, sizeof path, "/run/floor-%s.%s", id, what);
+    return path;
+}
+
+/* Clones the child into a cgroup of every hierarchy; its pid. */
+static int begin(char *root, const char *id) {
     char path[1024], text[32];
-    int status;
-    if (argc < 3)
-        return 2;
-    command = argv + 2;
     find_hierarchies();
     need(pipe2(ready, O_CLOEXEC), "pipe");
     for (int i = 0; i < hierarchy_count; i++) {
-        snprintf(path, sizeof path, "%s/floor-%d", hierarchies[i], getpid());
+        snprintf(path, sizeof path, "%s/floor-%s", hierarchies[i], id);
         need(mkdir(path, 0755), path);
     }
     int pid = clone(child, stack + sizeof stack,
                     CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP | SIGCHLD,
-                    argv[1]);
+                    root);
     need(pid, "clone");
     snprintf(text, sizeof text, "%d", pid);
     for (int i = 0; i < hierarchy_count; i++) {
         if (strstr(hierarchies[i], "cpuset")) /* an empty v1 cpuset takes no process */
             continue;
-        snprintf(path, sizeof path, "%s/floor-%d/cgroup.procs", hierarchies[i], getpid());
+        snprintf(path, sizeof path, "%s/floor-%s/cgroup.procs", hierarchies[i], id);
         put(path, text);
     }
     need(write(ready[1], "", 1), "go");
-    need(waitpid(pid, &status, 0), "wait");
+    return pid;
+}
+
+static void remove_cgroups(const char *id) {
+    char path[1024];
     for (int i = 0; i < hierarchy_count; i++) {
-        snprintf(path, sizeof path, "%s/floor-%d", hierarchies[i], getpid());
+        snprintf(path, sizeof path, "%s/floor-%s", hierarchies[i], id);
         rmdir(path);
     }
+}
+
+static int create(char *root, const char *id) {
+    static char *sleeping[] = {"/bin/sleep", "100000", NULL};
+    char byte, text[32];
+    command = sleeping;
+    need(mkfifo(name(id, "start"), 0600), "mkfifo");
+    gate = open(name(id, "start"), O_RDWR | O_CLOEXEC);
+    need(gate, "fifo");
+    need(pipe2(told, O_CLOEXEC), "pipe");
+    int pid = begin(root, id);
+    close(told[1]);
+    if (read(told[0], &byte, 1) != 1)
+        return 1;
+    int file = open(name(id, "pid"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    snprintf(text, sizeof text, "%d", pid);
+    need(write(file, text, strlen(text)), "pid");
+    return 0;
+}
+
+static int start(const char *id) {
+    int file = open(name(id, "start"), O_WRONLY | O_CLOEXEC);
+    need(file, "fifo");
+    need(write(file, "", 1), "start");
+    return 0;
+}
+
+static int delete(const char *id) {
+    char text[32] = "";
+    int file = open(name(id, "pid"), O_RDONLY | O_CLOEXEC);
+    need(read(file, text, sizeof text - 1), "pid");
+    find_hierarchies();
+    int process = syscall(SYS_pidfd_open, atoi(text), 0);
+    need(process, "pidfd_open");
+    need(kill(atoi(text), SIGKILL), "kill");
+    struct pollfd end = {process, POLLIN, 0};
+    need(poll(&end, 1, 10000), "poll");
+    remove_cgroups(id);
+    unlink(name(id, "pid"));
+    unlink(name(id, "start"));
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    char id[32];
+    int status;
+    if (argc < 3)
+        return 2;
+    if (argc == 5 && !strcmp(argv[1], "create"))
+        return create(argv[3], argv[4]);
+    if (argc == 3 && !strcmp(argv[1], "start"))
+        return start(argv[2]);
+    if (argc == 4 && !strcmp(argv[1], "delete"))
+        return delete(argv[3]);
+    command = argv + 2;
+    snprintf(id, sizeof id, "%d", getpid());
+    int pid = begin(argv[1], id);
+    need(waitpid(pid, &status, 0), "wait");
+    remove_cgroups(id);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }

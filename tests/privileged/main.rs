@@ -8,6 +8,7 @@
 )]
 
 mod cve;
+mod hardened;
 mod race;
 mod stuck;
 mod sweep;

@@ -86,6 +86,8 @@ pub(crate) fn run(program: Program<'_>) -> ! {
         kept: [NOTHING; 3],
         last: NOTHING,
     };
+    // For ps; the execve takes it back.
+    let _ = syscall!(libc::SYS_prctl, libc::PR_SET_NAME, c"podvisor-init", 0, 0, 0);
     // What came through the first execve is not to come through the last.
     let came = child.program.slots.iter().chain([&child.program.report]);
     for fd in came {

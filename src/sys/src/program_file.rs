@@ -1,4 +1,4 @@
-//! The file that a child executes: its program and its image, in memory, for this one child.
+//! The file that a child executes: its program and its image, in memory, for this child alone.
 //!
 //! An ELF file of two segments: the program of crate `child` as the build script left it, and an
 //! [`Image`] with all that it points to, made here. Written once, then only open for reading, and
@@ -7,6 +7,9 @@
 use std::fs::File;
 use std::io::{Error, ErrorKind, Result};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt;
+
+use nix::sys::statvfs::{FsFlags, statvfs};
 
 use child::{IMAGE_AT, Image, Role, Span};
 
@@ -72,7 +75,7 @@ impl Layout {
 /// The file of a process that works through `program`, with `slots` as its descriptors.
 ///
 /// # Errors
-/// memfd_create(2)'s and write(2)'s; `PermissionDenied` where the host lets no file in memory be
+/// memfd_create(2)'s and write(2)'s; `PermissionDenied` where the host lets no such file be
 /// executed.
 pub(crate) fn of(program: &Compiled, slots: &[RawFd], report: RawFd) -> Result<OwnedFd> {
     let mut layout = Layout { parts: Vec::with_capacity(16), end: size_of::<Image>() };
@@ -126,13 +129,28 @@ fn in_memory() -> Result<OwnedFd> {
     match make(MFD_EXEC) {
         // Before Linux 6.3 all of them can be executed.
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => make(0),
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            let text = "no file in memory can be executed here: set the sysctl vm.memfd_noexec to \
-                        0 or 1";
-            Err(Error::new(ErrorKind::PermissionDenied, text))
-        }
+        // The sysctl vm.memfd_noexec is 2.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => without_name(),
         other => other,
     }
+}
+
+/// A file that no folder lists, on the first file system that lets programs be executed.
+fn without_name() -> Result<OwnedFd> {
+    let places = ["/run", "/dev/shm", "/tmp", "/var/tmp"];
+    let executable = |place: &&str| {
+        statvfs(*place).is_ok_and(|found| !found.flags().contains(FsFlags::ST_NOEXEC))
+    };
+    let open = |place: &str| {
+        let mut options = File::options();
+        options.read(true).write(true).mode(0o755).custom_flags(libc::O_TMPFILE);
+        options.open(place).map(OwnedFd::from)
+    };
+    places.into_iter().filter(executable).find_map(|place| open(place).ok()).ok_or_else(|| {
+        let text = "the sysctl vm.memfd_noexec is 2 and none of /run, /dev/shm, /tmp and /var/tmp \
+                    lets programs be executed: change one of them";
+        Error::new(ErrorKind::PermissionDenied, text)
+    })
 }
 
 /// Writes the parts one behind the other from `at` on.
