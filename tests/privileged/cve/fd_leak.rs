@@ -41,3 +41,46 @@ fn cve_2024_21626_no_descriptor_of_the_caller_comes_in() {
     assert_eq!(exec(&["--cwd", "/proc/self/fd/7", "c", "ls"]).code, 255);
     trial.oci(&["delete", "--force", "c"]).ok();
 }
+
+/// The caller leaks all that it may have: neither who waits for `start`, nor the command, nor what
+/// `exec` brings in has any of it, and none of them is a way to the host.
+/// Red without `Op::CloseFrom`.
+#[test]
+fn cve_2016_9962_2024_21626_a_thousand_descriptors_stay_outside() {
+    let Some((trial, bundle)) =
+        trial!(cve_2016_9962_2024_21626_a_thousand_descriptors_stay_outside, "sleep", "100")
+    else {
+        return;
+    };
+    let leak = trial.tool("leak");
+    let leaky = |args: &[&str]| trial.oci_under(&leak, &["900"], args);
+    let pid = || {
+        let state: serde_json::Value =
+            serde_json::from_str(&trial.oci(&["state", "c"]).ok()).expect("JSON");
+        state["pid"].to_string()
+    };
+    let open = |pid: &str| -> Vec<String> {
+        let all = fs::read_dir(format!("/proc/{pid}/fd")).expect("fd").flatten();
+        let links =
+            all.filter(|fd| fd.file_name().to_string_lossy().parse::<u32>().is_ok_and(|n| n > 2));
+        links.map(|fd| fs::read_link(fd.path()).expect("link").display().to_string()).collect()
+    };
+    leaky(&["create", "--bundle", &bundle, "c"]).ok();
+    let waiting = open(&pid());
+    assert!(waiting.iter().all(|link| link.starts_with("socket:")), "{waiting:?}");
+    trial.oci(&["start", "c"]).ok();
+    let comm = format!("/proc/{}/comm", pid());
+    trial.wait_for("the command", || fs::read_to_string(&comm).is_ok_and(|c| c == "sleep\n"));
+    assert_eq!(open(&pid()), Vec::<String>::new());
+    for fd in [3, 4, 5, 6, 7, 8, 100, 899, 900] {
+        let cwd = format!("/proc/self/fd/{fd}");
+        let done = leaky(&["exec", "--cwd", &cwd, "c", "ls"]);
+        assert_eq!(done.code, 255, "{cwd}: {done:?}");
+        let command = format!("{cwd}/bin/busybox");
+        let done = leaky(&["exec", "c", &command, "true"]);
+        assert_ne!(done.code, 0, "{command}");
+    }
+    let listed = leaky(&["exec", "c", "ls", "/proc/self/fd"]).ok();
+    assert_eq!(listed.split_whitespace().collect::<Vec<_>>(), ["0", "1", "2", "3"]);
+    trial.oci(&["delete", "--force", "c"]).ok();
+}

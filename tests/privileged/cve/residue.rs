@@ -50,7 +50,8 @@ fn residue_the_callers_signals_stay_outside() {
 
 /// The runtime is killed before each of its system calls: what it was making ends by itself, or
 /// runs under its filter and in its cgroup. A command never runs half restricted.
-/// Red when `listen` of `src/child/src/run.rs` takes the end of the parent for a word.
+/// Red when `listen` of `src/child/src/run.rs` takes the end of the parent for a word, and
+/// `seccomp` of `identity.rs` an empty word for no filter.
 #[test]
 fn residue_a_maker_that_dies_leaves_no_half_made_command() {
     let script = "grep -E '^(Seccomp|NoNewPrivs):' /proc/self/status >/ran; exec sleep 100";
