@@ -49,6 +49,7 @@ impl Trial {
     /// A bundle whose container runs `args`, of busybox.
     pub(crate) fn new(scope: Scope, args: &[&str]) -> Trial {
         let trial = Trial { scope, program: program() };
+        trial.host("ro");
         let rootfs = trial.path("b/rootfs");
         for folder in ["bin", "proc", "sys", "dev", "etc", "tmp"] {
             fs::create_dir_all(rootfs.join(folder)).expect("mkdir");
@@ -66,6 +67,16 @@ impl Trial {
             config["process"]["args"] = json!(args);
         });
         trial
+    }
+
+    /// What the scope sees of the host's files cannot be changed, or can again: where a defence has
+    /// been taken out, to see a test red, only the scope suffers.
+    fn host(&self, access: &str) {
+        for place in ["/", "/dev"] {
+            let options = format!("remount,bind,{access}");
+            let status = Command::new("mount").args(["-o", &options, place]).status();
+            assert!(status.expect("mount").success(), "{options} {place}");
+        }
     }
 
     /// The same with a copy of the program that nobody else needs.
@@ -124,7 +135,7 @@ impl Trial {
     pub(crate) fn import_busybox(&self) {
         let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("rootfs/busybox/recipe.sh");
         let tar = self.path("busybox.tar");
-        self.run(Command::new(recipe).arg(&tar)).ok();
+        self.run(Command::new(recipe).arg(&tar).env("TMPDIR", self.scope.folder())).ok();
         self.podvisor(&["import", tar.to_str().expect("path"), "busybox:latest"]).ok();
     }
 
@@ -157,6 +168,7 @@ impl Trial {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/privileged/tools");
         let (source, made) = (folder.join(format!("{name}.c")), self.path(name));
         let mut gcc = Command::new("gcc");
+        gcc.env("TMPDIR", self.scope.folder());
         gcc.args(["-static", "-O1", "-Wall", "-Werror", "-o"]).arg(&made).arg(source);
         assert!(gcc.status().expect("gcc").success(), "{name}.c");
         made
@@ -203,6 +215,14 @@ impl Trial {
         while !is() {
             assert!(Instant::now() < deadline, "never: {what}");
             std::thread::park_timeout(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Trial {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.host("rw");
         }
     }
 }

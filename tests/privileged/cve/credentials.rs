@@ -17,9 +17,12 @@ fn cve_2022_29162_2024_40635_credentials_are_those_asked_for() {
     }
     trial.change(|config| config["process"]["user"] = json!({"uid": 0, "gid": 0}));
     trial.oci(&["run", "-d", "--bundle", &bundle, "c"]).ok();
+    // The caller has groups, and keeps them.
+    let setpriv = std::path::Path::new("/usr/bin/setpriv");
     let status = |more: &[&str]| {
         let words = [&["exec"], more, &["c", "grep", "-E", "^(Groups|CapInh|CapAmb)"]].concat();
-        trial.oci(&[&words[..], &["/proc/self/status"]].concat()).ok()
+        let words = [&words[..], &["/proc/self/status"]].concat();
+        trial.oci_under(setpriv, &["--groups", "5,6"], &words).ok()
     };
     for more in [&[][..], &["--user", "1000:1000"], &["--cap", "CAP_NET_RAW"]] {
         let words: Vec<String> = status(more).split_whitespace().map(str::to_owned).collect();

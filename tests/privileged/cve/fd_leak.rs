@@ -5,7 +5,8 @@ use std::os::unix::fs::symlink;
 
 use serde_json::json;
 
-/// Red without `Op::CloseFrom`, or without the look at the working folder in `Op::ChdirAgain`.
+/// Red without `Op::CloseFrom`, or without the look at the working folder in `chdir_again` of
+/// `src/child/src/identity.rs`: stdin is not closed, and may be a folder.
 #[test]
 fn cve_2024_21626_no_descriptor_of_the_caller_comes_in() {
     let Some((trial, bundle)) =
@@ -27,6 +28,14 @@ fn cve_2024_21626_no_descriptor_of_the_caller_comes_in() {
         let done = trial.oci_under(sh, &[&leaky], &["run", "--bundle", &bundle, "c"]);
         assert_eq!(done.code, 1, "{cwd}: {done:?}");
     }
+    let folder = trial.path("folder");
+    fs::write(&folder, "exec \"$@\" </\n").expect("script");
+    let folder = folder.display().to_string();
+    for cwd in ["/proc/self/fd/0", "/proc/self/fd/0/tmp", "/dev/stdin"] {
+        trial.change(|config| config["process"]["cwd"] = json!(cwd));
+        let done = trial.oci_under(sh, &[&folder], &["run", "--bundle", &bundle, "c"]);
+        assert_eq!(done.code, 1, "{cwd}: {done:?}");
+    }
     trial.change(|config| {
         config["process"]["cwd"] = json!("/");
         config["process"]["args"] = json!(["sleep", "100"]);
@@ -39,6 +48,8 @@ fn cve_2024_21626_no_descriptor_of_the_caller_comes_in() {
     let listed = exec(&["c", "ls", "/proc/self/fd"]).ok();
     assert_eq!(listed.split_whitespace().collect::<Vec<_>>(), ["0", "1", "2", "3"]);
     assert_eq!(exec(&["--cwd", "/proc/self/fd/7", "c", "ls"]).code, 255);
+    let words = ["exec", "--cwd", "/proc/self/fd/0", "c", "ls"];
+    assert_eq!(trial.oci_under(sh, &[&folder], &words).code, 255);
     trial.oci(&["delete", "--force", "c"]).ok();
 }
 
