@@ -6,7 +6,8 @@
 //! 20,000. The others may fail to start; they never hang.
 //! See it red: `open_in` of `src/child/src/target.rs` without `IN_ROOT`, `make_file` there without
 //! O_EXCL and O_NOFOLLOW, `bind_console` without `make_file`; and the one of masks when `keep` of
-//! `src/runtime/src/plan/mounts.rs` is never `Keep::Always`.
+//! `src/runtime/src/plan/mounts.rs` is never `Keep::Always`, that of copies when `copy_up` of
+//! `src/child/src/copy.rs` looks its target up once more.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -63,6 +64,9 @@ impl Race {
         fs::create_dir_all(place.parent().expect("parent")).expect("mkdir");
         if self.scenario.target.ends_with('/') {
             fs::create_dir_all(&place).expect("folder");
+            if self.scenario.folder {
+                fs::write(place.join("marker"), "").expect("marker");
+            }
         } else if name == "dev/null" {
             let node = Command::new("mknod").arg(&place).args(["c", "1", "3"]).status();
             assert!(node.expect("mknod").success());
@@ -116,6 +120,14 @@ impl Race {
         fs::write(canary.join("file"), "untouched").expect("write");
     }
 
+    /// How many files are in the two folders that were exchanged.
+    fn markers(&self) -> usize {
+        let target = self.trial.path("b/rootfs").join(self.scenario.target.trim_end_matches('/'));
+        let all = [target.clone(), target.with_extension("0")];
+        let folders = all.iter().filter(|_| self.scenario.folder);
+        folders.map(|folder| fs::read_dir(folder).expect("folder").count()).sum()
+    }
+
     /// Everything about the canary tree that could have changed.
     fn seen(&self) -> BTreeMap<String, (u32, u32, Vec<u8>)> {
         let mut all = BTreeMap::new();
@@ -155,6 +167,7 @@ impl Race {
         trial.oci(&["delete", "--force", "racer"]).ok();
         trial.oci(&["delete", "--force", "c"]).ok();
         assert_eq!(self.seen(), seen, "the canary");
+        assert_eq!(self.markers(), usize::from(self.scenario.folder), "files of the two folders");
         trial.clean(&before, "a race");
         (made, failed, swaps)
     }
@@ -241,6 +254,20 @@ race! {
         |config| config["process"]["cwd"] = json!("/work/below/new"));
     console: Scenario { terminal: true, ..links("dev/console", own_dev) };
     terminals_folder: Scenario { terminal: true, ..links("dev/pts/", own_dev) };
+}
+
+/// What a tmpfs starts with is copied into it, and not into what has taken its place by then.
+#[test]
+fn copies_go_into_the_tmpfs_alone() {
+    let change = |config: &mut Value| {
+        add(
+            config,
+            json!({"type": "tmpfs", "source": "tmpfs", "destination": "/scratch",
+                "options": ["tmpcopyup"]}),
+        );
+    };
+    let scenario = Scenario { folder: true, ..links("scratch/", change) };
+    race("race::copies_go_into_the_tmpfs_alone", "true", scenario);
 }
 
 /// The place of /proc is exchanged with another folder once procfs is mounted there: what is to be
