@@ -161,6 +161,9 @@ pub enum Op {
     IoPriority { value: u32 },
     /// sched_setattr(2).
     Scheduler(Scheduling),
+    /// PR_SCHED_CORE: a group of its own (0), or the one of the process `of`; without hyperthreads
+    /// there is nothing to be apart from.
+    Cores { of: u32 },
     /// sched_setaffinity(2) with the `length` bytes of the text from `mask` on.
     Affinity { mask: Text, length: u32 },
     /// set_mempolicy(2) with the `length` bytes of the text from `nodes` on.
@@ -278,6 +281,7 @@ pub fn stage(op: &Op) -> u32 {
         | Op::Personality { .. }
         | Op::IoPriority { .. }
         | Op::Scheduler(_)
+        | Op::Cores { .. }
         | Op::Affinity { .. }
         | Op::MemoryPolicy { .. }
         | Op::Umask { .. }

@@ -155,7 +155,9 @@ impl Child<'_> {
             | Op::RootReadOnly
             | Op::Pivot { .. }
             | Op::MoveRoot => self.rooting(op),
-            Op::Scheduler(_) | Op::Affinity { .. } | Op::MemoryPolicy { .. } => self.scheduling(op),
+            Op::Scheduler(_) | Op::Cores { .. } | Op::Affinity { .. } | Op::MemoryPolicy { .. } => {
+                self.scheduling(op)
+            }
             Op::LandlockBegin { .. }
             | Op::LandlockPath { .. }
             | Op::LandlockPort { .. }

@@ -2,6 +2,8 @@
 //!
 //! Masks are bytes of the program's text: the kernel reads them from any address.
 
+use core::ffi::c_int;
+
 use crate::op::{Op, Scheduling, Text};
 use crate::raw::{Done, syscall, unit};
 use crate::run::Child;
@@ -23,6 +25,7 @@ impl Child<'_> {
     pub(crate) fn scheduling(&self, op: &Op) -> Done {
         match *op {
             Op::Scheduler(to) => schedule(to),
+            Op::Cores { of } => share_cores(of),
             Op::Affinity { mask, length } => {
                 let mask = self.bytes(mask, length)?;
                 let (start, length) = (mask.as_ptr(), mask.len());
@@ -42,6 +45,19 @@ impl Child<'_> {
     fn bytes(&self, at: Text, length: u32) -> Done<&[u8]> {
         let rest = self.program.text.get(at as usize..).ok_or(libc::EFAULT)?;
         rest.get(..length as usize).ok_or(libc::EFAULT)
+    }
+}
+
+/// Sources: core-scheduling.rst of the kernel, linux/prctl.h.
+fn share_cores(of: u32) -> Done {
+    const PR_SCHED_CORE: c_int = 62;
+    const CREATE: c_int = 1;
+    const SHARE_FROM: c_int = 3;
+    const THREAD: c_int = 0;
+    let what = if of == 0 { CREATE } else { SHARE_FROM };
+    match unit(syscall!(libc::SYS_prctl, PR_SCHED_CORE, what, of, THREAD, 0)) {
+        Err(libc::ENODEV) => Ok(()),
+        other => other,
     }
 }
 

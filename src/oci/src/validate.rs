@@ -132,8 +132,11 @@ fn check_names(spec: &Spec, found: &mut Findings) {
         let uts = has(spec, LinuxNamespaceType::Uts);
         found.need(uts, field, "needs a uts namespace in linux.namespaces");
     }
-    if let Err(problem) = crate::landlock::read(spec) {
-        found.add(format!("annotations[{:?}]", crate::landlock::KEY), problem);
+    let landlock = crate::landlock::read(spec).err();
+    let cores = crate::core_scheduling::read(spec).err();
+    let keys = [crate::landlock::KEY, crate::core_scheduling::KEY];
+    for (key, problem) in keys.into_iter().zip([landlock, cores]) {
+        problem.into_iter().for_each(|text| found.add(format!("annotations[{key:?}]"), text));
     }
     for key in spec.annotations().iter().flatten().map(|(key, _)| key) {
         found.need(!key.is_empty(), "annotations", "has an empty key");

@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
-use oci::runtime::Process;
+use oci::runtime::{Process, Spec};
 use sys::launch::above_stdio;
 
 use crate::Runtime;
@@ -63,6 +63,7 @@ pub(crate) fn exec(
         preserve_fds: options.preserve_fds,
         unprivileged,
         no_groups: unprivileged && denies_groups(record.pid),
+        first: number_inside(&spec, record.pid),
     };
     if joining.no_groups {
         crate::idmaps::refuse_groups(Some(process))?;
@@ -110,6 +111,17 @@ pub(crate) fn exec(
 pub(crate) fn denies_groups(pid: i32) -> bool {
     let said = sys::kernel_file::read(format!("/proc/{pid}/setgroups"));
     said.is_ok_and(|text| text.trim() == "deny")
+}
+
+/// The number of a container's first process in its own PID namespace, where it is asked for.
+pub(crate) fn number_inside(spec: &Spec, pid: i32) -> u32 {
+    if !oci::core_scheduling::read(spec).unwrap_or(false) {
+        return 0;
+    }
+    let status = sys::kernel_file::read(format!("/proc/{pid}/status")).unwrap_or_default();
+    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    let last = numbers.and_then(|all| all.split_ascii_whitespace().next_back());
+    last.and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
 /// What fills a joining process's slots.

@@ -133,6 +133,8 @@ pub(crate) struct Joining<'a> {
     pub(crate) unprivileged: bool,
     /// setgroups(2) is forbidden in the container.
     pub(crate) no_groups: bool,
+    /// The container's first process by its number in there, where cores are shared with it.
+    pub(crate) first: u32,
 }
 
 /// The program of one more process in a container that was made from `spec`.

@@ -68,6 +68,7 @@ fn begin(home: &Home<'_>, hook: &Hook, stdio: [OwnedFd; 3]) -> Result<Child> {
         preserve_fds: 0,
         unprivileged,
         no_groups: unprivileged && exec::denies_groups(record.pid),
+        first: exec::number_inside(spec, record.pid),
     };
     let (mut draft, birth) = plan::joined(spec, &command(spec, hook), &joining);
     if hook.env().is_some() {

@@ -31,6 +31,8 @@ pub(super) struct Surroundings<'a> {
     start_hooks: bool,
     groups: bool,
     landlock: Option<oci::landlock::Landlock>,
+    /// The process whose cores are shared, 0 for new ones.
+    cores: Option<u32>,
 }
 
 impl<'a> Surroundings<'a> {
@@ -46,8 +48,10 @@ impl<'a> Surroundings<'a> {
     }
 
     pub(super) fn joining(spec: &'a Spec, joining: &Joining<'a>) -> Surroundings<'a> {
-        let Joining { keyring, preserve_fds, no_groups, .. } = *joining;
-        Surroundings { keyring, preserve_fds, groups: !no_groups, ..Surroundings::common(spec) }
+        let Joining { keyring, preserve_fds, no_groups, first, .. } = *joining;
+        let common = Surroundings::common(spec);
+        let cores = common.cores.map(|_| first);
+        Surroundings { keyring, preserve_fds, groups: !no_groups, cores, ..common }
     }
 
     fn common(spec: &'a Spec) -> Surroundings<'a> {
@@ -63,6 +67,7 @@ impl<'a> Surroundings<'a> {
             groups: true,
             // A wrong one has been refused.
             landlock: oci::landlock::read(spec).ok().flatten(),
+            cores: oci::core_scheduling::read(spec).is_ok_and(|asked| asked).then_some(0),
         }
     }
 }
@@ -213,6 +218,9 @@ fn settings(draft: &mut Draft, process: &Process, around: &Surroundings<'_>) {
         draft.op(Op::Personality { domain });
     }
     schedule::plan(draft, process);
+    if let Some(of) = around.cores {
+        draft.op(Op::Cores { of });
+    }
     if let Some(policy) = around.memory {
         schedule::memory(draft, policy);
     }

@@ -160,7 +160,21 @@ fn joining() -> Joining<'static> {
         preserve_fds: 0,
         unprivileged: false,
         no_groups: false,
+        first: 0,
     }
+}
+
+#[test]
+fn cores_are_shared_within_the_container() {
+    let annotations = json!({"annotations": {"org.podvisor.core-scheduling": "true"}});
+    let spec = spec(annotations);
+    let of = |draft: &Draft| {
+        let ops = draft.program.ops.iter();
+        ops.filter_map(|op| if let Op::Cores { of } = op { Some(*of) } else { None }).collect()
+    };
+    let process = spec.process().clone().unwrap();
+    let exec: Vec<u32> = of(&joined(&spec, &process, &Joining { first: 7, ..joining() }).0);
+    assert_eq!(exec, [7]);
 }
 
 #[test]

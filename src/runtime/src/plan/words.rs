@@ -83,6 +83,9 @@ fn plain(op: &Op) -> &'static str {
         Op::Scheduler(_) => {
             "set the scheduler (real-time ones need CAP_SYS_NICE and time of the cgroup)"
         }
+        Op::Cores { .. } => {
+            "share cores by org.podvisor.core-scheduling (needs CONFIG_SCHED_CORE of the kernel)"
+        }
         Op::MemoryPolicy { .. } => "set linux.memoryPolicy",
         Op::Affinity { .. } => "set the CPU affinity",
         Op::LandlockBegin { .. } | Op::LandlockPort { .. } | Op::LandlockEnd => {
