@@ -6,7 +6,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 binaries=$(realpath "$1") cache=$(realpath -m "$2")/vm
 mkdir -p "$cache"
-"$here/kernel.sh" "$cache"
+"$here/kernel.sh" "$cache/kernel"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -17,11 +17,11 @@ mkdir -p "$work/add/vm"
 tar -C "$work/root/store" -cf "$work/add/vm/busybox.oci.tar" .
 install -m 755 "$here/observer.sh" "$work/add/vm/observer.sh"
 cp "$here/pods.yaml" "$work/add/vm/pods.yaml"
-"$here/../../rootfs/vm/recipe.sh" "$work/initramfs" "$binaries" "$cache"/lib/modules/* "$work/add" 2>/dev/null
+"$here/../../rootfs/vm/recipe.sh" "$work/initramfs" "$binaries" "$cache"/kernel/lib/modules/* "$work/add" 2>/dev/null
 
 console=$cache/console.log
 timeout "${VM_TIMEOUT:-200}" qemu-system-x86_64 -accel tcg -cpu Haswell-noTSX -m 1536 -smp 2 \
-  -kernel "$cache/vmlinuz" -initrd "$work/initramfs" -nodefaults -nographic -serial stdio -no-reboot \
+  -kernel "$cache/kernel/vmlinuz" -initrd "$work/initramfs" -nodefaults -nographic -serial stdio -no-reboot \
   -append "console=ttyS0 panic=-1 quiet podvisor.vmtest podvisor.images=/vm/busybox.oci.tar podvisor.pods=/vm/pods.yaml podvisor.exit=poweroff" \
   </dev/null 2>"$cache/qemu.log" | tr -d '\r' >"$console" || { tail -n 40 "$console"; echo "vm: did not power off in time"; exit 1; }
 

@@ -5,7 +5,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 binaries=$(realpath "$1") cache=$(realpath -m "$2")/vm
 mkdir -p "$cache"
-"$here/../kernel.sh" "$cache"
+"$here/../kernel.sh" "$cache/kernel"
 "$here/root.sh" "$cache/systemd"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -36,7 +36,7 @@ trap 'rm -rf "$work" "$work.cpio"' EXIT
 
 console=$cache/systemd.log
 timeout "${VM_TIMEOUT:-150}" qemu-system-x86_64 -accel tcg -cpu Haswell-noTSX -m 2048 -smp 2 \
-  -kernel "$cache/vmlinuz" -initrd "$work.cpio" -nodefaults -nographic -serial stdio -no-reboot \
+  -kernel "$cache/kernel/vmlinuz" -initrd "$work.cpio" -nodefaults -nographic -serial stdio -no-reboot \
   -append "console=ttyS0 panic=-1 quiet rdinit=/init systemd.show_status=false systemd.unified_cgroup_hierarchy=1" \
   </dev/null 2>"$cache/systemd-qemu.log" | tr -d '\r' >"$console" || { tail -n 40 "$console"; echo "vm: systemd did not end in time"; exit 1; }
 sed -n 's/^ok /  ok    /p' "$console"

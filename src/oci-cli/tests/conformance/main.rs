@@ -11,7 +11,8 @@
 //!
 //! Arguments that are no options select cases by a part of their name. Environment: PODVISOR_BIN,
 //! the folder with podvisor-oci (else the test build's own); PODVISOR_CASES, the folder of the
-//! cases; PODVISOR_ALONE, set on a machine that has nothing else to do: no scope is made then.
+//! cases; PODVISOR_ALONE, set on a machine that has nothing else to do: no scope is made then;
+//! PODVISOR_PEERS, whether the peers run there; PODVISOR_PART, "0/2" and "1/2" for half the cases.
 
 mod case;
 mod peers;
@@ -42,6 +43,9 @@ fn main() -> ExitCode {
         }
         let chosen = |c: &Case| filters.iter().any(|f| c.name.contains(f.as_str()));
         cases.retain(|c| filters.is_empty() || chosen(c));
+        if let Some(part) = std::env::var_os("PODVISOR_PART") {
+            cases = part_of(cases, &part.to_string_lossy())?;
+        }
         Ok(run(&cases)? && fine)
     };
     match run() {
@@ -52,6 +56,16 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Each nth case, from the `at`th on, as "AT/N" says: several machines share the cases.
+fn part_of(cases: Vec<Case>, part: &str) -> std::io::Result<Vec<Case>> {
+    let numbers =
+        part.split_once('/').and_then(|(at, n)| Some((at.parse().ok()?, n.parse().ok()?)));
+    let (at, n): (usize, usize) = numbers
+        .filter(|(_, n)| *n > 0)
+        .ok_or_else(|| std::io::Error::other(format!("PODVISOR_PART={part}: want AT/N")))?;
+    Ok(cases.into_iter().skip(at).step_by(n).collect())
 }
 
 fn run(cases: &[Case]) -> std::io::Result<bool> {

@@ -23,6 +23,10 @@ pub(crate) struct Runtime {
     pub(crate) preload: Option<PathBuf>,
 }
 
+/// The peers and where they may be.
+const PEERS: [(&str, [&str; 2]); 2] =
+    [("runc", ["/usr/sbin/runc", "/usr/bin/runc"]), ("crun", ["/usr/bin/crun"; 2])];
+
 /// The versions that the `differs` lines are about.
 const JUDGED: [&str; 2] = ["runc version 1.1.5", "crun version 1.8.1"];
 
@@ -40,9 +44,8 @@ pub(crate) fn find(folder: &Path) -> Result<Vec<Runtime>> {
         Runtime { name, version, judged, program, pure_v2: false, preload: None }
     };
     let mut all = vec![plain("podvisor-oci", own)];
-    for (name, paths) in
-        [("runc", ["/usr/sbin/runc", "/usr/bin/runc"]), ("crun", ["/usr/bin/crun"; 2])]
-    {
+    let beside = std::env::var("PODVISOR_PEERS").map_or(!alone, |peers| !peers.is_empty());
+    for (name, paths) in PEERS.iter().filter(|_| beside) {
         match paths.iter().map(PathBuf::from).find(|p| p.exists()) {
             Some(program) => all.push(plain(name, program)),
             None => {
