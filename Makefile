@@ -98,7 +98,8 @@ engines: build ## podman, containerd and docker with podvisor-oci as their runti
 
 vm: build ## boot Debian's kernel on pure cgroup v2: podvisor as PID 1, conformance cases, systemd (root)
 	tests/vm/run.sh $(BIN) $(PODVISOR_TEST_CACHE)
-	tests/vm/conformance.sh $(BIN) $(PODVISOR_TEST_CACHE)
+	tests/vm/conformance.sh $(BIN) $(PODVISOR_TEST_CACHE) "v2:" "a network device"
+	tests/vm/trials.sh $(BIN) $(PODVISOR_TEST_CACHE) checkpoint stuck
 	tests/vm/systemd/run.sh $(BIN) $(PODVISOR_TEST_CACHE)
 
 fuzz: ## mutate the corpora of tests/fuzz for a minute each (FUZZ_SECONDS=60)

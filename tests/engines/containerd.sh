@@ -49,7 +49,8 @@ expect 'paused' 0 'a .*PAUSED' $c task ls
 expect 'resume' 0 '' $c task resume a
 expect 'metrics' 0 'memory.usage_in_bytes +[1-9]' $c task metrics a
 expect 'processes' 0 '^[1-9]' $c task ps a
-expect 'checkpoint is refused' 1 'checkpoint is not supported' $c task checkpoint a
+# This host's criu, where there is one, cannot start on its kernel.
+expect 'checkpoint fails in words' 1 'criu' $c task checkpoint a
 expect 'and changes nothing' 0 'a .*RUNNING' $c task ls
 expect 'kill' 0 '' $c task kill -s KILL a
 expect 'delete' 0 '137' sh -c "until $c task ls | grep -q STOPPED; do :; done; $c task delete a"

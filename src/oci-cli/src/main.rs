@@ -40,12 +40,6 @@ fn main() -> ExitCode {
     };
     match name.to_str() {
         Some("help") => help_for(&log, args.next()),
-        // runc has them, so engines offer them: their users get words, not "no such verb".
-        Some(verb @ ("checkpoint" | "restore")) => log.fail(&Failure {
-            text: format!("{verb} is not supported"),
-            hint: Some("stop the container, and start it anew".to_owned()),
-            code: 1,
-        }),
         text => match text.and_then(verbs::find) {
             Some(verb) => run(&log, &globals, verb, &mut args),
             None => {

@@ -5,6 +5,7 @@ use runtime::CgroupDriver;
 use crate::args::{Flag, Given, UsageError, Words};
 use crate::report::Failure;
 
+mod checkpoint;
 mod container;
 mod create;
 mod events;
@@ -50,7 +51,7 @@ pub(crate) const GLOBAL: &[Flag] = &[
     Flag::switch("debug", 0, "accepted for runc's callers; only errors are logged"),
     Flag::switch("systemd-cgroup", 0, "make each container's cgroup a systemd scope"),
     Flag::value("cgroup-manager", 0, "NAME", "cgroupfs (default), systemd or disabled"),
-    Flag::value("criu", 0, "FILE", "accepted for runc's callers"),
+    Flag::value("criu", 0, "FILE", "criu, for checkpoint and restore (default: that of PATH)"),
     Flag::value("rootless", 0, "MODE", "accepted for runc's callers: true, false or auto"),
     Flag::switch("version", b'v', "print the version"),
     Flag::switch("help", b'h', "print this help"),
@@ -71,6 +72,8 @@ pub(crate) const VERBS: &[Verb] = &[
     container::RESUME,
     update::UPDATE,
     events::EVENTS,
+    checkpoint::CHECKPOINT,
+    checkpoint::RESTORE,
     spec::SPEC,
     features::FEATURES,
     monitor::MONITOR,

@@ -79,16 +79,16 @@ pub struct Created {
 }
 
 /// A container in the making: undone on drop unless finished.
-struct Making<'r> {
+pub(crate) struct Making<'r> {
     runtime: &'r Runtime,
-    bundle: &'r Bundle,
-    options: &'r mut CreateOptions,
+    pub(crate) bundle: &'r Bundle,
+    pub(crate) options: &'r mut CreateOptions,
     claim: Option<Claim>,
-    cgroup: Option<Cgroup>,
+    pub(crate) cgroup: Option<Cgroup>,
     unit: Option<Unit>,
     /// Keeps the unit until the container's process is in it.
     holder: Option<Holder>,
-    record: Record,
+    pub(crate) record: Record,
     waits: bool,
 }
 
@@ -100,50 +100,58 @@ pub(crate) fn create(
     mut options: CreateOptions,
     waits: bool,
 ) -> Result<Created> {
-    let spec = &bundle.spec;
-    crate::modules::check(spec)?;
-    if sys::seqpacket::own_uid() != 0 && idmaps::denies_groups(spec) {
-        idmaps::refuse_groups(spec.process().as_ref())?;
-    }
-    let rdt = rdt::plan(spec, id)?;
-    let claim = runtime.store.claim_new(id)?;
-    let (cgroup, unit) = place(runtime.driver, spec, id)?;
-    let mut record = Record::new(id, bundle, &cgroup);
-    record.foreign_keyring = options.no_new_keyring;
-    record.no_cgroup = runtime.driver == CgroupDriver::Disabled;
-    (record.rdt, record.unit) = (rdt, unit.as_ref().map(|unit| unit.name.clone()));
-    let mut making = Making {
-        runtime,
-        bundle,
-        options: &mut options,
-        claim: Some(claim),
-        cgroup: None,
-        unit,
-        holder: None,
-        record,
-        waits,
-    };
+    let mut making = Making::begin(runtime, id, bundle, &mut options)?;
+    making.waits = waits;
     let child = making.make()?;
     making.finish(child)
 }
 
-impl Making<'_> {
+impl<'r> Making<'r> {
+    /// Checks what can be checked before, and claims the id.
+    pub(crate) fn begin(
+        runtime: &'r Runtime,
+        id: &str,
+        bundle: &'r Bundle,
+        options: &'r mut CreateOptions,
+    ) -> Result<Making<'r>> {
+        let spec = &bundle.spec;
+        crate::modules::check(spec)?;
+        if sys::seqpacket::own_uid() != 0 && idmaps::denies_groups(spec) {
+            idmaps::refuse_groups(spec.process().as_ref())?;
+        }
+        let rdt = rdt::plan(spec, id)?;
+        let claim = Some(runtime.store.claim_new(id)?);
+        let (cgroup, unit) = place(runtime.driver, spec, id)?;
+        let mut record = Record::new(id, bundle, &cgroup);
+        record.foreign_keyring = options.no_new_keyring;
+        record.no_cgroup = runtime.driver == CgroupDriver::Disabled;
+        (record.rdt, record.unit) = (rdt, unit.as_ref().map(|unit| unit.name.clone()));
+        let (cgroup, holder, waits) = (None, None, false);
+        Ok(Making { runtime, bundle, options, claim, cgroup, unit, holder, record, waits })
+    }
+
     fn spec(&self) -> &Spec {
         &self.bundle.spec
     }
 
-    fn save(&self) -> Result<()> {
+    pub(crate) fn save(&self) -> Result<()> {
         let claim = self.claim.as_ref();
         claim.map_or(Ok(()), |claim| claim.write(&self.record, &self.bundle.text))
     }
 
-    fn make(&mut self) -> Result<Child> {
+    /// The first state, the cgroup and the resctrl group: all that is there before the process.
+    pub(crate) fn prepare(&mut self, layout: &Layout) -> Result<()> {
         self.save()?;
-        let layout = Layout::detect()?;
-        self.cgroup = self.make_cgroup(&layout)?;
+        self.cgroup = self.make_cgroup(layout)?;
         if let Some(group) = &self.record.rdt {
             group.make(self.spec())?;
         }
+        Ok(())
+    }
+
+    fn make(&mut self) -> Result<Child> {
+        let layout = Layout::detect()?;
+        self.prepare(&layout)?;
         let mut child = self.launch(&layout)?;
         self.holder = None;
         if self.spec_maps() {
@@ -299,11 +307,7 @@ impl Making<'_> {
             self.send_listener(child)?;
         }
         child.await_ready()?;
-        self.record.pid = child.pid();
-        let started = sys::children::start_time(child.pid());
-        self.record.start_time = started.map_err(|source| Error::Clone { source })?;
-        self.save()?;
-        self.pid_file(child.pid())?;
+        self.has_process(child.pid())?;
         self.hand_over(child)
     }
 
@@ -312,7 +316,12 @@ impl Making<'_> {
         send_listener(self.spec(), &self.record, listener, child.pid())
     }
 
-    fn pid_file(&self, pid: i32) -> Result<()> {
+    /// From now on `pid` is the container's first process.
+    pub(crate) fn has_process(&mut self, pid: i32) -> Result<()> {
+        self.record.pid = pid;
+        let started = sys::children::start_time(pid);
+        self.record.start_time = started.map_err(|source| Error::Clone { source })?;
+        self.save()?;
         let Some(path) = &self.options.pid_file else { return Ok(()) };
         write_pid(path, pid)
     }
@@ -342,10 +351,16 @@ impl Making<'_> {
 
     fn finish(mut self, child: Child) -> Result<Created> {
         let (pid, pidfd, master) = child.release()?;
-        self.claim = None;
-        self.cgroup = None;
+        self.keep();
         let console = master.filter(|_| matches!(self.options.console, Console::Keep));
         Ok(Created { pid, pidfd, console })
+    }
+
+    /// It is made: nothing is undone any more.
+    pub(crate) fn keep(&mut self) {
+        self.claim = None;
+        self.cgroup = None;
+        self.holder = None;
     }
 }
 
@@ -381,6 +396,11 @@ pub(crate) fn write_pid(path: &Path, pid: i32) -> Result<()> {
 /// Sends the pty's master as runc does: its name in the message, the descriptor beside it.
 pub(crate) fn send_master(child: &mut Child, path: &Path) -> Result<()> {
     let Some(master) = child.master.take() else { return Ok(()) };
+    send_terminal(&master, path)
+}
+
+/// Sends a terminal's master.
+pub(crate) fn send_terminal(master: &OwnedFd, path: &Path) -> Result<()> {
     let socket = sys::tree::connect_stream(path).map_err(Error::io("connect to", path))?;
     sys::tree::send_fd(socket.as_fd(), b"/dev/ptmx", master.as_fd())
         .map_err(Error::io("send the terminal to", path))

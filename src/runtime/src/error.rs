@@ -181,6 +181,22 @@ pub enum Error {
         /// What is wrong.
         problem: String,
     },
+    /// criu is not there, or cannot be started.
+    #[error("start {}: {}", program.display(), sys::errno::full(*errno))]
+    NoCriu {
+        /// Its path, or its name.
+        program: PathBuf,
+        /// Why.
+        errno: i32,
+    },
+    /// criu could not do it.
+    #[error("criu: {problem}")]
+    Criu {
+        /// Its words.
+        problem: String,
+        /// Its log.
+        log: PathBuf,
+    },
     /// Several steps of a removal failed.
     #[error("{}", failures.join("; "))]
     Several {
@@ -229,6 +245,12 @@ impl Error {
                  resource control; or leave the field out"
                     .to_owned(),
             ),
+            Error::NoCriu { .. } => Some(
+                "checkpoint and restore need criu: install Debian's package criu, or name it with \
+                 --criu"
+                    .to_owned(),
+            ),
+            Error::Criu { log, .. } => Some(format!("{} has all of it", log.display())),
             Error::Cgroup(source) => source.hint(),
             Error::Systemd(source) => source.hint(),
             Error::NoCgroup { .. } => Some(

@@ -24,7 +24,9 @@ use oci::{State, Status};
 
 mod bundle;
 pub mod cgroup;
+mod checkpoint;
 mod create;
+mod criu;
 mod draft;
 mod error;
 mod exec;
@@ -38,6 +40,7 @@ mod netdevices;
 mod plan;
 mod rdt;
 mod remove;
+mod restore;
 pub mod seccomp;
 mod spawn;
 mod start;
@@ -45,10 +48,12 @@ mod store;
 mod systemd;
 
 pub use bundle::Bundle;
+pub use checkpoint::{CgroupsMode, CheckpointOptions, CriuOptions, NetworkLock};
 pub use create::{Console, CreateOptions, Created, Stdio};
 pub use error::{Error, Result};
 pub use exec::ExecOptions;
 pub use plan::Rootfs;
+pub use restore::RestoreOptions;
 pub use systemd::{Error as SystemdError, HOLD};
 
 use lifecycle::Operation;
@@ -177,6 +182,29 @@ impl Runtime {
     /// [`Error::Refused`].
     pub fn resume(&self, id: &str) -> Result<()> {
         Ok(self.allowed(id, Operation::Resume)?.thaw()?)
+    }
+
+    /// Writes a container's processes into files by criu; it is deleted then, unless it goes on.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when it does not run; [`Error::NoCriu`]; [`Error::Criu`].
+    pub fn checkpoint(&self, id: &str, options: CheckpointOptions) -> Result<()> {
+        checkpoint::checkpoint(self, id, options)
+    }
+
+    /// Makes a container from what [`Runtime::checkpoint`] has written. The process is the
+    /// caller's child, to be reaped by it.
+    ///
+    /// # Errors
+    /// As [`Runtime::run`]; [`Error::NoCriu`]; [`Error::Criu`]; nothing is left.
+    pub fn restore(
+        &self,
+        id: &str,
+        bundle: &Bundle,
+        create: CreateOptions,
+        options: &RestoreOptions,
+    ) -> Result<Created> {
+        restore::restore(self, id, bundle, create, options)
     }
 
     /// The pids of a container's processes, in the caller's numbers, ascending.

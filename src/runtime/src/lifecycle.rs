@@ -22,6 +22,8 @@ pub(crate) enum Operation {
     Resume,
     /// List its processes; a stopped one has none.
     Look,
+    /// Write its processes into files.
+    Checkpoint,
     /// Read or change what its cgroup says.
     Cgroup(&'static str),
 }
@@ -37,6 +39,7 @@ impl Operation {
             Operation::Pause => "pause",
             Operation::Resume => "resume",
             Operation::Look => "list the processes of",
+            Operation::Checkpoint => "checkpoint",
             Operation::Cgroup(name) => name,
         }
     }
@@ -44,7 +47,9 @@ impl Operation {
 
 /// Whether the operation is allowed.
 pub(crate) fn allows(status: Status, operation: Operation) -> bool {
-    use Operation::{Cgroup, Delete, Exec, Kill, KillAll, Look, Pause, Resume, Start};
+    use Operation::{
+        Cgroup, Checkpoint, Delete, Exec, Kill, KillAll, Look, Pause, Resume, Start,
+    };
     use Status::{Created, Creating, Paused, Running, Stopped};
     match (operation, status) {
         (Start, Created) => true,
@@ -63,6 +68,9 @@ pub(crate) fn allows(status: Status, operation: Operation) -> bool {
         (Pause, Created | Running) | (Resume, Paused | Created) => true,
         (Pause, Creating | Paused | Stopped) => false,
         (Resume, Creating | Running | Stopped) => false,
+        // A created container's first process is still the runtime's own program.
+        (Checkpoint, Running | Paused) => true,
+        (Checkpoint, Creating | Created | Stopped) => false,
         (Cgroup(_), Created | Running | Paused) => true,
         (Cgroup(_), Creating | Stopped) => false,
     }
@@ -76,7 +84,7 @@ mod tests {
     fn the_table() {
         use Status::{Created, Creating, Paused, Running, Stopped};
         let all = [Creating, Created, Running, Paused, Stopped];
-        let rows: [(Operation, [bool; 5]); 11] = [
+        let rows: [(Operation, [bool; 5]); 12] = [
             (Operation::Start, [false, true, false, false, false]),
             (Operation::Kill, [false, true, true, true, false]),
             (Operation::KillAll, [true; 5]),
@@ -87,6 +95,7 @@ mod tests {
             (Operation::Delete { force: true }, [true; 5]),
             (Operation::Pause, [false, true, true, false, false]),
             (Operation::Resume, [false, true, false, true, false]),
+            (Operation::Checkpoint, [false, false, true, true, false]),
             (Operation::Cgroup("update"), [false, true, true, true, false]),
         ];
         for (operation, expected) in rows {

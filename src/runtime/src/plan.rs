@@ -28,6 +28,8 @@ use oci::runtime::{LinuxNamespaceType, Process, Spec};
 use crate::cgroup::Layout;
 use crate::draft::{Draft, Source};
 
+pub(crate) use devices::bound as bound_devices;
+pub(crate) use mounts::{absolute, is_bind};
 pub(crate) use namespaces::{Birthplace, namespace_flag};
 pub(crate) use options::known as mount_options;
 pub(crate) use process::{listens, loads_filter};
@@ -199,4 +201,27 @@ pub(crate) fn has_new(spec: &Spec, kind: LinuxNamespaceType) -> bool {
 /// Whether the container has a user namespace of its own, or joins one.
 pub(crate) fn has_user_namespace(spec: &Spec) -> bool {
     namespaces::of(spec).iter().any(|n| n.typ() == LinuxNamespaceType::User)
+}
+
+/// Namespaces of the document that are joined by path.
+pub(crate) fn joined_namespaces(spec: &Spec) -> Vec<(LinuxNamespaceType, PathBuf)> {
+    let joined = namespaces::of(spec).iter().filter_map(|n| {
+        let path = n.path().clone().filter(|path| !path.as_os_str().is_empty())?;
+        Some((n.typ(), path))
+    });
+    joined.collect()
+}
+
+/// The name of a kind of namespace below /proc/PID/ns.
+pub(crate) fn namespace_name(kind: LinuxNamespaceType) -> &'static str {
+    match kind {
+        LinuxNamespaceType::Mount => "mnt",
+        LinuxNamespaceType::Cgroup => "cgroup",
+        LinuxNamespaceType::Uts => "uts",
+        LinuxNamespaceType::Ipc => "ipc",
+        LinuxNamespaceType::User => "user",
+        LinuxNamespaceType::Pid => "pid",
+        LinuxNamespaceType::Network => "net",
+        LinuxNamespaceType::Time => "time",
+    }
 }

@@ -5,7 +5,7 @@
 //! message means.
 
 use std::io::{Error, ErrorKind, IoSlice, IoSliceMut, Result};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
 
 use nix::cmsg_space;
@@ -14,7 +14,7 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::socket::{
     AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType,
     UnixAddr, accept4, bind, connect as nix_connect, getsockopt, listen as nix_listen, recvmsg,
-    sendmsg, setsockopt, socket, sockopt,
+    sendmsg, setsockopt, socket, socketpair, sockopt,
 };
 use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
 use nix::sys::time::TimeVal;
@@ -83,6 +83,27 @@ pub fn connect_now(path: &Path) -> Result<OwnedFd> {
     let fd = new_socket(SockFlag::SOCK_NONBLOCK)?;
     with_address(path, |address| nix_connect(fd.as_raw_fd(), address))?;
     Ok(fd)
+}
+
+/// Two ends, connected to each other; the second stays open in programs that are started next.
+///
+/// # Errors
+/// EMFILE, ENFILE.
+pub fn pair_to_hand_down() -> Result<(OwnedFd, OwnedFd)> {
+    let kind = SockType::SeqPacket;
+    let (ours, theirs) = socketpair(AddressFamily::Unix, kind, None, SockFlag::SOCK_CLOEXEC)?;
+    setsockopt(&ours, sockopt::SndBuf, &SEND_BUFFER_BYTES)?;
+    Ok((ours, hand_down(theirs.as_fd())?))
+}
+
+/// A copy above stdio that stays open in programs that are started next.
+///
+/// # Errors
+/// EMFILE.
+pub fn hand_down(fd: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let raw = nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_DUPFD(3))?;
+    // SAFETY: the kernel made it just now.
+    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
 }
 
 /// Takes one waiting connection, non-blocking; `None` when there is none.
@@ -240,7 +261,6 @@ fn adopt(raw: RawFd) -> OwnedFd {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::fd::AsFd;
 
     #[test]
     fn message_and_descriptor_arrive_whole_even_over_a_long_path() {

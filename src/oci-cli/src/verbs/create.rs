@@ -3,24 +3,25 @@
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
-use runtime::{Bundle, Console, CreateOptions, Runtime};
+use runtime::{Bundle, Console, CreateOptions, Created, Runtime};
 use sys::foreground::Signals;
 
 use super::{Verb, id, open};
 use crate::args::{Flag, Given, Words};
 use crate::report::Failure;
 
-const BUNDLE: Flag =
+pub(super) const BUNDLE: Flag =
     Flag::value("bundle", b'b', "DIR", "the bundle's folder (default: the current one)");
-const CONSOLE: Flag =
+pub(super) const CONSOLE: Flag =
     Flag::value("console-socket", 0, "SOCKET", "unix socket that gets the pty's master");
-const PID_FILE: Flag = Flag::value("pid-file", 0, "FILE", "write the process's pid to FILE");
-const NO_PIVOT: Flag = Flag::switch("no-pivot", 0, "change the root without pivot_root");
+pub(super) const PID_FILE: Flag =
+    Flag::value("pid-file", 0, "FILE", "write the process's pid to FILE");
+pub(super) const NO_PIVOT: Flag = Flag::switch("no-pivot", 0, "change the root without pivot_root");
 const NO_KEYRING: Flag = Flag::switch("no-new-keyring", 0, "keep the caller's session keyring");
 pub(super) const PIDFD: Flag =
     Flag::value("pidfd-socket", 0, "SOCKET", "unix socket that gets the process's pidfd");
 const CONFIG: Flag = Flag::value("config", b'f', "FILE", "another document than config.json");
-const NO_SUBREAPER: Flag =
+pub(super) const NO_SUBREAPER: Flag =
     Flag::switch("no-subreaper", 0, "accepted for runc's callers; there is no subreaper");
 const PRESERVE: Flag = Flag::value("preserve-fds", 0, "N", "pass N descriptors from 3 on");
 
@@ -77,7 +78,7 @@ fn options(given: &Given, console: Console) -> Result<CreateOptions, Failure> {
 }
 
 /// The bundle, and whether its process wants a terminal: that decides where the master goes.
-fn bundle(given: &Given) -> Result<(Bundle, bool), Failure> {
+pub(super) fn bundle(given: &Given) -> Result<(Bundle, bool), Failure> {
     let path = given.path("bundle").unwrap_or_else(|| PathBuf::from("."));
     let bundle = match given.path("config") {
         Some(config) => Bundle::load_with(&path, &config)?,
@@ -121,9 +122,19 @@ fn run(globals: &Given, given: &Given) -> Result<u8, Failure> {
     let signals = if detach { None } else { Some(block()?) };
     let created = runtime.run(id, &bundle, options(given, console)?)?;
     let Some(signals) = signals else { return Ok(0) };
-    let pass = |signal| pass_on(&runtime, id, signal);
-    let code = crate::foreground::wait(&signals, created.pidfd.as_fd(), created.console, pass);
-    if !given.has("keep") {
+    stay(&runtime, (id, given.has("keep")), created, &signals)
+}
+
+/// Stays with a container until its end, and deletes it then unless it is to be kept.
+pub(super) fn stay(
+    runtime: &Runtime,
+    (id, keep): (&str, bool),
+    created: Created,
+    signals: &Signals,
+) -> Result<u8, Failure> {
+    let pass = |signal| pass_on(runtime, id, signal);
+    let code = crate::foreground::wait(signals, created.pidfd.as_fd(), created.console, pass);
+    if !keep {
         runtime.delete(id, true)?;
     }
     code.map_err(|e| Failure::new(format!("wait for container {id}: {e}")))

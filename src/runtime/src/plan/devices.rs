@@ -3,7 +3,7 @@
 //! In a user namespace no node can be made: the host's own is bound instead.
 //! Source: runtime-spec config-linux.md "Default Devices", "Dev symbolic links".
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use child::Op;
 use oci::runtime::{LinuxDevice, LinuxDeviceType, Spec};
@@ -46,6 +46,17 @@ pub(super) fn plan(draft: &mut Draft, spec: &Spec, bound: bool) {
     for device in listed.iter().filter(own) {
         one(draft, device, bound);
     }
+}
+
+/// The devices that are the host's own, bound: all of them in a user namespace.
+pub(crate) fn bound(spec: &Spec) -> Vec<PathBuf> {
+    if !super::has_user_namespace(spec) {
+        return Vec::new();
+    }
+    let listed = spec.linux().as_ref().and_then(|l| l.devices().as_deref()).unwrap_or_default();
+    let listed = listed.iter().filter(|device| device.typ() != LinuxDeviceType::P);
+    let own = NODES.iter().map(|(name, _, _)| Path::new("/dev").join(name));
+    own.chain(listed.map(|device| device.path().clone())).collect()
 }
 
 /// Whether this is the link to the container's own ptys, as every container has it.

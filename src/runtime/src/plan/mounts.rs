@@ -58,7 +58,7 @@ pub(super) fn labelled(options: &str, label: Option<&str>) -> String {
 }
 
 /// The kind of a mount, bind mounts included.
-pub(super) fn is_bind(mount: &Mount) -> bool {
+pub(crate) fn is_bind(mount: &Mount) -> bool {
     let words = mount.options().as_deref().unwrap_or_default();
     mount.typ().as_deref() == Some("bind") || words.iter().any(|w| w == "bind" || w == "rbind")
 }
@@ -163,6 +163,6 @@ fn change(draft: &mut Draft, destination: &Path, own: Attributes, deep: Attribut
 }
 
 /// Relative destinations were allowed once, and meant the root.
-pub(super) fn absolute(destination: &Path) -> PathBuf {
+pub(crate) fn absolute(destination: &Path) -> PathBuf {
     Path::new("/").join(destination)
 }

@@ -1,0 +1,338 @@
+//! `checkpoint`: a container's processes are written into files by criu, and end.
+//!
+//! What belongs to the host is not written but named, by the same keys as runc's, so that
+//! `restore` can put the host's of that time in its place: bind mounts, files hidden by
+//! /dev/null, devices, namespaces joined by path, and what descriptors 0 to 2 lead to
+//! (`descriptors.json` in the folder of images).
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{ErrorKind, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Component, Path, PathBuf};
+use std::time::Instant;
+
+use oci::runtime::{LinuxNamespaceType, Spec};
+
+use crate::criu::{self, Criu, Field, Options, Request, Step};
+use crate::draft::Draft;
+use crate::error::{Error, Result};
+use crate::lifecycle::Operation;
+use crate::plan::{self, absolute};
+use crate::store::{CLAIM_WITHIN, Record};
+use crate::{Runtime, remove};
+
+/// What the host's descriptors 0 to 2 were, in the folder of images.
+pub(crate) const DESCRIPTORS: &str = "descriptors.json";
+/// criu's log levels; 4 is all that helps to find an error.
+pub(crate) const LOG_LEVEL: i32 = 4;
+
+/// What criu does about cgroups.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum CgroupsMode {
+    /// Nothing.
+    Ignore = 0,
+    /// Properties of what it makes anew.
+    #[default]
+    Soft = 3,
+    /// Properties of all.
+    Full = 4,
+    /// All of them, and none may be there before.
+    Strict = 5,
+}
+
+/// How criu keeps packets away while connections are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NetworkLock {
+    /// By iptables.
+    Iptables = 1,
+    /// By nf_tables.
+    Nftables = 2,
+    /// Not at all.
+    Skip = 3,
+}
+
+/// What checkpoint and restore have in common. The bools are criu's options of these names.
+#[allow(missing_docs, reason = "the bools are criu's options of these names")]
+#[derive(Debug, Default, Clone)]
+pub struct CriuOptions {
+    /// criu's path; without, PATH says where it is.
+    pub program: Option<PathBuf>,
+    /// The folder of images.
+    pub images: PathBuf,
+    /// Where logs go; without, to the images.
+    pub work: Option<PathBuf>,
+    pub tcp_established: bool,
+    pub ext_unix_sk: bool,
+    pub shell_job: bool,
+    pub file_locks: bool,
+    pub auto_dedup: bool,
+    pub lazy_pages: bool,
+    /// criu's default without.
+    pub cgroups: CgroupsMode,
+    /// The network namespace is made, and left empty.
+    pub empty_network: bool,
+    /// Without, iptables where that is installed, else nf_tables.
+    pub network_lock: Option<NetworkLock>,
+}
+
+/// How a container is written.
+#[derive(Debug, Default)]
+pub struct CheckpointOptions {
+    /// What restore has as well.
+    pub criu: CriuOptions,
+    /// The images of an earlier pre-dump, relative to the images.
+    pub parent: Option<PathBuf>,
+    /// It goes on afterwards.
+    pub leave_running: bool,
+    /// Memory alone, and it goes on.
+    pub pre_dump: bool,
+    /// Connections that are not yet established are left out.
+    pub tcp_skip_in_flight: bool,
+    /// Files that have been removed are linked again for the time.
+    pub link_remap: bool,
+    /// Where memory goes instead of into the images.
+    pub page_server: Option<(String, u16)>,
+    /// Gets a NUL when the server of lazy pages is ready.
+    pub status: Option<File>,
+}
+
+pub(crate) fn checkpoint(
+    runtime: &Runtime,
+    id: &str,
+    mut options: CheckpointOptions,
+) -> Result<()> {
+    let claim = runtime.store.claim(id, Instant::now() + CLAIM_WITHIN)?;
+    let (record, spec) = runtime.store.record_and_spec(id)?;
+    runtime.check(&record, &claim.folder, Operation::Checkpoint)?;
+    let criu = Criu::start(options.criu.program.as_deref(), Draft::default(), 0)?;
+    let mut asked = Options::default();
+    let log_file = "dump.log";
+    let folders = common(&mut asked, &options.criu, log_file, criu.pid())?;
+    asked.set(Field::Pid, record.pid);
+    asked.text(Field::Root, record.rootfs.as_os_str().as_encoded_bytes());
+    asked.set_if(Field::LeaveRunning, options.leave_running);
+    asked.set_if(Field::TcpSkipInFlight, options.tcp_skip_in_flight);
+    asked.set_if(Field::LinkRemap, options.link_remap);
+    if let Some((address, port)) = &options.page_server {
+        asked.numbered(Field::PageServer, address, i32::from(*port));
+    }
+    if let Some(parent) = &options.parent {
+        asked.text(Field::ParentImg, parent.as_os_str().as_encoded_bytes());
+        asked.set(Field::TrackMem, true);
+    }
+    config_file(&mut asked, &record);
+    if let Some(path) = freezer(&record) {
+        asked.text(Field::FreezeCgroup, path.as_os_str().as_encoded_bytes());
+    }
+    if !options.pre_dump {
+        mounts(&mut asked, &spec, &record);
+        namespaces(&mut asked, &spec)?;
+        descriptors(&mut asked, &options.criu.images, record.pid)?;
+    }
+    let request = if options.pre_dump { Request::PreDump } else { Request::Dump };
+    let log = folders.log(log_file);
+    criu.ask(request, asked, &log, |step: Step| {
+        if let ("status-ready", Some(mut file)) = (step.name.as_str(), options.status.take()) {
+            file.write_all(b"\0").map_err(Error::io("write to", "--status-fd"))?;
+        }
+        Ok(())
+    })?;
+    drop(claim);
+    if options.leave_running || options.pre_dump {
+        return Ok(());
+    }
+    remove::delete(runtime, id, true)
+}
+
+/// The folders that criu is given; open while it works.
+pub(crate) struct Folders {
+    _images: File,
+    _work: Option<File>,
+    logs: PathBuf,
+}
+
+impl Folders {
+    pub(crate) fn log(&self, name: &str) -> PathBuf {
+        self.logs.join(name)
+    }
+}
+
+/// What both requests say; `criu` is who will see the folders.
+pub(crate) fn common(
+    asked: &mut Options,
+    options: &CriuOptions,
+    log: &str,
+    criu: i32,
+) -> Result<Folders> {
+    let images = folder(&options.images, criu)?;
+    asked.set(Field::ImagesDirFd, images.as_raw_fd());
+    let work = options.work.as_deref().map(|path| folder(path, criu)).transpose()?;
+    if let Some(work) = &work {
+        asked.set(Field::WorkDirFd, work.as_raw_fd());
+    }
+    asked.set(Field::LogLevel, LOG_LEVEL);
+    asked.text(Field::LogFile, log);
+    asked.set(Field::NotifyScripts, true);
+    asked.set(Field::OrphanPtsMaster, true);
+    asked.set(Field::ManageCgroups, true);
+    asked.set(Field::ManageCgroupsMode, options.cgroups as i32);
+    asked.set_if(Field::TcpEstablished, options.tcp_established);
+    asked.set_if(Field::ExtUnixSk, options.ext_unix_sk);
+    asked.set_if(Field::ShellJob, options.shell_job);
+    asked.set_if(Field::FileLocks, options.file_locks);
+    asked.set_if(Field::AutoDedup, options.auto_dedup);
+    asked.set_if(Field::LazyPages, options.lazy_pages);
+    if options.empty_network {
+        asked.set(Field::EmptyNs, sys::abi::CLONE_NEWNET);
+    }
+    // criu's default calls iptables, which a host with nf_tables has no need of.
+    let missing = || !criu::is_installed("iptables-restore");
+    let method = options.network_lock.or_else(|| missing().then_some(NetworkLock::Nftables));
+    if let Some(method) = method {
+        asked.set(Field::NetworkLock, method as i32);
+    }
+    let logs = options.work.as_ref().unwrap_or(&options.images).clone();
+    Ok(Folders { _images: images, _work: work, logs })
+}
+
+/// Makes a folder if it is missing, and opens it among the mounts that criu sees: it mounts below
+/// it, which the kernel refuses on mounts of another namespace.
+fn folder(path: &Path, criu: i32) -> Result<File> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            return Err(Error::io("make", path)(error));
+        }
+        _ => {}
+    }
+    let open = || {
+        let own = File::open(path)?;
+        let at = fs::read_link(format!("/proc/self/fd/{}", own.as_raw_fd()))?;
+        let at = at.strip_prefix("/").unwrap_or(&at);
+        File::open(Path::new(&format!("/proc/{criu}/root")).join(at))
+    };
+    open().map_err(Error::io("open", path))
+}
+
+/// criu's own configuration wins over what it is asked; an annotation names another file.
+pub(crate) fn config_file(asked: &mut Options, record: &Record) {
+    match record.annotations.get("org.criu.config").map(String::as_str) {
+        Some("") => {}
+        Some(path) => asked.text(Field::ConfigFile, path),
+        None => asked.text(Field::ConfigFile, "/etc/criu/podvisor-oci.conf"),
+    }
+}
+
+fn freezer(record: &Record) -> Option<PathBuf> {
+    let of = |name: &str| record.cgroups.get(name).cloned();
+    of("freezer").or_else(|| of(""))
+}
+
+/// Where a destination of config.json is, without links on the way.
+pub(crate) fn destination(rootfs: &Path, path: &Path) -> PathBuf {
+    let mut at = PathBuf::from("/");
+    let mut rest: Vec<PathBuf> = parts(path);
+    // More links than the kernel follows are not followed here.
+    for _ in 0..4096 {
+        let Some(part) = rest.pop() else { break };
+        if part.as_os_str() == ".." {
+            at.pop();
+            continue;
+        }
+        let next = at.join(&part);
+        let inside = rootfs.join(next.strip_prefix("/").unwrap_or(&next));
+        match fs::read_link(inside) {
+            Ok(link) => {
+                if link.is_absolute() {
+                    at = PathBuf::from("/");
+                }
+                rest.extend(parts(&link));
+            }
+            Err(_) => at = next,
+        }
+    }
+    at
+}
+
+/// The names of a path, the last first.
+fn parts(path: &Path) -> Vec<PathBuf> {
+    let names = path
+        .components()
+        .filter(|part| matches!(part, Component::Normal(_) | Component::ParentDir));
+    let mut all: Vec<PathBuf> = names.map(|part| PathBuf::from(part.as_os_str())).collect();
+    all.reverse();
+    all
+}
+
+/// The host's part of the mounts: destination and, for `restore`, source.
+pub(crate) fn external(spec: &Spec, rootfs: &Path) -> Vec<(PathBuf, PathBuf)> {
+    let binds = spec.mounts().iter().flatten().filter(|mount| plan::is_bind(mount));
+    let mut all: Vec<(PathBuf, PathBuf)> = binds
+        .filter_map(|mount| {
+            let source = mount.source().clone()?;
+            Some((destination(rootfs, &absolute(mount.destination())), source))
+        })
+        .collect();
+    for path in plan::bound_devices(spec) {
+        all.push((path.clone(), path));
+    }
+    all
+}
+
+fn mounts(asked: &mut Options, spec: &Spec, record: &Record) {
+    for (destination, _) in external(spec, &record.rootfs) {
+        let key = destination.as_os_str().as_encoded_bytes();
+        asked.texts(Field::ExtMnt, key, key);
+    }
+    let masked = spec.linux().as_ref().and_then(|linux| linux.masked_paths().clone());
+    for path in masked.iter().flatten() {
+        let inside = PathBuf::from(format!("/proc/{}/root{path}", record.pid));
+        if fs::metadata(inside).is_ok_and(|found| !found.is_dir()) {
+            asked.texts(Field::ExtMnt, path, "/dev/null");
+        }
+    }
+}
+
+/// The key that a namespace joined by path has in the images.
+pub(crate) fn namespace_key(kind: LinuxNamespaceType) -> Option<(&'static str, &'static str)> {
+    match kind {
+        LinuxNamespaceType::Network => Some(("net", "extRootNetNS")),
+        LinuxNamespaceType::Pid => Some(("pid", "extRootPidNS")),
+        _ => None,
+    }
+}
+
+fn namespaces(asked: &mut Options, spec: &Spec) -> Result<()> {
+    for (kind, path) in plan::joined_namespaces(spec) {
+        let Some((name, key)) = namespace_key(kind) else { continue };
+        let found = fs::metadata(&path).map_err(Error::io("open namespace", path))?;
+        asked.text(Field::External, format!("{name}[{}]:{key}", found.ino()));
+    }
+    Ok(())
+}
+
+/// What descriptors 0 to 2 lead to outside of the container.
+fn descriptors(asked: &mut Options, images: &Path, pid: i32) -> Result<()> {
+    let own = fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
+    let is_own = |id: &str| own.lines().any(|line| line.split(' ').next() == Some(id));
+    let mut all = Vec::new();
+    for number in 0..3 {
+        let path = format!("/proc/{pid}/fd/{number}");
+        let link = fs::read_link(&path).unwrap_or_default().to_string_lossy().into_owned();
+        let info = sys::kernel_file::read(format!("/proc/{pid}/fdinfo/{number}"));
+        let info = info.unwrap_or_default();
+        let mount = info.lines().find_map(|line| line.strip_prefix("mnt_id:")).map(str::trim);
+        all.push(match (mount, fs::metadata(&path)) {
+            (Some(mount), Ok(found)) if link.starts_with('/') && !is_own(mount) => {
+                let mount: u32 = mount.parse().unwrap_or(0);
+                let key = format!("file[{mount:x}:{:x}]", found.ino());
+                asked.text(Field::External, &key);
+                key
+            }
+            _ => link,
+        });
+    }
+    let path = images.join(DESCRIPTORS);
+    let text = serde_json::to_vec(&all).map_err(|error| Error::io("write", &path)(error.into()))?;
+    fs::write(&path, text).map_err(Error::io("write", path))
+}

@@ -1,0 +1,212 @@
+//! `restore`: a container is made anew from the images of `checkpoint`.
+//!
+//! State and cgroup are made as by `create`; criu then makes the processes, in the cgroup and as
+//! our children. It works in a mount namespace of its own, where the root is a mount, as criu
+//! needs it: the host's mounts stay as they are, however it ends. Of the hooks prestart and
+//! createRuntime run, when the namespaces are there, as runc has it.
+
+use std::fs;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use child::{NO_SLOT, Op};
+use oci::Status;
+use oci::runtime::{LinuxNamespaceType, Mount};
+
+use crate::Runtime;
+use crate::bundle::Bundle;
+use crate::cgroup::Layout;
+use crate::checkpoint::{self, CriuOptions, DESCRIPTORS};
+use crate::create::{Console, CreateOptions, Created, Making};
+use crate::criu::{Criu, Field, Options, Request, Step};
+use crate::draft::Draft;
+use crate::error::{Error, Result};
+use crate::hooks::{self, List};
+use crate::plan::{self, absolute};
+
+/// How a container is restored, beside what is said for its making.
+#[derive(Debug, Default)]
+pub struct RestoreOptions {
+    /// What checkpoint has as well.
+    pub criu: CriuOptions,
+    /// Another AppArmor profile or SELinux label than it had.
+    pub lsm_profile: Option<String>,
+    /// Another SELinux context of its mounts.
+    pub lsm_mount_context: Option<String>,
+}
+
+pub(crate) fn restore(
+    runtime: &Runtime,
+    id: &str,
+    bundle: &Bundle,
+    mut create: CreateOptions,
+    options: &RestoreOptions,
+) -> Result<Created> {
+    fs::metadata(&options.criu.images).map_err(Error::io("open images", &options.criu.images))?;
+    let mut making = Making::begin(runtime, id, bundle, &mut create)?;
+    let layout = Layout::detect()?;
+    making.prepare(&layout)?;
+    making.record.cgroups = making.cgroup.as_ref().map(|c| c.paths()).unwrap_or_default();
+    let program = options.criu.program.as_deref();
+    // Open until criu has been asked: it gets them by number.
+    let handed_down = joined(&making)?;
+    let mounts = u64::from(sys::abi::CLONE_NEWNS.cast_unsigned());
+    let criu = Criu::start(program, set_up(&making), mounts)?;
+    if let Some(cgroup) = &making.cgroup {
+        cgroup.enter(criu.pid())?;
+    }
+    let mut asked = Options::default();
+    let log_file = "restore.log";
+    let folders = checkpoint::common(&mut asked, &options.criu, log_file, criu.pid())?;
+    request(&mut asked, &making, options, criu.pid())?;
+    for (key, fd) in &handed_down {
+        asked.numbered(Field::InheritFd, key, fd.as_raw_fd());
+    }
+    descriptors(&mut asked, &options.criu.images)?;
+    let mut master = None;
+    let log = folders.log(log_file);
+    let pid =
+        criu.ask(Request::Restore, asked, &log, |step| reached(&mut making, step, &mut master))?;
+    if making.record.pid == 0 {
+        making.has_process(pid)?;
+    }
+    let failed = |source| Error::Clone { source };
+    let pidfd = sys::teardown::open_process(pid).map_err(failed)?;
+    let console = master.filter(|_| matches!(making.options.console, Console::Keep));
+    making.keep();
+    Ok(Created { pid, pidfd, console })
+}
+
+/// What is done before criu goes on.
+fn reached(making: &mut Making<'_>, step: Step, master: &mut Option<OwnedFd>) -> Result<()> {
+    match step.name.as_str() {
+        "setup-namespaces" => {
+            let spec = &making.bundle.spec;
+            let state = hooks::state(&making.record, Status::Creating, step.pid);
+            hooks::run(spec, List::Prestart, &state, None)?;
+            hooks::run(spec, List::CreateRuntime, &state, None)
+        }
+        "post-restore" => making.has_process(step.pid),
+        "orphan-pts-master" => {
+            let Some(fd) = step.fd else { return Ok(()) };
+            if let Console::Socket(path) = &making.options.console {
+                crate::create::send_terminal(&fd, path)?;
+            }
+            *master = Some(fd);
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn request(
+    asked: &mut Options,
+    making: &Making<'_>,
+    options: &RestoreOptions,
+    criu: i32,
+) -> Result<()> {
+    let (spec, rootfs) = (&making.bundle.spec, &making.record.rootfs);
+    asked.set(Field::EvasiveDevices, true);
+    asked.set(Field::RstSibling, true);
+    asked.text(Field::Root, rootfs.as_os_str().as_encoded_bytes());
+    checkpoint::config_file(asked, &making.record);
+    for (destination, source) in checkpoint::external(spec, rootfs) {
+        let source = making.bundle.path.join(source);
+        let (destination, source) = (destination.as_os_str(), source.as_os_str());
+        let (key, value) = (destination.as_encoded_bytes(), source.as_encoded_bytes());
+        asked.texts(Field::ExtMnt, key, value);
+    }
+    asked.texts(Field::ExtMnt, "/dev/null", "/dev/null");
+    for (kind, path) in plan::joined_namespaces(spec) {
+        if checkpoint::namespace_key(kind).is_some() {
+            continue;
+        }
+        if kind == LinuxNamespaceType::Cgroup {
+            let problem = std::io::Error::other("criu joins no cgroup namespace");
+            return Err(Error::io("join", path)(problem));
+        }
+        let path = path.as_os_str().as_encoded_bytes();
+        asked.texts(Field::JoinNs, plan::namespace_name(kind), path);
+    }
+    // Where criu is now, the processes are to be.
+    let place = fs::read_to_string(format!("/proc/{criu}/cgroup")).unwrap_or_default();
+    for line in place.lines() {
+        let mut words = line.splitn(3, ':').skip(1);
+        if let (Some(controllers), Some(path)) = (words.next(), words.next()) {
+            asked.texts(Field::CgRoot, controllers, path);
+        }
+    }
+    if let Some(profile) = &options.lsm_profile {
+        asked.text(Field::LsmProfile, profile);
+    }
+    if let Some(context) = &options.lsm_mount_context {
+        asked.text(Field::LsmMountContext, context);
+    }
+    Ok(())
+}
+
+/// Network and PID namespaces by path, open, with their keys in the images.
+fn joined(making: &Making<'_>) -> Result<Vec<(&'static str, OwnedFd)>> {
+    use std::os::fd::AsFd;
+    let mut all = Vec::new();
+    for (kind, path) in plan::joined_namespaces(&making.bundle.spec) {
+        let Some((_, key)) = checkpoint::namespace_key(kind) else { continue };
+        let file = sys::tree::namespace(&path)
+            .and_then(|file| sys::seqpacket::hand_down(file.as_fd()))
+            .map_err(Error::io("open namespace", path))?;
+        all.push((key, file));
+    }
+    Ok(all)
+}
+
+/// What descriptors 0 to 2 led to is what they lead to now.
+fn descriptors(asked: &mut Options, images: &Path) -> Result<()> {
+    let path = images.join(DESCRIPTORS);
+    let text = fs::read(&path).map_err(Error::io("read", &path))?;
+    let all: Vec<String> = serde_json::from_slice(&text)
+        .map_err(|error| Error::Config { path, problem: error.to_string() })?;
+    for (number, key) in (0..3).zip(&all) {
+        if key.starts_with("pipe:") || key.starts_with("file[") {
+            asked.numbered(Field::InheritFd, key, number);
+        }
+    }
+    Ok(())
+}
+
+/// Before criu: the root as a mount, and the places that mounts go to.
+fn set_up(making: &Making<'_>) -> Draft {
+    let mut draft = Draft::default();
+    let path = draft.text("/");
+    draft.op(Op::Propagate { path, flags: sys::abi::MS_SLAVE | sys::abi::MS_REC });
+    let rootfs = &making.record.rootfs;
+    let (source, at) = (draft.path(rootfs), draft.path(rootfs));
+    draft.op(Op::RootBind { source, slot: NO_SLOT, at });
+    let spec = &making.bundle.spec;
+    let all: Vec<&Mount> = spec.mounts().iter().flatten().collect();
+    let mut above: Vec<PathBuf> = Vec::new();
+    for mount in all {
+        let place = checkpoint::destination(rootfs, &absolute(mount.destination()));
+        let within = rootfs.join(place.strip_prefix("/").unwrap_or(&place));
+        // What is below another mount comes with that.
+        let hidden = above.iter().any(|other| place.starts_with(other));
+        above.push(place.clone());
+        if hidden || fs::symlink_metadata(&within).is_ok() {
+            continue;
+        }
+        let target = draft.path(&place);
+        let source = mount.source().as_deref().unwrap_or(Path::new(""));
+        let source = making.bundle.path.join(source);
+        let file = plan::is_bind(mount) && fs::metadata(&source).is_ok_and(|s| !s.is_dir());
+        if !file {
+            draft.op(Op::Folder { target });
+            continue;
+        }
+        if let Some(parent) = place.parent() {
+            let target = draft.path(parent);
+            draft.op(Op::Folder { target });
+        }
+        let mode = sys::abi::S_IFREG | 0o755;
+        draft.op(Op::Node { target, mode, device: 0, uid: 0, gid: 0 });
+    }
+    draft
+}

@@ -1,0 +1,42 @@
+# What trials say and wait by. `oci` is podvisor-oci with a root of its own; `config` writes a
+# config.json whose command is the text, changed by a Python statement about `c`.
+oci() { /added/podvisor-oci --root /run/trial "$@"; }
+judge() { # WHAT COMMAND...
+  what=$1
+  shift
+  if "$@" >/run/said 2>&1; then echo "ok $what"; else
+    echo "FAIL $what: $*"
+    head -c 3000 /run/said
+    echo
+  fi
+}
+says() { # PATTERN COMMAND...
+  pattern=$1
+  shift
+  "$@" 2>&1 | tee /run/says | grep -Eq -e "$pattern" || { cat /run/says; return 1; }
+}
+within() { # SECONDS COMMAND...
+  left=$(($1 * 10))
+  shift
+  until "$@" >/dev/null 2>&1; do
+    left=$((left - 1))
+    [ $left -gt 0 ] || return 1
+    sleep 0.1
+  done
+}
+is() { oci state "$2" | grep -q "\"status\": \"$1\""; }
+config() { # COMMAND [STATEMENT]
+  python3 - "$@" <<'END'
+import json
+import sys
+
+with open("/added/bundle/config.json") as file:
+    c = json.load(file)
+c["process"].update({"terminal": False, "args": ["sh", "-c", sys.argv[1]]})
+c["process"].pop("rlimits", None)
+c["root"]["readonly"] = False
+exec(sys.argv[2] if len(sys.argv) > 2 else "")
+with open("config.json", "w") as file:
+    json.dump(c, file)
+END
+}
