@@ -193,6 +193,9 @@ const TOUCHING: &[(&str, &str)] = &[
     ("exec.rs", "the kernel's procfs; cgroup folders"),
     ("hooks.rs", "files in memory"),
     ("idmaps.rs", "the kernel's procfs; sources of bind mounts, as handles"),
+    ("checkpoint.rs", "the images' folder; procfs; what is mounted in a container, as handles"),
+    ("criu.rs", "criu's log, and where criu is"),
+    ("restore.rs", "the images' folder; procfs; sources of bind mounts"),
     ("modules.rs", "what the kernel says of itself"),
     ("rdt.rs", "resctrl of the host"),
     ("seccomp/cache.rs", "the runtime's own folder"),
@@ -224,6 +227,9 @@ const LOOKS: &[&str] = &[
 const ROOTS: &[&str] = &["rootfs", ".root()"];
 /// Lines of those modules that speak of it, and what they do with it.
 const SPEAKING: &[(&str, &str, &str)] = &[
+    ("checkpoint.rs", "asked.text(Field::Root, record.rootfs", "handed to criu"),
+    ("restore.rs", "asked.text(Field::Root, making.record.rootfs", "handed to criu"),
+    ("restore.rs", "draft.path(&making.record.rootfs)", "handed to the child"),
     ("create.rs", "pub rootfs: Rootfs,", "an option"),
     ("create.rs", "rootfs: &self.options.rootfs,", "handed to the plan"),
     ("create.rs", "mount_above(&self.record.rootfs)", "whose mounts the folders above it are"),

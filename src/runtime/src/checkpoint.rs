@@ -3,13 +3,14 @@
 //! What belongs to the host is not written but named, by the same keys as runc's, so that
 //! `restore` can put the host's of that time in its place: bind mounts, files hidden by
 //! /dev/null, devices, namespaces joined by path, and what descriptors 0 to 2 lead to
-//! (`descriptors.json` in the folder of images).
+//! (`descriptors.json` and `places.json` in the folder of images).
 
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File};
 use std::io::{ErrorKind, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use oci::runtime::{LinuxNamespaceType, Spec};
@@ -24,6 +25,9 @@ use crate::{Runtime, remove};
 
 /// What the host's descriptors 0 to 2 were, in the folder of images.
 pub(crate) const DESCRIPTORS: &str = "descriptors.json";
+/// Where mounts are, by their destinations, where these lead through links; beside it.
+pub(crate) const PLACES: &str = "places.json";
+pub(crate) type Places = BTreeMap<PathBuf, PathBuf>;
 /// criu's log levels; 4 is all that helps to find an error.
 pub(crate) const LOG_LEVEL: i32 = 4;
 
@@ -126,7 +130,7 @@ pub(crate) fn checkpoint(
         asked.text(Field::FreezeCgroup, path.as_os_str().as_encoded_bytes());
     }
     if !options.pre_dump {
-        mounts(&mut asked, &spec, &record);
+        mounts(&mut asked, &spec, &options.criu.images, record.pid)?;
         namespaces(&mut asked, &spec)?;
         descriptors(&mut asked, &options.criu.images, record.pid)?;
     }
@@ -228,69 +232,51 @@ fn freezer(record: &Record) -> Option<PathBuf> {
     of("freezer").or_else(|| of(""))
 }
 
-/// Where a destination of config.json is, without links on the way.
-pub(crate) fn destination(rootfs: &Path, path: &Path) -> PathBuf {
-    let mut at = PathBuf::from("/");
-    let mut rest: Vec<PathBuf> = parts(path);
-    // More links than the kernel follows are not followed here.
-    for _ in 0..4096 {
-        let Some(part) = rest.pop() else { break };
-        if part.as_os_str() == ".." {
-            at.pop();
-            continue;
-        }
-        let next = at.join(&part);
-        let inside = rootfs.join(next.strip_prefix("/").unwrap_or(&next));
-        match fs::read_link(inside) {
-            Ok(link) => {
-                if link.is_absolute() {
-                    at = PathBuf::from("/");
-                }
-                rest.extend(parts(&link));
-            }
-            Err(_) => at = next,
-        }
-    }
-    at
-}
-
-/// The names of a path, the last first.
-fn parts(path: &Path) -> Vec<PathBuf> {
-    let names = path
-        .components()
-        .filter(|part| matches!(part, Component::Normal(_) | Component::ParentDir));
-    let mut all: Vec<PathBuf> = names.map(|part| PathBuf::from(part.as_os_str())).collect();
-    all.reverse();
-    all
-}
-
-/// The host's part of the mounts: destination and, for `restore`, source.
-pub(crate) fn external(spec: &Spec, rootfs: &Path) -> Vec<(PathBuf, PathBuf)> {
+/// The host's part of the mounts: where each is and, for `restore`, its source.
+pub(crate) fn external(spec: &Spec) -> Vec<(PathBuf, PathBuf)> {
     let binds = spec.mounts().iter().flatten().filter(|mount| plan::is_bind(mount));
     let mut all: Vec<(PathBuf, PathBuf)> = binds
-        .filter_map(|mount| {
-            let source = mount.source().clone()?;
-            Some((destination(rootfs, &absolute(mount.destination())), source))
-        })
+        .filter_map(|mount| Some((absolute(mount.destination()), mount.source().clone()?)))
         .collect();
-    for path in plan::bound_devices(spec) {
-        all.push((path.clone(), path));
-    }
+    all.extend(plan::bound_devices(spec).into_iter().map(|path| (path.clone(), path)));
     all
 }
 
-fn mounts(asked: &mut Options, spec: &Spec, record: &Record) {
-    for (destination, _) in external(spec, &record.rootfs) {
-        let key = destination.as_os_str().as_encoded_bytes();
+/// Names the host's mounts by where they are, which links may have led to, and keeps that.
+fn mounts(asked: &mut Options, spec: &Spec, images: &Path, pid: i32) -> Result<()> {
+    let mut places = Places::new();
+    let root = PathBuf::from(format!("/proc/{pid}/root"));
+    let root = sys::tree::folder(&root).map_err(Error::io("open", root))?;
+    let table = fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
+    for (destination, _) in external(spec) {
+        let place = place(&root, &table, &destination).unwrap_or_else(|| destination.clone());
+        let key = place.as_os_str().as_encoded_bytes();
         asked.texts(Field::ExtMnt, key, key);
+        if place != destination {
+            places.insert(destination, place);
+        }
     }
-    let masked = spec.linux().as_ref().and_then(|linux| linux.masked_paths().clone());
-    for path in masked.iter().flatten() {
-        let inside = PathBuf::from(format!("/proc/{}/root{path}", record.pid));
+    let path = images.join(PLACES);
+    let text =
+        serde_json::to_vec(&places).map_err(|error| Error::io("write", &path)(error.into()))?;
+    fs::write(&path, text).map_err(Error::io("write", path))?;
+    for path in spec.linux().iter().filter_map(|l| l.masked_paths().as_ref()).flatten() {
+        let inside = PathBuf::from(format!("/proc/{pid}/root{path}"));
         if fs::metadata(inside).is_ok_and(|found| !found.is_dir()) {
             asked.texts(Field::ExtMnt, path, "/dev/null");
         }
     }
+    Ok(())
+}
+
+/// The mount point of what is at a path of the container, by the number of its mount.
+fn place(root: &OwnedFd, table: &str, destination: &Path) -> Option<PathBuf> {
+    let destination = destination.as_os_str().as_encoded_bytes();
+    let found = sys::dir::find_in_root(root, destination).ok()?;
+    let info = sys::kernel_file::read(format!("/proc/self/fdinfo/{}", found.as_raw_fd())).ok()?;
+    let mount = info.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim();
+    let line = table.lines().find(|line| line.split(' ').next() == Some(mount))?;
+    Some(PathBuf::from(line.split(' ').nth(4)?))
 }
 
 /// The key that a namespace joined by path has in the images.

@@ -47,9 +47,7 @@ impl Operation {
 
 /// Whether the operation is allowed.
 pub(crate) fn allows(status: Status, operation: Operation) -> bool {
-    use Operation::{
-        Cgroup, Checkpoint, Delete, Exec, Kill, KillAll, Look, Pause, Resume, Start,
-    };
+    use Operation::{Cgroup, Checkpoint, Delete, Exec, Kill, KillAll, Look, Pause, Resume, Start};
     use Status::{Created, Creating, Paused, Running, Stopped};
     match (operation, status) {
         (Start, Created) => true,

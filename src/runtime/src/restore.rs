@@ -16,7 +16,7 @@ use oci::runtime::{LinuxNamespaceType, Mount};
 use crate::Runtime;
 use crate::bundle::Bundle;
 use crate::cgroup::Layout;
-use crate::checkpoint::{self, CriuOptions, DESCRIPTORS};
+use crate::checkpoint::{self, CriuOptions, DESCRIPTORS, PLACES, Places};
 use crate::create::{Console, CreateOptions, Created, Making};
 use crate::criu::{Criu, Field, Options, Request, Step};
 use crate::draft::Draft;
@@ -43,6 +43,7 @@ pub(crate) fn restore(
     options: &RestoreOptions,
 ) -> Result<Created> {
     fs::metadata(&options.criu.images).map_err(Error::io("open images", &options.criu.images))?;
+    let places = places(&options.criu.images)?;
     let mut making = Making::begin(runtime, id, bundle, &mut create)?;
     let layout = Layout::detect()?;
     making.prepare(&layout)?;
@@ -51,14 +52,14 @@ pub(crate) fn restore(
     // Open until criu has been asked: it gets them by number.
     let handed_down = joined(&making)?;
     let mounts = u64::from(sys::abi::CLONE_NEWNS.cast_unsigned());
-    let criu = Criu::start(program, set_up(&making), mounts)?;
+    let criu = Criu::start(program, set_up(&making, &places), mounts)?;
     if let Some(cgroup) = &making.cgroup {
         cgroup.enter(criu.pid())?;
     }
     let mut asked = Options::default();
     let log_file = "restore.log";
     let folders = checkpoint::common(&mut asked, &options.criu, log_file, criu.pid())?;
-    request(&mut asked, &making, options, criu.pid())?;
+    request(&mut asked, &making, options, (criu.pid(), &places))?;
     for (key, fd) in &handed_down {
         asked.numbered(Field::InheritFd, key, fd.as_raw_fd());
     }
@@ -103,17 +104,17 @@ fn request(
     asked: &mut Options,
     making: &Making<'_>,
     options: &RestoreOptions,
-    criu: i32,
+    (criu, places): (i32, &Places),
 ) -> Result<()> {
-    let (spec, rootfs) = (&making.bundle.spec, &making.record.rootfs);
+    let spec = &making.bundle.spec;
     asked.set(Field::EvasiveDevices, true);
     asked.set(Field::RstSibling, true);
-    asked.text(Field::Root, rootfs.as_os_str().as_encoded_bytes());
+    asked.text(Field::Root, making.record.rootfs.as_os_str().as_encoded_bytes());
     checkpoint::config_file(asked, &making.record);
-    for (destination, source) in checkpoint::external(spec, rootfs) {
+    for (destination, source) in checkpoint::external(spec) {
         let source = making.bundle.path.join(source);
-        let (destination, source) = (destination.as_os_str(), source.as_os_str());
-        let (key, value) = (destination.as_encoded_bytes(), source.as_encoded_bytes());
+        let place = places.get(&destination).unwrap_or(&destination).as_os_str();
+        let (key, value) = (place.as_encoded_bytes(), source.as_os_str().as_encoded_bytes());
         asked.texts(Field::ExtMnt, key, value);
     }
     asked.texts(Field::ExtMnt, "/dev/null", "/dev/null");
@@ -173,40 +174,48 @@ fn descriptors(asked: &mut Options, images: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Where links had led mounts to; images of others do not tell.
+fn places(images: &Path) -> Result<Places> {
+    let path = images.join(PLACES);
+    let text = match fs::read(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Places::new()),
+        other => other.map_err(Error::io("read", &path))?,
+    };
+    let problem = |error: serde_json::Error| error.to_string();
+    serde_json::from_slice(&text).map_err(|e| Error::Config { path, problem: problem(e) })
+}
+
 /// Before criu: the root as a mount, and the places that mounts go to.
-fn set_up(making: &Making<'_>) -> Draft {
+fn set_up(making: &Making<'_>, places: &Places) -> Draft {
     let mut draft = Draft::default();
     let path = draft.text("/");
     draft.op(Op::Propagate { path, flags: sys::abi::MS_SLAVE | sys::abi::MS_REC });
-    let rootfs = &making.record.rootfs;
-    let (source, at) = (draft.path(rootfs), draft.path(rootfs));
+    let (source, at) = (draft.path(&making.record.rootfs), draft.path(&making.record.rootfs));
     draft.op(Op::RootBind { source, slot: NO_SLOT, at });
-    let spec = &making.bundle.spec;
-    let all: Vec<&Mount> = spec.mounts().iter().flatten().collect();
     let mut above: Vec<PathBuf> = Vec::new();
-    for mount in all {
-        let place = checkpoint::destination(rootfs, &absolute(mount.destination()));
-        let within = rootfs.join(place.strip_prefix("/").unwrap_or(&place));
+    for mount in making.bundle.spec.mounts().iter().flatten() {
+        let destination = absolute(mount.destination());
+        let place = places.get(&destination).unwrap_or(&destination).clone();
         // What is below another mount comes with that.
         let hidden = above.iter().any(|other| place.starts_with(other));
         above.push(place.clone());
-        if hidden || fs::symlink_metadata(&within).is_ok() {
-            continue;
+        if !hidden {
+            make_place(&mut draft, mount, &place, &making.bundle.path);
         }
-        let target = draft.path(&place);
-        let source = mount.source().as_deref().unwrap_or(Path::new(""));
-        let source = making.bundle.path.join(source);
-        let file = plan::is_bind(mount) && fs::metadata(&source).is_ok_and(|s| !s.is_dir());
-        if !file {
-            draft.op(Op::Folder { target });
-            continue;
-        }
-        if let Some(parent) = place.parent() {
-            let target = draft.path(parent);
-            draft.op(Op::Folder { target });
-        }
+    }
+    draft
+}
+
+/// A folder, or a file where one is bound.
+fn make_place(draft: &mut Draft, mount: &Mount, place: &Path, bundle: &Path) {
+    let source = bundle.join(mount.source().as_deref().unwrap_or(Path::new("")));
+    let is_file = plan::is_bind(mount) && fs::metadata(&source).is_ok_and(|s| !s.is_dir());
+    let folder = if is_file { place.parent().unwrap_or(place) } else { place };
+    let target = draft.path(folder);
+    draft.op(Op::Folder { target });
+    if is_file {
+        let target = draft.path(place);
         let mode = sys::abi::S_IFREG | 0o755;
         draft.op(Op::Node { target, mode, device: 0, uid: 0, gid: 0 });
     }
-    draft
 }

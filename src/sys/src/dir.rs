@@ -162,6 +162,16 @@ pub fn open_in_root(root: impl AsFd, path: &[u8]) -> Result<File> {
     Ok(File::from(openat2(root.as_fd(), path, how)?))
 }
 
+/// The same without opening what is there: a handle, for what is known of it.
+///
+/// # Errors
+/// openat2(2)'s.
+pub fn find_in_root(root: impl AsFd, path: &[u8]) -> Result<OwnedFd> {
+    let resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
+    let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(resolve);
+    Ok(openat2(root.as_fd(), path, how)?)
+}
+
 /// Makes a new regular file for writing; EEXIST when the name is taken, by a link too.
 ///
 /// # Errors

@@ -53,10 +53,12 @@ oci delete --force c
 
 # Mounts of the host, what is hidden, namespaces by path, limits, hooks.
 ip netns add web
-mkdir -p data && echo here >data/file && echo conf >conf
+mkdir -p data rootfs/run && echo here >data/file && echo conf >conf
+ln -s /run rootfs/var/run
 config "$count" '
 c["mounts"] += [{"destination": "/data", "type": "bind", "source": "/run/c/data", "options": ["rbind"]},
   {"destination": "/etc/conf", "type": "bind", "source": "conf", "options": ["bind", "ro"]},
+  {"destination": "/var/run/secret", "type": "bind", "source": "/run/c/data", "options": ["rbind"]},
   {"destination": "/var/scratch", "type": "tmpfs", "source": "tmpfs"}]
 c["linux"]["resources"] = {"memory": {"limit": 67108864}, "pids": {"limit": 50}}
 c["linux"]["namespaces"] = [n if n["type"] != "network" else {"type": "network", "path": "/run/netns/web"}
@@ -70,11 +72,12 @@ rm -f /run/hook.*
 judge 'checkpoint' oci checkpoint --image-path /run/images6 c
 judge 'poststop hooks ran' grep -q '"stopped"' /run/hook.poststop
 stop
-rm -rf rootfs/data rootfs/etc/conf rootfs/var/scratch
+rm -rf rootfs/data rootfs/etc/conf rootfs/var/scratch rootfs/run/secret
 echo other >data/file
 judge 'restore' quietly oci restore --image-path /run/images6 -d c
 judge 'it counts on' counts_on
 judge 'the host bind mount of now' says '^other$' oci exec c cat /data/file
+judge 'behind a link' says '^other$' oci exec c cat /run/secret/file
 judge 'a single file' says '^conf$' oci exec c cat /etc/conf
 judge 'and its tmpfs of then' says '^kept$' oci exec c cat /var/scratch/file
 judge 'masked paths' says '^0$' oci exec c sh -c 'wc -c </proc/kcore'
@@ -112,7 +115,7 @@ judge 'it is gone' gone c
 
 # What fails leaves nothing.
 config "$count"
-judge 'no images' says 'no such file' oci restore --image-path /run/nowhere -d c
+judge 'no images' says 'No such file' oci restore --image-path /run/nowhere -d c
 cp -a /run/images6 /run/broken && head -c 10 /run/images6/pstree.img >/run/broken/pstree.img
 judge 'broken images' says 'criu: .*rror' oci restore --image-path /run/broken -d c
 judge 'nothing is left' gone c
