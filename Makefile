@@ -106,6 +106,7 @@ fuzz: ## mutate the corpora of tests/fuzz for a minute each (FUZZ_SECONDS=60)
 	for target in config state seccomp mountinfo cgroup_files; do \
 	  PODVISOR_FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test --quiet -p runtime --lib fuzz_$$target -- --nocapture; done
 	PODVISOR_FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test --quiet -p runtime --lib random_profiles
+	PODVISOR_FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test --quiet -p oci-cli --bins fuzz_user -- --nocapture
 	PODVISOR_FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test --quiet -p image --lib fuzz_accounts -- --nocapture
 
 bench: deps build ## medians beside crun, runc, podman, skopeo+umoci in one run (root)

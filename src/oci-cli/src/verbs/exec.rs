@@ -213,4 +213,24 @@ mod tests {
             assert!(from_flags(Process::default(), &given).is_err(), "{text:?}");
         }
     }
+
+    /// What is taken for a user is its very digits, and never a wrapped number.
+    #[test]
+    fn fuzz_user() {
+        fuzz::run("user", |text| {
+            let Ok(text) = std::str::from_utf8(text) else { return };
+            let mut user = User::default();
+            if set_user(&mut user, text).is_err() {
+                return;
+            }
+            let (uid, gid) = text.split_once(':').map_or((text, None), |(u, g)| (u, Some(g)));
+            let same = |number: u32, digits: &str| {
+                let value: String = digits.trim_start_matches('0').to_owned();
+                let value = if value.is_empty() { "0".to_owned() } else { value };
+                assert!(!digits.is_empty() && number.to_string() == value, "{text:?} is {number}");
+            };
+            same(user.uid(), uid);
+            gid.into_iter().for_each(|gid| same(user.gid(), gid));
+        });
+    }
 }
