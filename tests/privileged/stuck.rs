@@ -4,6 +4,8 @@
 use std::fs::{self, File};
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use crate::trial::Trial;
 
 fn trial(test: &str, args: &[&str]) -> Option<(Trial, String)> {
@@ -74,4 +76,106 @@ fn exec_into_a_frozen_container_is_given_up() {
     assert!(done.code == 255 && done.err.contains("given up"), "{done:?}");
     assert!(begun.elapsed() < Duration::from_secs(10));
     trial.oci(&["delete", "--force", "c"]).ok();
+}
+
+fn status(trial: &Trial) -> String {
+    let state = trial.oci(&["state", "c"]).ok();
+    let state: serde_json::Value = serde_json::from_str(&state).expect("JSON");
+    state["status"].as_str().expect("status").to_owned()
+}
+
+#[test]
+fn a_container_killed_for_its_memory_is_deleted() {
+    let name = "stuck::a_container_killed_for_its_memory_is_deleted";
+    // Whole lines in memory, and a line that has no end.
+    let Some((trial, bundle)) = trial(name, &["sh", "-c", "grep -c x /dev/zero"]) else { return };
+    let before = trial.traces();
+    trial.change(|config| {
+        config["linux"]["resources"]["memory"] = json!({"limit": 8 << 20, "swap": 8 << 20});
+    });
+    for whole in [false, true] {
+        trial.change(|config| {
+            let shell = json!(["sh", "-c", "while :; do grep -c x /dev/zero; done"]);
+            config["process"]["args"] =
+                if whole { json!(["grep", "x", "/dev/zero"]) } else { shell };
+        });
+        trial.oci(&["run", "-d", "--bundle", &bundle, "c"]).ok();
+        if whole {
+            trial.wait_for("its end", || status(&trial) == "stopped");
+        } else {
+            let kills = || {
+                let path = "/sys/fs/cgroup/memory/c/memory.oom_control";
+                let text = fs::read_to_string(path).unwrap_or_default();
+                text.lines().any(|line| line.starts_with("oom_kill ") && line != "oom_kill 0")
+            };
+            trial.wait_for("a kill of a part of it", kills);
+        }
+        trial.oci(&["delete", "--force", "c"]).ok();
+        trial.clean(&before, "a container killed for its memory");
+    }
+}
+
+/// A first process that has ended and that nobody has asked how.
+#[test]
+fn a_zombie_is_stopped_and_deleted() {
+    let name = "stuck::a_zombie_is_stopped_and_deleted";
+    let Some((trial, bundle)) = trial(name, &["true"]) else { return };
+    let before = trial.traces();
+    let program = trial.program().display().to_string();
+    let state = trial.path("state").display().to_string();
+    // The maker becomes a process that reaps nobody, with the container's as its child.
+    let script = format!(
+        "{program} --root {state} create --bundle {bundle} c </dev/null >/dev/null 2>&1 &&
+         {program} --root {state} start c && : >{state}/../started"
+    );
+    let mut keeper = std::process::Command::new("setsid");
+    keeper.args([trial.tool("adopt").as_os_str(), "sh".as_ref(), "-c".as_ref(), script.as_ref()]);
+    let mut keeper = keeper.spawn().expect("adopt");
+    trial.wait_for("start", || trial.path("started").exists());
+    trial.wait_for("its end", || status(&trial) == "stopped");
+    let refused = trial.oci(&["exec", "c", "true"]);
+    assert_eq!(refused.code, 255, "{refused:?}");
+    trial.oci(&["delete", "c"]).ok();
+    keeper.kill().expect("kill");
+    keeper.wait().expect("wait");
+    fs::remove_file(trial.path("started")).expect("remove");
+    trial.clean(&before, "a zombie");
+}
+
+/// A process in a call that no signal ends: it writes to a file system that is frozen. Red without
+/// a deadline in `remove`.
+#[test]
+fn what_no_signal_ends_is_reported_in_time_and_deleted_later() {
+    let name = "stuck::what_no_signal_ends_is_reported_in_time_and_deleted_later";
+    let write = "while :; do echo a >/disk/a; echo b; done";
+    let Some((trial, bundle)) = trial(name, &["sh", "-c", write]) else { return };
+    let before = trial.traces();
+    let disk = trial.path("disk").display().to_string();
+    let sh = |script: &str| {
+        let status = std::process::Command::new("sh").args(["-ec", script]).status();
+        assert!(status.expect("sh").success(), "{script}");
+    };
+    sh(&format!(
+        "truncate -s 16M {disk}.img && mkfs.ext4 -q {disk}.img && mkdir {disk} && \
+         mount -o loop {disk}.img {disk}"
+    ));
+    trial.change(|config| {
+        let mount = json!({"destination": "/disk", "type": "bind", "source": disk,
+            "options": ["bind", "rw"]});
+        config["mounts"].as_array_mut().expect("mounts").push(mount);
+    });
+    trial.oci(&["run", "-d", "--bundle", &bundle, "c"]).ok();
+    sh(&format!("fsfreeze -f {disk}"));
+    std::thread::park_timeout(Duration::from_millis(300));
+    let begun = Instant::now();
+    let done = trial.oci(&["delete", "--force", "c"]);
+    let took = begun.elapsed();
+    trial.oci(&["state", "c"]).ok();
+    trial.oci(&["kill", "c", "KILL"]).ok();
+    sh(&format!("fsfreeze -u {disk}"));
+    assert!(done.code == 1 && done.err.contains("does not end"), "{done:?}");
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    trial.oci(&["delete", "--force", "c"]).ok();
+    sh(&format!("umount {disk} && rm -r {disk} {disk}.img"));
+    trial.clean(&before, "what no signal ended");
 }
