@@ -6,8 +6,7 @@
 
 use core::ffi::{CStr, c_int};
 
-use crate::mount::attach;
-use crate::op::{Keep, Op, Text};
+use crate::op::{Keep, Text};
 use crate::raw::{Done, close, fd, syscall, unit};
 use crate::run::{Child, NONE};
 
@@ -135,14 +134,8 @@ impl Word {
 }
 
 impl Child<'_> {
-    /// [`Op::Mount`] of what later operations are about.
-    pub(crate) fn mount_and_keep(&mut self, op: &Op, place: c_int) -> Done {
-        let Op::Mount { target, source, kind, flags, options, keep, .. } = *op else {
-            return Err(libc::ENOSYS);
-        };
-        let (source, kind) = (self.text(source)?, self.text(kind)?);
-        let mount = make(kind, source, flags, self.options(options)?)?;
-        attach(mount, place)?;
+    /// Keeps what was mounted, for as long as later operations are about it.
+    pub(crate) fn keep(&mut self, target: Text, mount: c_int, keep: Keep) {
         let slot = match keep {
             Keep::Always => self.kept.iter_mut().find(|kept| kept.mount == NONE),
             Keep::Next | Keep::No => None,
@@ -152,7 +145,6 @@ impl Child<'_> {
             // Without room for one more it is the last one, which is enough for what comes next.
             None => self.keep_last(target, mount),
         }
-        Ok(())
     }
 
     /// Keeps a mount until the next one is kept so.

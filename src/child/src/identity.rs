@@ -81,20 +81,27 @@ impl Child<'_> {
                 self.late_chdir = true;
                 Ok(())
             }
-            other => other,
+            other => other.and_then(|()| inside()),
         }
     }
 
-    /// A folder outside shows as "(unreachable)" (CVE-2024-21626).
     fn chdir_again(&self, path: Text) -> Done {
-        if self.late_chdir {
-            syscall!(libc::SYS_chdir, self.text(path)?)?;
+        if !self.late_chdir {
+            return Ok(());
         }
-        let mut buffer = [0u8; libc::PATH_MAX as usize];
-        syscall!(libc::SYS_getcwd, buffer.as_mut_ptr(), libc::PATH_MAX)?;
-        if buffer.first() == Some(&b'/') { Ok(()) } else { Err(libc::EXDEV) }
+        syscall!(libc::SYS_chdir, self.text(path)?)?;
+        inside()
     }
+}
 
+/// That the working folder is: one outside shows as "(unreachable)" (CVE-2024-21626).
+fn inside() -> Done {
+    let mut buffer = [0u8; libc::PATH_MAX as usize];
+    syscall!(libc::SYS_getcwd, buffer.as_mut_ptr(), libc::PATH_MAX)?;
+    if buffer.first() == Some(&b'/') { Ok(()) } else { Err(libc::EXDEV) }
+}
+
+impl Child<'_> {
     /// `HOME=` of the user's line; `/` where there is none. Only a regular file is read.
     fn find_home(&mut self, uid: u32) {
         let mut passwd = [0u8; 16 * 1024];

@@ -141,5 +141,13 @@ fn executable(path: &CStr) -> Done {
     if crate::target::is_folder(&found) {
         return Err(libc::EACCES);
     }
-    unit(syscall!(libc::SYS_faccessat, libc::AT_FDCWD, path, libc::X_OK))
+    match unit(syscall!(libc::SYS_faccessat, libc::AT_FDCWD, path, libc::X_OK)) {
+        // That was asked for the real user, without the capabilities it has as one who is not root.
+        Err(libc::EACCES) => {
+            let flags = libc::AT_EACCESS;
+            let asked = syscall!(libc::SYS_faccessat2, libc::AT_FDCWD, path, libc::X_OK, flags);
+            asked.map_or(Err(libc::EACCES), |_| Ok(()))
+        }
+        other => other,
+    }
 }

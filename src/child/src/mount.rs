@@ -15,6 +15,8 @@ const OPEN_TREE_CLONE: c_int = 1;
 pub(crate) const AT_RECURSIVE: c_int = 0x8000;
 const MOVE_MOUNT_F_EMPTY_PATH: c_int = 0x04;
 const MOVE_MOUNT_T_EMPTY_PATH: c_int = 0x40;
+/// Most bytes of mount(2)'s options: a page.
+const OPTIONS_MAX: usize = 4096;
 
 /// The kernel's struct mount_attr.
 #[repr(C)]
@@ -60,28 +62,50 @@ fn change(mount: c_int, to: Attributes, recursive: bool) -> Done {
     set_attributes(mount, recursive, to.set, to.clear, to.propagation)
 }
 
+/// `mode=` of a folder, and `options` behind it.
+fn with_mode<'a>(room: &'a mut [u8], folder: c_int, options: &CStr) -> Done<&'a CStr> {
+    let mode = stat(folder)?.st_mode;
+    let digit = |at: u32| b'0'.wrapping_add((mode >> (3 * at) & 7) as u8);
+    let digits = [digit(3), digit(2), digit(1), digit(0)];
+    let comma: &[u8] = if options.is_empty() { b"" } else { b"," };
+    let parts = [b"mode=", &digits[..], comma, options.to_bytes_with_nul()];
+    let mut to = room.iter_mut();
+    for byte in parts.into_iter().flatten() {
+        *to.next().ok_or(libc::E2BIG)? = *byte;
+    }
+    crate::raw::text_of(room)
+}
+
 impl Child<'_> {
     pub(crate) fn mounting(&mut self, op: &Op) -> Done {
         match *op {
             Op::Propagate { path, flags } => {
                 unit(syscall!(libc::SYS_mount, 0, self.text(path)?, 0, flags, 0))
             }
-            Op::Mount { target, source, kind, flags, options, firm, keep } => {
+            Op::Mount { target, source, kind, flags, options, firm, inherit, keep } => {
                 let text = self.text(target)?;
-                let folder = match self.look(text, libc::O_PATH | libc::O_DIRECTORY, firm) {
-                    Err(libc::ENOENT) => self.target_or_make(target, Made::Folder)?,
-                    other => other?,
+                let (folder, found) = match self.look(text, libc::O_PATH | libc::O_DIRECTORY, firm)
+                {
+                    Err(libc::ENOENT) => (self.target_or_make(target, Made::Folder)?, false),
+                    other => (other?, true),
+                };
+                let mut room = [0u8; OPTIONS_MAX];
+                let options = match inherit && found {
+                    true => Some(with_mode(&mut room, folder, self.text(options)?)?),
+                    false => self.options(options)?,
                 };
                 if keep != Keep::No {
-                    let done = self.mount_and_keep(op, folder);
+                    let (source, kind) = (self.text(source)?, self.text(kind)?);
+                    let mount = crate::fresh::make(kind, source, flags, options)?;
+                    let done = attach(mount, folder);
                     close(folder);
+                    self.keep(target, mount, keep);
                     return done;
                 }
                 let entered = unit(syscall!(libc::SYS_fchdir, folder));
                 close(folder);
                 entered?;
                 let (source, kind) = (self.text(source)?, self.text(kind)?);
-                let options = self.options(options)?;
                 unit(syscall!(libc::SYS_mount, source, c".", kind, flags, options))
             }
             Op::Bind { .. } => self.bind(op),

@@ -67,6 +67,9 @@ pub enum Op {
     Hide,
     /// setns(2) on a slot; `kind` is CLONE_NEW*, several for a pidfd.
     Setns { slot: u16, kind: u32 },
+    /// The same, with the rights of before a user namespace; what is forbidden now is left for the
+    /// [`Op::Setns`] that follows.
+    TrySetns { slot: u16, kind: u32 },
     /// unshare(2).
     Unshare { flags: u32 },
     /// Waits for any message of the parent, first telling it when `tell`.
@@ -83,7 +86,8 @@ pub enum Op {
     RootOverlay { folder: Text, options: Text, at: Text, flags: u64 },
     /// After joining namespaces: the root is where it is.
     RootHere,
-    /// mount(2) of a file system on `target`; `firm` refuses links on the way.
+    /// mount(2) of a file system on `target`; `firm` refuses links on the way, `inherit` gives it
+    /// the mode of the folder that it covers.
     Mount {
         target: Text,
         source: Text,
@@ -91,6 +95,7 @@ pub enum Op {
         flags: u64,
         options: Text,
         firm: bool,
+        inherit: bool,
         keep: Keep,
     },
     /// Clones `source` (or takes a slot's tree) onto `target`, which is made if it is missing; its
@@ -135,6 +140,8 @@ pub enum Op {
     RootReadOnly,
     /// pivot_root(2) and away with the old root; `detach` first stops propagation to the host.
     Pivot { detach: bool },
+    /// Takes what is mounted at `path` of the host away, or covers it where it is locked.
+    Detach { path: Text },
     /// MS_MOVE and chroot(2), for hosts whose root cannot be pivoted.
     MoveRoot,
     /// sethostname(2).
@@ -268,6 +275,7 @@ pub fn stage(op: &Op) -> u32 {
         Op::EnterCgroups { .. }
         | Op::Hide
         | Op::Setns { .. }
+        | Op::TrySetns { .. }
         | Op::Unshare { .. }
         | Op::Sync { .. }
         | Op::BecomeRoot { .. }

@@ -46,6 +46,19 @@ impl Child<'_> {
             Op::ReadOnly { target } => self.freeze(target),
             Op::RootReadOnly => set_attributes(self.root, false, MOUNT_ATTR_RDONLY, 0, 0),
             Op::Pivot { detach } => self.pivot(detach),
+            Op::Detach { path } => {
+                let path = self.text(path)?;
+                match unit(syscall!(libc::SYS_umount2, path, libc::MNT_DETACH)) {
+                    // Of a more privileged owner.
+                    Err(libc::EINVAL | libc::EPERM) => {
+                        let (tmpfs, flags) = (c"tmpfs", libc::MS_RDONLY);
+                        unit(syscall!(libc::SYS_mount, tmpfs, path, tmpfs, flags, 0))
+                    }
+                    // Gone with one above it.
+                    Err(libc::ENOENT) => Ok(()),
+                    other => other,
+                }
+            }
             Op::MoveRoot => {
                 syscall!(libc::SYS_fchdir, self.root)?;
                 syscall!(libc::SYS_mount, c".", c"/", 0, libc::MS_MOVE, 0)?;

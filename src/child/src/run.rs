@@ -47,6 +47,8 @@ pub(crate) struct Child<'a> {
     pub(crate) index: u32,
     pub(crate) stage: u32,
     pub(crate) root: c_int,
+    /// CLONE_NEW* of what [`Op::TrySetns`] has joined.
+    joined: u32,
     pub(crate) null: c_int,
     pub(crate) empty: c_int,
     pub(crate) listener: c_int,
@@ -72,6 +74,7 @@ pub(crate) fn run(program: Program<'_>) -> ! {
         index: 0,
         stage: 1,
         root: NONE,
+        joined: 0,
         null: NONE,
         empty: NONE,
         listener: NONE,
@@ -107,13 +110,25 @@ pub(crate) fn run(program: Program<'_>) -> ! {
 }
 
 impl Child<'_> {
+    fn join(&self, slot: u16, kind: u32) -> Done {
+        if kind != 0 && self.joined & kind == kind {
+            return Ok(());
+        }
+        unit(syscall!(libc::SYS_setns, self.slot(slot)?, kind))
+    }
+
     fn step(&mut self, op: &Op) -> Done {
         match *op {
             Op::EnterCgroups { first, count } => self.enter_cgroups(first, count),
-            Op::Setns { slot, kind } => {
-                let fd = self.slot(slot)?;
-                unit(syscall!(libc::SYS_setns, fd, kind))
-            }
+            Op::Setns { slot, kind } => self.join(slot, kind),
+            Op::TrySetns { slot, kind } => match self.join(slot, kind) {
+                Err(libc::EPERM) => Ok(()),
+                Err(errno) => Err(errno),
+                Ok(()) => {
+                    self.joined |= kind;
+                    Ok(())
+                }
+            },
             Op::Unshare { flags } => unit(syscall!(libc::SYS_unshare, flags)),
             Op::Sync { point, tell } => self.sync(point, tell),
             Op::BecomeRoot { groups } => self.become_root(groups),
@@ -154,6 +169,7 @@ impl Child<'_> {
             | Op::ReadOnly { .. }
             | Op::RootReadOnly
             | Op::Pivot { .. }
+            | Op::Detach { .. }
             | Op::MoveRoot => self.rooting(op),
             Op::Scheduler(_) | Op::Cores { .. } | Op::Affinity { .. } | Op::MemoryPolicy { .. } => {
                 self.scheduling(op)

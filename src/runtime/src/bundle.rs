@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use oci::runtime::Spec;
+use oci::runtime::{Capabilities, Capability, Spec};
 
 use crate::error::{Error, Result};
 
@@ -41,6 +41,11 @@ impl Bundle {
         let spec = parse(&text, &file)?;
         oci::validate::validate(&spec)
             .map_err(|findings| Error::Invalid { what: file.display().to_string(), findings })?;
+        for name in vain_ambient(&spec) {
+            eprintln!(
+                "warning: can't raise ambient capability {name}: it is not inheritable and permitted"
+            );
+        }
         Ok(Bundle { path, text, spec })
     }
 
@@ -65,6 +70,23 @@ fn read(file: &Path) -> Result<Vec<u8>> {
     let failed = |source| Error::Io { what: "read", path: file.to_owned(), source };
     open.take(CONFIG_MAX_BYTES).read_to_end(&mut text).map_err(failed)?;
     Ok(text)
+}
+
+/// Capabilities that the kernel cannot make ambient: it raises only what is in both other sets.
+fn vain_ambient(spec: &Spec) -> Vec<String> {
+    let sets = spec.process().as_ref().and_then(|p| p.capabilities().as_ref());
+    let Some((sets, ambient)) = sets.and_then(|s| s.ambient().as_ref().map(|a| (s, a))) else {
+        return Vec::new();
+    };
+    let holds = |set: &Option<Capabilities>, one: &Capability| {
+        set.as_ref().is_some_and(|s| s.contains(one))
+    };
+    let vain =
+        |one: &&Capability| !(holds(sets.inheritable(), one) && holds(sets.permitted(), one));
+    let mut names: Vec<String> =
+        ambient.iter().filter(vain).map(|c| caps::to_canonical(&c.to_string())).collect();
+    names.sort();
+    names
 }
 
 /// A document from its text; `file` is named in the error.

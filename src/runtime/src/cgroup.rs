@@ -36,6 +36,8 @@ mod v2;
 pub use error::Error;
 pub use layout::{Hierarchy, Layout, Mode};
 pub use usage::Usage;
+
+pub(crate) use layout::unescape;
 #[cfg(test)]
 pub(crate) use usage::read_every_form;
 

@@ -14,7 +14,7 @@ use oci::{Status, state::SPEC_VERSION};
 use sys::launch::above_stdio;
 
 use crate::bundle::Bundle;
-use crate::cgroup::{Cgroup, Layout, Mode};
+use crate::cgroup::{self, Cgroup, Layout, Mode};
 use crate::error::{Error, Result};
 use crate::hooks::contained::Home;
 use crate::hooks::{self, Inside, List};
@@ -262,6 +262,7 @@ impl<'r> Making<'r> {
             start_hooks: !self.waits && hooks::any(spec, &[List::StartContainer]),
             preserve_fds: self.options.preserve_fds,
             pivot: !self.options.no_pivot,
+            revealing: if self.options.no_pivot { revealing() } else { Vec::new() },
             keyring: (!self.options.no_new_keyring).then_some(keyring.as_str()),
             unprivileged: sys::seqpacket::own_uid() != 0,
             root_parent: parent.as_deref(),
@@ -382,6 +383,18 @@ impl Drop for Making<'_> {
             let _ = claim.remove();
         }
     }
+}
+
+/// Where procfs and sysfs are mounted, the inmost first.
+fn revealing() -> Vec<PathBuf> {
+    let table = sys::kernel_file::read("/proc/self/mountinfo").unwrap_or_default();
+    let place = |line: &str| {
+        let (mount, of) = line.split_once(" - ")?;
+        let kind = of.split(' ').next()?;
+        let path = mount.split(' ').nth(4)?;
+        matches!(kind, "proc" | "sysfs").then(|| PathBuf::from(cgroup::unescape(path)))
+    };
+    table.lines().rev().filter_map(place).collect()
 }
 
 /// Writes a pid, whole or not at all, and without a line break, as runc does.

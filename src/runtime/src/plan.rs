@@ -100,6 +100,9 @@ pub(crate) struct Facts<'a> {
     pub(crate) start_hooks: bool,
     pub(crate) preserve_fds: u32,
     pub(crate) pivot: bool,
+    /// What would stay below a root that is moved, and would let a container mount another one of
+    /// its kind without what is masked in its own: procfs and sysfs of the host.
+    pub(crate) revealing: Vec<PathBuf>,
     /// Name of the new session keyring; none keeps the caller's.
     pub(crate) keyring: Option<&'a str>,
     /// The caller is not root.

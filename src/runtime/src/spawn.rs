@@ -339,7 +339,11 @@ fn failure(draft: &Draft, command: &str, (stage, index, errno): (u32, u32, i32))
         let found = matches!(op, Some(child::Op::Exec));
         return Error::Command { command: command.to_owned(), found, errno };
     }
-    Error::Step { stage: place(stage), step: step(&draft.program, index), errno }
+    let mut step = step(&draft.program, index);
+    if matches!((op, errno), (Some(child::Op::Mount { firm: true, .. }), sys::abi::ELOOP)) {
+        step.push_str(", which must be mounted on ordinary directory");
+    }
+    Error::Step { stage: place(stage), step, errno }
 }
 
 /// The filter of a profile, from the cache below `root` where it is there.

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{ErrorKind, Write};
 
+use runtime::cgroup::{Layout, Mode};
 use serde_json::{Value, json};
 
 use super::Verb;
@@ -11,6 +12,8 @@ use crate::report::Failure;
 
 /// The document, with what runc's has.
 const TEMPLATE: &str = include_str!("spec.json");
+
+const CGROUP_NAMESPACE: &str = ",\n\t\t\t{\n\t\t\t\t\"type\": \"cgroup\"\n\t\t\t}";
 
 /// `spec`.
 pub(super) const SPEC: Verb = Verb {
@@ -33,7 +36,7 @@ pub(super) const SPEC: Verb = Verb {
 fn spec(given: &Given) -> Result<u8, Failure> {
     let name = given.path("file").unwrap_or_else(|| "config.json".into());
     let path = given.path("bundle").unwrap_or_default().join(&name);
-    let text = if given.has("rootless") { rootless()? } else { TEMPLATE.to_owned() };
+    let text = if given.has("rootless") { rootless()? } else { template() };
     let failed = |e: std::io::Error| Failure::new(format!("write {}: {e}", path.display()));
     let mut file = match File::options().write(true).create_new(true).open(&path) {
         Ok(file) => file,
@@ -44,6 +47,13 @@ fn spec(given: &Given) -> Result<u8, Failure> {
     };
     file.write_all(text.as_bytes()).map_err(failed)?;
     Ok(0)
+}
+
+/// The document for this host: where v1 has controllers there is no cgroup namespace, as with runc,
+/// so that paths of /proc/self/cgroup are found below what is mounted of v1.
+fn template() -> String {
+    let pure_v2 = Layout::detect().is_ok_and(|layout| layout.mode() == Mode::V2);
+    if pure_v2 { TEMPLATE.to_owned() } else { TEMPLATE.replace(CGROUP_NAMESPACE, "") }
 }
 
 /// Without what one user alone may not have: networks, cgroups, several ids, an own sysfs.
@@ -84,5 +94,8 @@ mod tests {
             assert_eq!(spec.hostname().as_deref(), Some("podvisor"));
         }
         assert!(!rootless().expect("rootless").contains("network"));
+        let without = TEMPLATE.replace(CGROUP_NAMESPACE, "");
+        assert!(TEMPLATE.len() > without.len());
+        serde_json::from_str::<oci::runtime::Spec>(&without).expect("parses");
     }
 }

@@ -222,7 +222,7 @@ fn own_path<'a>(own: &'a str, controllers: &[String]) -> Option<&'a str> {
 }
 
 /// mountinfo writes space, tab, newline and backslash as `\ooo`.
-fn unescape(text: &str) -> String {
+pub(crate) fn unescape(text: &str) -> String {
     if !text.contains('\\') {
         return text.to_owned();
     }

@@ -33,6 +33,7 @@ pub(super) fn plan(
             flags,
             options: data,
             firm: true,
+            inherit: false,
             keep: Keep::No,
         });
     }
@@ -45,6 +46,7 @@ pub(super) fn plan(
         flags: TMPFS_FLAGS,
         options: data,
         firm: true,
+        inherit: false,
         keep: Keep::Next,
     });
     draft.op(Op::Enter { target });

@@ -16,7 +16,42 @@ pub(super) fn plan(draft: &mut Draft, spec: &Spec, facts: &Facts<'_>, birth: &Bi
     let label = label.filter(|label| !label.is_empty());
     let mounts = spec.mounts().as_deref().unwrap_or_default();
     for (index, mount) in mounts.iter().enumerate() {
-        one(draft, mount, lasts(mounts, index), facts, (birth, label));
+        let place = Place { lasts: lasts(mounts, index), late: is_late(mounts, index) };
+        one(draft, mount, place, facts, (birth, label));
+    }
+}
+
+/// What the other mounts make of one.
+#[derive(Clone, Copy)]
+struct Place {
+    /// See [`lasts`].
+    lasts: bool,
+    /// See [`is_late`].
+    late: bool,
+}
+
+/// What is read-only at the end alone: more is to be put into it.
+fn is_late(mounts: &[Mount], index: usize) -> bool {
+    let Some((mount, later)) = mounts.get(index..).and_then(<[Mount]>::split_first) else {
+        return false;
+    };
+    let words = mount.options().as_deref().unwrap_or_default();
+    let cgroup = matches!(mount.typ().as_deref(), Some("cgroup" | "cgroup2"));
+    if is_bind(mount) || is_remount(mount) || cgroup {
+        return false;
+    }
+    let own = absolute(mount.destination());
+    let holds = |other: &Mount| absolute(other.destination()).starts_with(&own);
+    options::read(words).flags & sys::abi::MS_RDONLY != 0
+        && (own == Path::new("/dev") || later.iter().any(holds))
+}
+
+/// Makes read-only what was left writable for what goes into it.
+pub(super) fn finish(draft: &mut Draft, spec: &Spec) {
+    let mounts = spec.mounts().as_deref().unwrap_or_default();
+    for (_, mount) in mounts.iter().enumerate().filter(|(index, _)| is_late(mounts, *index)) {
+        let own = Attributes { set: sys::abi::MOUNT_ATTR_RDONLY, ..Attributes::default() };
+        change(draft, &absolute(mount.destination()), own, Attributes::default());
     }
 }
 
@@ -66,7 +101,7 @@ pub(crate) fn is_bind(mount: &Mount) -> bool {
 fn one(
     draft: &mut Draft,
     mount: &Mount,
-    lasts: bool,
+    place: Place,
     facts: &Facts<'_>,
     (birth, label): (&Birthplace, Option<&str>),
 ) {
@@ -92,11 +127,14 @@ fn one(
         draft.op(Op::CopyUp { target, options: data, source, flags: options.flags });
     } else {
         let remount = if options.remount { sys::abi::MS_REMOUNT } else { 0 };
-        let flags = options.flags | remount;
+        let late = if place.late { sys::abi::MS_RDONLY } else { 0 };
+        let flags = options.flags & !late | remount;
+        let has_mode = options.data.split(',').any(|option| option.starts_with("mode="));
+        let inherit = kind == "tmpfs" && !has_mode && !options.remount;
         let firm = matches!(kind, "proc" | "sysfs");
         let kind = draft.text(kind);
-        let keep = keep(&options, lasts, label.is_some());
-        draft.op(Op::Mount { target, source, kind, flags, options: data, firm, keep });
+        let keep = keep(&options, place.lasts, label.is_some());
+        draft.op(Op::Mount { target, source, kind, flags, options: data, firm, inherit, keep });
     }
     if let Some(label) = label.filter(|_| mount.typ().as_deref() == Some("mqueue")) {
         let length = u32::try_from(label.len()).unwrap_or(u32::MAX);

@@ -137,6 +137,15 @@ fn staged(draft: &mut Draft, joined: &[(Kind, &Path)], birth: &Birthplace, offse
     if let Some(offsets) = offsets.filter(|_| !mapped) {
         new_time(draft, offsets);
     }
+    // Not each has to be of the user namespace that is joined.
+    if joined.iter().any(|(kind, _)| *kind == Kind::User) {
+        let early = |kind: &Kind| !matches!(kind, Kind::Pid | Kind::User | Kind::Mount);
+        for (kind, path) in joined.iter().filter(|(kind, _)| early(kind)) {
+            let (kind, path) = (flag(*kind), path.to_path_buf());
+            let slot = draft.slot(Source::Namespace { path, kind });
+            draft.op(Op::TrySetns { slot, kind });
+        }
+    }
     for (kind, path) in first(Kind::User) {
         join(draft, *kind, path);
         draft.op(Op::BecomeRoot { groups: true });

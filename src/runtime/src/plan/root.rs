@@ -23,6 +23,7 @@ pub(super) fn plan(draft: &mut Draft, spec: &Spec, facts: &Facts<'_>, birth: &Bi
     }
     draft.op(Op::Session);
     streams(draft, &process, facts.streams, true);
+    mounts::finish(draft, spec);
     if let Some(linux) = spec.linux() {
         hide(draft, linux);
         sysctls(draft, linux);
@@ -33,6 +34,10 @@ pub(super) fn plan(draft: &mut Draft, spec: &Spec, facts: &Facts<'_>, birth: &Bi
     }
     if readonly {
         draft.op(Op::RootReadOnly);
+    }
+    for path in &facts.revealing {
+        let path = draft.path(path);
+        draft.op(Op::Detach { path });
     }
     draft.op(if facts.pivot { Op::Pivot { detach: shared(spec).is_some() } } else { Op::MoveRoot });
     propagation_after(draft, spec);

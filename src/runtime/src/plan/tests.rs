@@ -37,6 +37,7 @@ pub(crate) fn facts(layout: &Layout) -> Facts<'_> {
         start_hooks: false,
         preserve_fds: 0,
         pivot: true,
+        revealing: Vec::new(),
         keyring: None,
         unprivileged: false,
         root_parent: None,

@@ -64,7 +64,7 @@ pub(crate) fn step(program: &Compiled, index: u32) -> String {
 fn plain(op: &Op) -> &'static str {
     match op {
         Op::EnterCgroups { .. } => "enter the cgroups",
-        Op::Setns { .. } => "join a namespace",
+        Op::Setns { .. } | Op::TrySetns { .. } => "join a namespace",
         Op::Hide => "become undumpable",
         Op::Unshare { .. } => "make a namespace",
         Op::Sync { .. } | Op::Receive => "wait for the runtime",
@@ -75,6 +75,7 @@ fn plain(op: &Op) -> &'static str {
         Op::RootReadOnly => "make the root read-only",
         Op::Pivot { .. } => "pivot_root",
         Op::MoveRoot => "move the root",
+        Op::Detach { .. } => "take the host's procfs away",
         Op::Keyring { .. } => "make a session keyring",
         Op::Session => "make a session",
         Op::Stdio { .. } | Op::OwnStdio { .. } => "set up stdio",
