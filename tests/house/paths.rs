@@ -88,6 +88,7 @@ const EXCEPTIONS: &[(&str, &str, usize, &str)] = &[
     ("landlock.rs", "openat", 1, "the container's, after pivot_root, as a handle"),
     ("launch.rs", "newfstatat", 1, "the command, after pivot_root, as the user"),
     ("launch.rs", "faccessat", 1, "the command, after pivot_root, as the user"),
+    ("launch.rs", "faccessat2", 1, "the command, after pivot_root, as the user"),
     ("launch.rs", "execve", 2, "the command, after pivot_root, as the user"),
     ("mount.rs", "AT_FDCWD", 2, "what is bound: the host's, before pivot_root"),
     ("mount.rs", "mkdirat", 2, "one name in the tmpfs that `Enter` opened by its handle"),
@@ -107,10 +108,15 @@ const EXCEPTIONS: &[(&str, &str, usize, &str)] = &[
     ),
     ("root.rs", "chdir", 3, "overlay's folder: the host's; `/`, once it is the container's"),
     ("root.rs", "chroot", 1, "`.`, the root by its handle"),
-    ("root.rs", "mount", 3, "the root's place in the bundle: the host's; `.` in it"),
+    ("root.rs", "mount", 4, "the host's: the root's place, its procfs; `.` in an opened folder"),
     ("root.rs", "openat", 1, "`/`, or the root's place in the bundle: the host's"),
     ("root.rs", "pivot_root", 1, "`.`, the root by its handle"),
-    ("root.rs", "umount2", 1, "`.`, the old root by its handle"),
+    (
+        "root.rs",
+        "umount2",
+        2,
+        "`.`, the old root by its handle; the host's procfs, before the root is moved",
+    ),
 ];
 
 /// A call's name, and its arguments, wherever one is made by `syscall!` or `libc::syscall`.
@@ -232,6 +238,7 @@ const SPEAKING: &[(&str, &str, &str)] = &[
     ("restore.rs", "draft.path(&making.record.rootfs)", "handed to the child"),
     ("create.rs", "pub rootfs: Rootfs,", "an option"),
     ("create.rs", "rootfs: &self.options.rootfs,", "handed to the plan"),
+    ("create.rs", "revealing(&self.record.rootfs)", "below which no mount of the host's is"),
     ("create.rs", "mount_above(&self.record.rootfs)", "whose mounts the folders above it are"),
     ("create.rs", "let folder = match self.options.rootfs {", "where a hook of the host works"),
     ("create.rs", "Rootfs::Bundle => &self.record.rootfs,", "where a hook of the host works"),

@@ -262,7 +262,11 @@ impl<'r> Making<'r> {
             start_hooks: !self.waits && hooks::any(spec, &[List::StartContainer]),
             preserve_fds: self.options.preserve_fds,
             pivot: !self.options.no_pivot,
-            revealing: if self.options.no_pivot { revealing() } else { Vec::new() },
+            revealing: if self.options.no_pivot {
+                revealing(&self.record.rootfs)
+            } else {
+                Vec::new()
+            },
             keyring: (!self.options.no_new_keyring).then_some(keyring.as_str()),
             unprivileged: sys::seqpacket::own_uid() != 0,
             root_parent: parent.as_deref(),
@@ -385,8 +389,8 @@ impl Drop for Making<'_> {
     }
 }
 
-/// Where procfs and sysfs are mounted, the inmost first.
-fn revealing() -> Vec<PathBuf> {
+/// Where procfs and sysfs are mounted but below `root`, the inmost first.
+fn revealing(root: &Path) -> Vec<PathBuf> {
     let table = sys::kernel_file::read("/proc/self/mountinfo").unwrap_or_default();
     let place = |line: &str| {
         let (mount, of) = line.split_once(" - ")?;
@@ -394,7 +398,7 @@ fn revealing() -> Vec<PathBuf> {
         let path = mount.split(' ').nth(4)?;
         matches!(kind, "proc" | "sysfs").then(|| PathBuf::from(cgroup::unescape(path)))
     };
-    table.lines().rev().filter_map(place).collect()
+    table.lines().rev().filter_map(place).filter(|path| !path.starts_with(root)).collect()
 }
 
 /// Writes a pid, whole or not at all, and without a line break, as runc does.

@@ -154,8 +154,8 @@ fn cgroup(
         let inner = std::path::Path::new(path.trim_start_matches('/'));
         let climbs = inner.components().any(|c| !matches!(c, std::path::Component::Normal(_)));
         if climbs {
-            let source = std::io::Error::other("is not a sub cgroup path");
-            return Err(Error::io("--cgroup:", path)(source));
+            let source = std::io::Error::other(format!("{path} is not a sub cgroup path"));
+            return Err(Error::io("--cgroup", text)(source));
         }
         for (controller, folder) in &mut paths {
             let named = controllers.is_none_or(|all| all.split(',').any(|c| c == controller));

@@ -207,6 +207,9 @@ fn finish(process: &OwnedFd, hook: &Hook) -> Told1<()> {
     }
     match sys::foreground::reap(process.as_fd()).map_err(words)? {
         0 => Ok(()),
+        // SIGSYS: what a filter ends by.
+        159 => Err("was ended by signal 31: bad system call".to_owned()),
+        code @ 129..=192 => Err(format!("was ended by signal {}", code - 128)),
         code => Err(format!("ended with exit code {code}")),
     }
 }

@@ -124,7 +124,9 @@ pub(super) fn plan(draft: &mut Draft, process: &Process, around: &Surroundings<'
     let cwd = draft.path(process.cwd());
     draft.op(Op::Chdir { path: cwd });
     let env = process.env().as_deref().unwrap_or_default();
-    if !env.iter().any(|variable| variable.starts_with("HOME=")) {
+    // As in runc, an empty one counts as none.
+    let home = env.iter().rev().find(|variable| variable.starts_with("HOME="));
+    if home.is_none_or(|home| home == "HOME=") {
         draft.op(Op::Home { uid: user.uid() });
     }
     draft.op(Op::Signals);
@@ -189,7 +191,10 @@ fn command(draft: &mut Draft, process: &Process) {
     for (index, variable) in env.iter().enumerate() {
         last.insert(&variable[..name(variable)], index);
     }
-    let kept = env.iter().enumerate().filter(|(index, v)| last.get(&v[..name(v)]) == Some(index));
+    let kept = env
+        .iter()
+        .enumerate()
+        .filter(|(index, v)| last.get(&v[..name(v)]) == Some(index) && v.as_str() != "HOME=");
     draft.program.argv = draft.strings(args);
     draft.program.envp = draft.strings(kept.map(|(_, variable)| variable));
     let first = args.first().map_or("", String::as_str);
