@@ -12,7 +12,7 @@ fn given(value: Value) -> Vec<LinuxDeviceCgroup> {
 /// The program's effect, by a small interpreter of the instructions it uses.
 fn run(program: &[[u8; 8]], kind: Kind, major: u32, minor: u32, access: u8) -> bool {
     let context = [u32::from(access) << 16 | kind as u32, major, minor];
-    let (mut pc, mut registers) = (0usize, [0u64; 6]);
+    let (mut pc, mut registers) = (0usize, [0u64; 7]);
     loop {
         let i = program[pc];
         let (dst, src) = (usize::from(i[1] & 15), usize::from(i[1] >> 4));
@@ -40,6 +40,15 @@ fn run(program: &[[u8; 8]], kind: Kind, major: u32, minor: u32, access: u8) -> b
                 registers[dst] = (registers[dst] & 0xffff_ffff) >> value;
                 false
             }
+            0x64 => {
+                registers[dst] = (registers[dst] << value) & 0xffff_ffff;
+                false
+            }
+            0x4c => {
+                registers[dst] = (registers[dst] | registers[src]) & 0xffff_ffff;
+                false
+            }
+            0x16 => registers[dst] & 0xffff_ffff == u64::from(value.cast_unsigned()),
             0x15 => registers[dst] == wide,
             0x55 => registers[dst] != wide,
             0x95 => return registers[0] == 1,
@@ -74,6 +83,12 @@ fn programs_decide_as_the_rules_say() {
         json!([{"allow": true}, {"allow": false, "type": "c", "major": 1, "minor": 1, "access": "w"},
             {"allow": false, "major": 7, "access": "rwm"}]),
         json!([{"allow": true, "type": "c", "major": -1, "minor": 3, "access": "rwm"}, {"allow": false}]),
+        json!([{"allow": false}, {"allow": true, "type": "b", "major": 8, "access": "rwm"},
+            {"allow": true, "type": "b", "major": 4104, "minor": 1, "access": "rwm"},
+            {"allow": true, "type": "c", "major": 8, "minor": 1048576, "access": "rwm"},
+            {"allow": false, "type": "b", "major": 8, "minor": 2, "access": "w"},
+            {"allow": true, "type": "b", "major": 10, "minor": 0, "access": "rwm"},
+            {"allow": true, "type": "b", "major": 7, "minor": 1, "access": "rwm"}]),
     ];
     for set in sets {
         let rules = rules(&given(set.clone())).expect("valid");
