@@ -23,6 +23,7 @@ mod paths;
 mod permissions;
 mod procfs_redirect;
 mod residue;
+#[cfg(target_arch = "x86_64")]
 mod seccomp_gap;
 mod smuggled;
 mod taking_hold;

@@ -1,6 +1,7 @@
 //! Paths and values of the document that would reach beyond the container.
 
 use std::fs;
+use std::path::Path;
 
 use serde_json::json;
 
@@ -40,8 +41,9 @@ fn cve_2023_25809_2022_0811_paths_and_values_stay_within_their_bounds() {
 /// when the option `ro` is lost on the way to `plan/cgroups.rs`.
 #[test]
 fn cve_2023_25809_a_container_is_in_its_own_cgroup_alone() {
-    let script = "for g in /sys/fs/cgroup/pids /sys/fs/cgroup/memory /sys/fs/cgroup/unified; do \
-                  mkdir $g/x && echo made $g; ls $g | grep -x -E 'c|other'; \
+    let script = "for g in /sys/fs/cgroup /sys/fs/cgroup/pids /sys/fs/cgroup/unified; do \
+                  [ -e $g/cgroup.procs ] || continue; mkdir $g/x && echo made $g; \
+                  ls $g | grep -x -E 'c|podvisor.*'; \
                   echo 1 >$g/cgroup.procs && echo moved $g; done; cat /proc/self/cgroup";
     let Some((trial, bundle)) =
         trial!(cve_2023_25809_a_container_is_in_its_own_cgroup_alone, "sh", "-c", script)
@@ -54,22 +56,20 @@ fn cve_2023_25809_a_container_is_in_its_own_cgroup_alone() {
     let odd: Vec<&str> = done.out.lines().filter(others).collect();
     assert!(odd.is_empty() && !done.out.is_empty(), "{odd:?} {}", done.err);
     // One that may write, writes to what is its own.
+    let (v1, v2) = (Path::new("/sys/fs/cgroup/pids"), Path::new("/sys/fs/cgroup"));
+    let top = if v1.exists() { v1 } else { v2 };
+    let script = format!("mkdir {0}/../../../{0}/x; exec sleep 100", top.display());
     trial.change(|config| {
         for mount in config["mounts"].as_array_mut().expect("mounts") {
             if mount["type"] == "cgroup" {
                 mount["options"] = json!(["rw"]);
             }
         }
-        config["process"]["args"] = json!([
-            "sh",
-            "-c",
-            "mkdir /sys/fs/cgroup/pids/../../cgroup/pids/x; ls -d /sys/fs/cgroup/pids/x; sleep 100"
-        ]);
+        config["process"]["args"] = json!(["sh", "-c", script]);
     });
     trial.oci(&["run", "-d", "--bundle", &bundle, "c"]).ok();
-    let inner = std::path::Path::new("/sys/fs/cgroup/pids/c/x");
-    trial.wait_for("a cgroup of its own", || inner.exists());
-    assert!(!std::path::Path::new("/sys/fs/cgroup/pids/x").exists());
+    trial.wait_for("a cgroup of its own", || top.join("c/x").exists());
+    assert!(!top.join("x").exists());
     trial.oci(&["delete", "--force", "c"]).ok();
-    assert!(!inner.exists());
+    assert!(!top.join("c").exists());
 }
