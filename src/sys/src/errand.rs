@@ -18,6 +18,9 @@ const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 /// Longest wait for the execve of a clone, which has nothing slow to do.
 const LEAVE_WITHIN: Duration = Duration::from_secs(6);
 
+/// Longest wait for others to let go of the program.
+const FREE_WITHIN: Duration = Duration::from_millis(500);
+
 /// Longest wait for the end of one that has been killed.
 const END_WITHIN: Duration = Duration::from_secs(2);
 
@@ -43,26 +46,47 @@ struct Shared {
 }
 
 impl Errand<'_> {
+    /// As [`Errand::try_leave`], again and again while another thread's child, between its fork and
+    /// its execve, holds a copy of the descriptor by which the program was written.
+    ///
+    /// # Errors
+    /// As of [`Errand::try_leave`].
+    pub(crate) fn leave(
+        &self,
+        namespaces: u64,
+        cgroup: Option<BorrowedFd<'_>>,
+    ) -> Result<(i32, OwnedFd)> {
+        let end = Instant::now() + FREE_WITHIN;
+        loop {
+            match self.try_leave(namespaces, cgroup) {
+                Err(error)
+                    if error.kind() == ErrorKind::ExecutableFileBusy && Instant::now() < end =>
+                {
+                    crate::teardown::until(Instant::now() + Duration::from_millis(1));
+                }
+                other => return other,
+            }
+        }
+    }
+
     /// Clones with these CLONE_NEW* flags, into `cgroup`; its pid and pidfd.
     ///
     /// # Errors
     /// clone3(2)'s; execve(2)'s when it could not leave, and `TimedOut` when it does not run: it is
     /// killed then.
-    pub(crate) fn leave(
-        self,
-        namespaces: u64,
-        cgroup: Option<BorrowedFd<'_>>,
-    ) -> Result<(i32, OwnedFd)> {
+    fn try_leave(&self, namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<(i32, OwnedFd)> {
         let departure = Departure {
             file: self.file.as_raw_fd(),
             name: self.name,
-            keep: self.keep.as_ptr(),
+            keep: std::ptr::null(),
             count: self.keep.len(),
             ambient: self.ambient,
             errno: AtomicI32::new(LEFT),
         };
         let (stack, present) = ([0; STACK_BYTES], AtomicU32::new(1));
-        let mut shared = Box::new(Shared { stack, present, departure, keep: self.keep });
+        let keep = self.keep.clone();
+        let mut shared = Box::new(Shared { stack, present, departure, keep });
+        shared.departure.keep = shared.keep.as_ptr();
         let mut pidfd: RawFd = -1;
         // SAFETY: clone_args is plain data for which all zeroes is valid.
         let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
@@ -125,5 +149,31 @@ fn give_up(pidfd: &OwnedFd, shared: Box<Shared>) {
         let _ = crate::foreground::reap(pidfd.as_fd());
     } else {
         Box::leak(shared);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn a_program_that_somebody_holds_open_for_writing_is_waited_for() {
+        let path = std::env::temp_dir().join(format!("errand-{}", std::process::id()));
+        std::fs::copy("/bin/true", &path).unwrap();
+        let mut writer = std::fs::File::options().append(true).open(&path).unwrap();
+        writer.flush().unwrap();
+        let file = std::fs::File::open(&path).unwrap();
+        let errand = Errand { file: file.as_fd(), name: c"true", keep: Vec::new(), ambient: false };
+        let busy = errand.try_leave(0, None).expect_err("busy").kind();
+        assert_eq!(busy, ErrorKind::ExecutableFileBusy);
+        let letting_go = std::thread::spawn(move || {
+            crate::teardown::until(Instant::now() + Duration::from_millis(20));
+            drop(writer);
+        });
+        let (_, pidfd) = errand.leave(0, None).unwrap();
+        letting_go.join().unwrap();
+        assert_eq!(crate::foreground::reap(pidfd.as_fd()).unwrap(), 0);
+        std::fs::remove_file(path).unwrap();
     }
 }
