@@ -64,7 +64,9 @@ def table(title, medians, broken, unit, scale, base):
         ratio = f"{value / medians[base]:8.2f} x {base}" if base in medians else ""
         print(f"  {name:28} {value * scale:10.2f} {unit} {ratio}")
     for name, why in broken.items():
-        print(f"  {name:28} not measured: {why}")
+        # The program's own words, not the command line before them.
+        words = [line for line in why.splitlines()[1:] if "rror" in line] or [why]
+        print(f"  {name:28} not measured: {words[-1][:150]}")
 
 
 def bundle():
