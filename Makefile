@@ -18,7 +18,7 @@ export PATH := $(TOOLS):$(HOME)/.cargo/bin:$(PATH)
 export PODVISOR_BIN := $(abspath $(BIN))
 export PODVISOR_TEST_CACHE := $(abspath $(OUT))/cache
 
-.PHONY: help deps deps-run deps-deny build run check test unit privileged race conformance engines vm bench install clean
+.PHONY: help deps deps-run deps-deny build run check test unit privileged race conformance engines vm vm-all bench install clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -98,9 +98,13 @@ engines: build ## podman, containerd and docker with podvisor-oci as their runti
 
 vm: build ## boot Debian's kernel on pure cgroup v2: podvisor as PID 1, conformance cases, systemd (root)
 	tests/vm/run.sh $(BIN) $(PODVISOR_TEST_CACHE)
-	tests/vm/conformance.sh $(BIN) $(PODVISOR_TEST_CACHE) "v2:" "a network device"
+	tests/vm/conformance.sh $(BIN) $(PODVISOR_TEST_CACHE)
+	tests/vm/conformance.sh $(BIN) $(PODVISOR_TEST_CACHE) --peers v2:
 	tests/vm/trials.sh $(BIN) $(PODVISOR_TEST_CACHE) checkpoint stuck
 	tests/vm/systemd/run.sh $(BIN) $(PODVISOR_TEST_CACHE)
+
+vm-all: build ## every conformance case there on podvisor-oci, runc and crun (root, slow)
+	VM_TIMEOUT=5400 tests/vm/conformance.sh $(BIN) $(PODVISOR_TEST_CACHE) --peers
 
 fuzz: ## mutate the corpora of tests/fuzz for a minute each (FUZZ_SECONDS=60)
 	for target in config state seccomp mountinfo cgroup_files; do \

@@ -13,7 +13,7 @@
 //! - `out`: the whole standard output, without space at its ends
 //! - `has`, `lacks`: a part of both outputs together; may be repeated
 //! - `differs`: `RUNTIME reason`, where a peer is known to fail the case; with `*` after the name
-//!   it may pass as well
+//!   it may pass as well; a case of `world: v2` is about the versions in the test machine
 //! - `world`: `v1` or `v2`, where the case is about controllers of one of the two
 
 use std::fs;

@@ -117,12 +117,12 @@ fn judge(case: &Case, runtime: &Runtime, outcome: &Outcome) -> (&'static str, Op
     let known = case.differs.iter().find(|d| d.runtime == runtime.name);
     match (outcome, known) {
         (Outcome::NotHere, _) => ("-", None),
-        (Outcome::Passed, Some(d)) if runtime.judged && !d.unsteady => {
+        (Outcome::Passed, Some(d)) if runtime.is_judged_by(case) && !d.unsteady => {
             ("ok?", Some(format!("passes, but is said to differ: {}", d.reason)))
         }
         (Outcome::Passed, _) => ("ok", None),
         (Outcome::Failed(_), Some(_)) => ("differs", None),
-        (Outcome::Failed(_), None) if !runtime.judged => ("differs", None),
+        (Outcome::Failed(_), None) if !runtime.is_judged_by(case) => ("differs", None),
         (Outcome::Failed(why), None) => ("FAIL", Some(why.clone())),
     }
 }

@@ -9,6 +9,8 @@ use std::io::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::case::Case;
+
 /// One runtime.
 #[derive(Debug, Clone)]
 pub(crate) struct Runtime {
@@ -16,7 +18,7 @@ pub(crate) struct Runtime {
     pub(crate) program: PathBuf,
     pub(crate) version: String,
     /// Whether the `differs` lines are about this very version (or it is ours).
-    pub(crate) judged: bool,
+    judged: bool,
     /// Whether it must see cgroup2 alone.
     pub(crate) pure_v2: bool,
     /// Library to preload.
@@ -29,6 +31,17 @@ const PEERS: [(&str, [&str; 2]); 2] =
 
 /// The versions that the `differs` lines are about.
 const JUDGED: [&str; 2] = ["runc version 1.1.5", "crun version 1.8.1"];
+/// On a machine of the test's own, which is pure v2: those of the cases about that.
+const JUDGED_ALONE: [&str; 2] = ["runc version 1.1.15", "crun version 1.21"];
+
+impl Runtime {
+    /// Whether the case's `differs` lines are about this runtime.
+    pub(crate) fn is_judged_by(&self, case: &Case) -> bool {
+        let alone = std::env::var_os("PODVISOR_ALONE").is_some();
+        let own = self.name == "podvisor-oci";
+        own || self.judged && (!alone || case.world.as_deref() == Some("v2"))
+    }
+}
 
 /// Ours first, then the peers that are installed.
 pub(crate) fn find(folder: &Path) -> Result<Vec<Runtime>> {
@@ -39,8 +52,8 @@ pub(crate) fn find(folder: &Path) -> Result<Vec<Runtime>> {
     let alone = std::env::var_os("PODVISOR_ALONE").is_some();
     let plain = |name, program: PathBuf| {
         let version = version(&program);
-        let judged =
-            name == "podvisor-oci" || !alone && JUDGED.iter().any(|known| version.contains(known));
+        let known = if alone { JUDGED_ALONE } else { JUDGED };
+        let judged = known.iter().any(|known| version.contains(known));
         Runtime { name, version, judged, program, pure_v2: false, preload: None }
     };
     let mut all = vec![plain("podvisor-oci", own)];
