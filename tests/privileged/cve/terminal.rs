@@ -113,8 +113,6 @@ fn cve_2025_52565_the_terminal_is_of_the_containers_own_devpts() {
     });
     let before = trial.traces();
     let place = fake.join("ptmx");
-    let ptys = || fs::read_dir("/dev/pts").expect("pts").count();
-    let count = ptys();
     for make in [
         &["mknod", "PLACE", "c", "5", "2"][..],
         &["mknod", "PLACE", "c", "1", "3"],
@@ -128,7 +126,6 @@ fn cve_2025_52565_the_terminal_is_of_the_containers_own_devpts() {
         assert!(made.success(), "{make:?}");
         let done = at_terminal(&trial, &["run", "--bundle", &bundle, "c"]);
         assert!(done.code == 1 && done.out.contains("make the terminal"), "{make:?}: {done:?}");
-        assert_eq!(ptys(), count, "{make:?}");
         trial.clean(&before, make[0]);
         fs::remove_file(&place).expect("remove");
     }
