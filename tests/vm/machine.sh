@@ -50,6 +50,7 @@ INIT
 chmod 755 "$work/tree/init"
 (cd "$work/tree" && find . | cpio --quiet -o -H newc) >"$work/initramfs"
 
+# One thread: several lose track of code that the kernel patches while another runs it.
 timeout "${VM_TIMEOUT:-900}" qemu-system-x86_64 -accel tcg,thread=single -cpu Haswell-noTSX -m 2048 -smp 2 \
   -kernel "$cache/kernel/vmlinuz" -initrd "$work/initramfs" -nodefaults -nographic -serial stdio -no-reboot \
   -drive "file=$cache/root.ext4,if=virtio,format=raw,readonly=on" \

@@ -11,9 +11,8 @@ trap 'rm -rf "$work"' EXIT
 mkdir -p "$cache/vm" "$work/bundle"
 "$here/../../rootfs/busybox/recipe.sh" "$work/bundle/rootfs/"
 install -m 755 "$binaries/podvisor-oci" "$here"/trials/*.sh "$work/"
-(cd "$work/bundle" && "$binaries/podvisor-oci" spec)
 {
-  echo '#!/bin/sh'
+  printf '#!/bin/sh\ncd /added/bundle && ../podvisor-oci spec\n'
   for name in "$@"; do echo "cd /added/bundle; echo trial $name; sh -c '. /added/judge.sh; . /added/$name.sh; echo done $name'"; done
 } >"$work/start"
 chmod 755 "$work/start"

@@ -112,6 +112,10 @@ pub(crate) fn checkpoint(
     let criu = Criu::start(options.criu.program.as_deref(), Draft::default(), 0)?;
     let mut asked = Options::default();
     let log_file = "dump.log";
+    if plan::has_user_namespace(&spec) {
+        // Its root has to find out at restore which images there are not; each is root's alone.
+        make_folder(&options.criu.images, 0o711)?;
+    }
     let folders = common(&mut asked, &options.criu, log_file, criu.pid())?;
     asked.set(Field::Pid, record.pid);
     asked.text(Field::Root, record.rootfs.as_os_str().as_encoded_bytes());
@@ -203,12 +207,7 @@ pub(crate) fn common(
 /// Makes a folder if it is missing, and opens it among the mounts that criu sees: it mounts below
 /// it, which the kernel refuses on mounts of another namespace.
 fn folder(path: &Path, criu: i32) -> Result<File> {
-    match DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-            return Err(Error::io("make", path)(error));
-        }
-        _ => {}
-    }
+    make_folder(path, 0o700)?;
     let open = || {
         let own = File::open(path)?;
         let at = fs::read_link(format!("/proc/self/fd/{}", own.as_raw_fd()))?;
@@ -216,6 +215,15 @@ fn folder(path: &Path, criu: i32) -> Result<File> {
         File::open(Path::new(&format!("/proc/{criu}/root")).join(at))
     };
     open().map_err(Error::io("open", path))
+}
+
+fn make_folder(path: &Path, mode: u32) -> Result<()> {
+    match DirBuilder::new().mode(mode).create(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            Err(Error::io("make", path)(error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// criu's own configuration wins over what it is asked; an annotation names another file.

@@ -2,11 +2,12 @@
 //!
 //! On v1 and hybrid hosts a tmpfs with one folder a hierarchy and links for joint controllers; on
 //! v2 one cgroup2 mount. With a cgroup namespace of its own the hierarchies are mounted afresh, so
-//! that they begin at the container's cgroup; without one, that cgroup's folders are bound.
+//! that they begin at the container's cgroup; without one, that cgroup's folders are bound (on v2
+//! in a user namespace, where nothing else is allowed).
 
 use std::path::Path;
 
-use child::{Attributes, Keep, Op};
+use child::{Attributes, Keep, NO_SLOT, Op};
 
 use super::Facts;
 use super::options::Options;
@@ -20,10 +21,19 @@ pub(super) fn plan(
     draft: &mut Draft,
     destination: &Path,
     options: &Options,
-    (facts, label): (&Facts<'_>, Option<&str>),
+    (facts, label, user): (&Facts<'_>, Option<&str>, bool),
 ) {
     let target = draft.path(destination);
     if facts.layout.mode() == Mode::V2 {
+        let own = facts.layout.hierarchies().iter().find(|hierarchy| hierarchy.v2);
+        // The kernel mounts cgroup2 for who owns the cgroup namespace.
+        let own = own.filter(|_| user && !facts.cgroup_namespace);
+        if let Some(path) = own.and_then(|own| own.folder(facts.cgroup).ok()) {
+            let source = draft.path(&path);
+            let own = Attributes { set: attributes(options.flags), ..Attributes::default() };
+            let (slot, deep) = (NO_SLOT, Attributes::default());
+            return draft.op(Op::Bind { target, source, slot, recursive: false, own, deep });
+        }
         let (source, kind) = (draft.text("cgroup"), draft.text("cgroup2"));
         let (flags, data) = (options.flags, draft.text(""));
         return draft.op(Op::Mount {
@@ -61,6 +71,15 @@ pub(super) fn plan(
     }
 }
 
+/// Of a cgroup's folder that is bound.
+fn attributes(flags: u64) -> u64 {
+    let readonly = if flags & sys::abi::MS_RDONLY != 0 { sys::abi::MOUNT_ATTR_RDONLY } else { 0 };
+    readonly
+        | sys::abi::MOUNT_ATTR_NOSUID
+        | sys::abi::MOUNT_ATTR_NODEV
+        | sys::abi::MOUNT_ATTR_NOEXEC
+}
+
 fn one(draft: &mut Draft, hierarchy: &Hierarchy, flags: u64, facts: &Facts<'_>) {
     let named: Vec<&str> =
         hierarchy.controllers.iter().filter_map(|c| c.strip_prefix("name=")).collect();
@@ -84,11 +103,7 @@ fn one(draft: &mut Draft, hierarchy: &Hierarchy, flags: u64, facts: &Facts<'_>) 
         draft.op(Op::MountHere { name: at, source, kind, flags, options });
     } else if let Ok(path) = hierarchy.folder(facts.cgroup) {
         let source = draft.path(&path);
-        let set = if flags & sys::abi::MS_RDONLY != 0 { sys::abi::MOUNT_ATTR_RDONLY } else { 0 }
-            | sys::abi::MOUNT_ATTR_NOSUID
-            | sys::abi::MOUNT_ATTR_NODEV
-            | sys::abi::MOUNT_ATTR_NOEXEC;
-        draft.op(Op::BindHere { name: at, source, set });
+        draft.op(Op::BindHere { name: at, source, set: attributes(flags) });
     }
     let alone = hierarchy.controllers.len() < 2 || hierarchy.v2;
     for controller in hierarchy.controllers.iter().filter(|_| !alone) {

@@ -115,7 +115,7 @@ fn one(
         return change(draft, &destination, options.own, options.deep);
     }
     if kind == "cgroup" || kind == "cgroup2" {
-        return cgroups::plan(draft, &destination, &options, (facts, label));
+        return cgroups::plan(draft, &destination, &options, (facts, label, birth.user));
     }
     let target = draft.path(&destination);
     let source = mount.source().as_deref().unwrap_or(Path::new(kind)).to_owned();
