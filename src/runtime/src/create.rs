@@ -57,6 +57,9 @@ pub struct CreateOptions {
     pub rootfs: Rootfs,
     /// How many descriptors from 3 on are passed.
     pub preserve_fds: u32,
+    /// How many descriptors from 3 on are listening sockets that the process is told of, as
+    /// sd_listen_fds(3) says; those of `preserve_fds` come behind them.
+    pub listen_fds: u32,
     /// Move the root instead of pivoting.
     pub no_pivot: bool,
     /// Keep the caller's session keyring.
@@ -260,7 +263,8 @@ impl<'r> Making<'r> {
             waits: self.waits,
             hooks: hooks::any(spec, &[List::Prestart, List::CreateRuntime, List::CreateContainer]),
             start_hooks: !self.waits && hooks::any(spec, &[List::StartContainer]),
-            preserve_fds: self.options.preserve_fds,
+            preserve_fds: self.options.preserve_fds.saturating_add(self.options.listen_fds),
+            listen_fds: self.options.listen_fds,
             pivot: !self.options.no_pivot,
             revealing: if self.options.no_pivot {
                 revealing(&self.record.rootfs)

@@ -99,6 +99,7 @@ pub(crate) struct Facts<'a> {
     /// Hooks of before the command, in a container that does not wait.
     pub(crate) start_hooks: bool,
     pub(crate) preserve_fds: u32,
+    pub(crate) listen_fds: u32,
     pub(crate) pivot: bool,
     /// What would stay below a root that is moved, and would let a container mount another one of
     /// its kind without what is masked in its own: procfs and sysfs of the host.
@@ -114,7 +115,13 @@ pub(crate) struct Facts<'a> {
 /// The program of a new container.
 pub(crate) fn container(spec: &Spec, facts: &Facts<'_>) -> (Draft, Birthplace) {
     let mut draft = Draft::default();
-    let process = spec.process().clone().unwrap_or_default();
+    let mut process = spec.process().clone().unwrap_or_default();
+    if facts.listen_fds > 0 {
+        let mut env = process.env().clone().unwrap_or_default();
+        // The first process of its PID namespace, as runc and crun have it.
+        env.extend([format!("LISTEN_FDS={}", facts.listen_fds), "LISTEN_PID=1".to_owned()]);
+        process.set_env(Some(env));
+    }
     process::labels(&mut draft, &process);
     // An unprivileged caller's hooks need hold of it, to join its namespaces.
     if shares_pids(spec) && !(facts.unprivileged && (facts.hooks || facts.start_hooks)) {

@@ -23,6 +23,9 @@ pub(super) const PIDFD: Flag =
 const CONFIG: Flag = Flag::value("config", b'f', "FILE", "another document than config.json");
 pub(super) const NO_SUBREAPER: Flag =
     Flag::switch("no-subreaper", 0, "accepted for runc's callers; there is no subreaper");
+/// Most sockets that a service manager passes.
+const LISTEN_FDS_MAX: u32 = 1024;
+
 const PRESERVE: Flag = Flag::value("preserve-fds", 0, "N", "pass N descriptors from 3 on");
 
 /// Options of both.
@@ -69,12 +72,21 @@ fn options(given: &Given, console: Console) -> Result<CreateOptions, Failure> {
     Ok(CreateOptions {
         console,
         preserve_fds: given.number("preserve-fds")?.unwrap_or(0),
+        listen_fds: listen_fds(),
         no_pivot: given.has("no-pivot"),
         no_new_keyring: given.has("no-new-keyring"),
         pid_file: given.path("pid-file"),
         pidfd_socket: given.path("pidfd-socket"),
         ..CreateOptions::default()
     })
+}
+
+/// How many listening sockets the service manager has passed, for the container: sd_listen_fds(3).
+fn listen_fds() -> u32 {
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u32>().ok());
+    // Another process's are none of ours; engines leave out whose they are, as their pid is no use.
+    let foreign = number("LISTEN_PID").is_some_and(|pid| pid != std::process::id());
+    if foreign { 0 } else { number("LISTEN_FDS").filter(|n| *n <= LISTEN_FDS_MAX).unwrap_or(0) }
 }
 
 /// The bundle, and whether its process wants a terminal: that decides where the master goes.

@@ -123,7 +123,7 @@ fn from_flags(mut process: Process, given: &Given) -> Result<Process, Failure> {
     let added = given.all("cap")?;
     if !added.is_empty() {
         let set = process.capabilities().clone().unwrap_or_default();
-        process.set_capabilities(Some(add_capabilities(set, &added)?));
+        process.set_capabilities(Some(add_capabilities(set, &added)));
     }
     Ok(process)
 }
@@ -156,13 +156,13 @@ fn number(what: &str, text: &str) -> Result<u32, Failure> {
 }
 
 /// Into the bounding, effective and permitted sets; ambient only where inheritable is in use.
-fn add_capabilities(
-    mut sets: LinuxCapabilities,
-    names: &[String],
-) -> Result<LinuxCapabilities, Failure> {
+fn add_capabilities(mut sets: LinuxCapabilities, names: &[String]) -> LinuxCapabilities {
     for name in names {
-        let capability = serde_json::from_value::<Capability>(name.as_str().into())
-            .map_err(|_| Failure::new(format!("unknown capability {name:?}")))?;
+        let Ok(capability) = serde_json::from_value::<Capability>(name.as_str().into()) else {
+            // As for one of config.json.
+            eprintln!("warning: capability {name} is unknown and left out");
+            continue;
+        };
         let with = |set: &Option<Capabilities>| {
             let mut set = set.clone().unwrap_or_default();
             set.insert(capability);
@@ -175,7 +175,7 @@ fn add_capabilities(
             sets.set_ambient(with(sets.ambient()));
         }
     }
-    Ok(sets)
+    sets
 }
 
 #[cfg(test)]

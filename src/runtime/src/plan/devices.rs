@@ -83,7 +83,9 @@ fn defaults(draft: &mut Draft, bound: bool) {
 }
 
 fn one(draft: &mut Draft, device: &LinuxDevice, bound: bool) {
-    let target = draft.path(device.path());
+    // Without a slash at its end: a node is no folder.
+    let path: PathBuf = device.path().components().collect();
+    let target = draft.path(&path);
     if bound && device.typ() != LinuxDeviceType::P {
         return draft.op(Op::NodeBind { target, source: target });
     }

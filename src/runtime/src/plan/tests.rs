@@ -36,6 +36,7 @@ pub(crate) fn facts(layout: &Layout) -> Facts<'_> {
         hooks: false,
         start_hooks: false,
         preserve_fds: 0,
+        listen_fds: 0,
         pivot: true,
         revealing: Vec::new(),
         keyring: None,
