@@ -19,7 +19,7 @@ sleeper
 echo 1 >/sys/fs/cgroup/c/cgroup.freeze
 judge 'frozen by hand: it is paused' within 5 is paused c
 judge 'frozen by hand: each verb ends' each_soon c
-judge 'frozen by hand: delete without force is refused' says 'it is paused' soon delete c
+judge 'frozen by hand: delete without force is refused' says 'paused' soon delete c
 judge 'frozen by hand: delete' soon delete --force c
 judge 'frozen by hand: it is gone' gone c
 
@@ -48,8 +48,8 @@ rmdir /sys/fs/cgroup/above
 config 'sleep 1; tail /dev/zero' 'c["linux"]["resources"] = {"memory": {"limit": 16777216, "swap": 16777216}}'
 quietly oci run -d c
 judge 'killed for memory: it stops' within 20 is stopped c
-judge 'killed for memory: exec is refused' says 'it is stopped' soon exec c true
-judge 'killed for memory: kill is refused' says 'it is stopped' soon kill c TERM
+judge 'killed for memory: exec is refused' says 'stopped' soon exec c true
+judge 'killed for memory: kill is refused' says 'not running' soon kill c TERM
 judge 'killed for memory: delete' soon delete c
 judge 'killed for memory: it is gone' gone c
 
