@@ -108,7 +108,7 @@ const EXCEPTIONS: &[(&str, &str, usize, &str)] = &[
     ),
     ("root.rs", "chdir", 3, "overlay's folder: the host's; `/`, once it is the container's"),
     ("root.rs", "chroot", 1, "`.`, the root by its handle"),
-    ("root.rs", "mount", 4, "the host's: the root's place, its procfs; `.` in an opened folder"),
+    ("root.rs", "mount", 5, "the host's: the root's place, its procfs; `.` in an opened folder"),
     ("root.rs", "openat", 1, "`/`, or the root's place in the bundle: the host's"),
     ("root.rs", "pivot_root", 1, "`.`, the root by its handle"),
     (

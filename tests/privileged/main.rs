@@ -9,6 +9,7 @@
 
 mod cve;
 mod hardened;
+mod moved_root;
 mod race;
 mod stuck;
 mod sweep;

@@ -140,8 +140,9 @@ pub enum Op {
     RootReadOnly,
     /// pivot_root(2) and away with the old root; `detach` first stops propagation to the host.
     Pivot { detach: bool },
-    /// Takes what is mounted at `path` of the host away, or covers it where it is locked.
-    Detach { path: Text },
+    /// Takes what is mounted at `path` of the host away, or covers it: where it is locked, and with
+    /// `cover`, where the host would lose its own mount, too.
+    Detach { path: Text, cover: bool },
     /// MS_MOVE and chroot(2), for hosts whose root cannot be pivoted.
     MoveRoot,
     /// sethostname(2).

@@ -3,7 +3,7 @@
 //! Masks are clones of one /dev/null, verified to be the character device 1:3 (CVE-2025-31133), or
 //! of one empty read-only tmpfs.
 
-use core::ffi::c_int;
+use core::ffi::{CStr, c_int};
 
 use crate::fresh;
 use crate::mount::{attach, clone_tree, set_attributes};
@@ -46,19 +46,7 @@ impl Child<'_> {
             Op::ReadOnly { target } => self.freeze(target),
             Op::RootReadOnly => set_attributes(self.root, false, MOUNT_ATTR_RDONLY, 0, 0),
             Op::Pivot { detach } => self.pivot(detach),
-            Op::Detach { path } => {
-                let path = self.text(path)?;
-                match unit(syscall!(libc::SYS_umount2, path, libc::MNT_DETACH)) {
-                    // Of a more privileged owner.
-                    Err(libc::EINVAL | libc::EPERM) => {
-                        let (tmpfs, flags) = (c"tmpfs", libc::MS_RDONLY);
-                        unit(syscall!(libc::SYS_mount, tmpfs, path, tmpfs, flags, 0))
-                    }
-                    // Gone with one above it.
-                    Err(libc::ENOENT) => Ok(()),
-                    other => other,
-                }
-            }
+            Op::Detach { path, cover } => detach(self.text(path)?, cover),
             Op::MoveRoot => {
                 syscall!(libc::SYS_fchdir, self.root)?;
                 syscall!(libc::SYS_mount, c".", c"/", 0, libc::MS_MOVE, 0)?;
@@ -135,7 +123,25 @@ impl Child<'_> {
     }
 }
 
-fn open_folder(path: &core::ffi::CStr) -> Done<c_int> {
+/// See [`Op::Detach`]. What is taken from a shared mount is taken from the host's, too.
+fn detach(path: &CStr, cover: bool) -> Done {
+    let done = match cover {
+        true => unit(syscall!(libc::SYS_mount, 0, path, 0, libc::MS_SLAVE, 0)),
+        false => unit(syscall!(libc::SYS_umount2, path, libc::MNT_DETACH)),
+    };
+    match (done, cover) {
+        // Gone with one above it, or hidden: the cover would be in a mount of the host's.
+        (Err(libc::ENOENT), _) | (Err(libc::EINVAL), true) => Ok(()),
+        // Not to be taken, or of a more privileged owner.
+        (Ok(()), true) | (Err(libc::EINVAL | libc::EPERM), false) => {
+            let (tmpfs, flags) = (c"tmpfs", libc::MS_RDONLY);
+            unit(syscall!(libc::SYS_mount, tmpfs, path, tmpfs, flags, 0))
+        }
+        (other, _) => other,
+    }
+}
+
+fn open_folder(path: &CStr) -> Done<c_int> {
     let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
     fd(syscall!(libc::SYS_openat, libc::AT_FDCWD, path, flags))
 }

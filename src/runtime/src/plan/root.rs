@@ -37,9 +37,16 @@ pub(super) fn plan(draft: &mut Draft, spec: &Spec, facts: &Facts<'_>, birth: &Bi
     }
     for path in &facts.revealing {
         let path = draft.path(path);
-        draft.op(Op::Detach { path });
+        draft.op(Op::Detach { path, cover: shared(spec).is_some() });
     }
-    draft.op(if facts.pivot { Op::Pivot { detach: shared(spec).is_some() } } else { Op::MoveRoot });
+    if facts.pivot {
+        draft.op(Op::Pivot { detach: shared(spec).is_some() });
+    } else {
+        // What is moved onto a shared "/" would be moved onto the host's, too.
+        let path = draft.text("/");
+        draft.op(Op::Propagate { path, flags: sys::abi::MS_SLAVE });
+        draft.op(Op::MoveRoot);
+    }
     propagation_after(draft, spec);
 }
 
