@@ -152,6 +152,12 @@ impl<'r> Making<'r> {
         Ok(())
     }
 
+    /// What is left of the cgroup: it may come late, but before any process of the container's own.
+    pub(crate) fn confine(&self) -> Result<()> {
+        let resources = resources(&self.bundle.spec);
+        Ok(self.cgroup.as_ref().map_or(Ok(()), |cgroup| cgroup.confine(resources))?)
+    }
+
     fn make(&mut self) -> Result<Child> {
         let layout = Layout::detect()?;
         self.prepare(&layout)?;
@@ -281,7 +287,7 @@ impl<'r> Making<'r> {
     /// All that the parent does while the child sets itself up.
     fn beside(&mut self, child: &mut Child) -> Result<()> {
         let spec = &self.bundle.spec;
-        self.cgroup.as_ref().map_or(Ok(()), |cgroup| cgroup.confine(resources(spec)))?;
+        self.confine()?;
         child.settle()?;
         sys::launch::use_all_cpus(child.pid());
         if let Some(group) = &self.record.rdt {

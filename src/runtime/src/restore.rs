@@ -47,6 +47,7 @@ pub(crate) fn restore(
     let mut making = Making::begin(runtime, id, bundle, &mut create)?;
     let layout = Layout::detect()?;
     making.prepare(&layout)?;
+    making.confine()?;
     making.record.cgroups = making.cgroup.as_ref().map(|c| c.paths()).unwrap_or_default();
     let program = options.criu.program.as_deref();
     // Open until criu has been asked: it gets them by number.
