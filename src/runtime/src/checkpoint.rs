@@ -283,8 +283,13 @@ fn place(root: &OwnedFd, table: &str, destination: &Path) -> Option<PathBuf> {
     let found = sys::dir::find_in_root(root, destination).ok()?;
     let info = sys::kernel_file::read(format!("/proc/self/fdinfo/{}", found.as_raw_fd())).ok()?;
     let mount = info.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim();
+    mount_point(table, mount)
+}
+
+/// Where the mount of a number is, by mountinfo.
+fn mount_point(table: &str, mount: &str) -> Option<PathBuf> {
     let line = table.lines().find(|line| line.split(' ').next() == Some(mount))?;
-    Some(PathBuf::from(line.split(' ').nth(4)?))
+    line.split(' ').nth(4).map(|path| PathBuf::from(crate::cgroup::unescape(path)))
 }
 
 /// The key that a namespace joined by path has in the images.
@@ -329,4 +334,17 @@ fn descriptors(asked: &mut Options, images: &Path, pid: i32) -> Result<()> {
     let path = images.join(DESCRIPTORS);
     let text = serde_json::to_vec(&all).map_err(|error| Error::io("write", &path)(error.into()))?;
     fs::write(&path, text).map_err(Error::io("write", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mountinfo_writes_spaces_its_own_way() {
+        let table =
+            "21 1 0:2 / /proc rw - proc proc rw\n30 21 0:5 /x /my\\040data rw - ext4 d rw\n";
+        assert_eq!(mount_point(table, "30"), Some(PathBuf::from("/my data")));
+        assert_eq!(mount_point(table, "3"), None);
+    }
 }

@@ -19,6 +19,8 @@ judge 'and leaves it alone' is created c
 judge 'delete' oci delete c
 judge 'run' quietly oci run -d c
 judge 'it counts' within 5 test -s rootfs/count
+mknod rootfs/loop b 7 0
+judge 'the host disks are out of reach' says 'not permitted' oci exec c head -c 1 /loop
 judge 'without criu it is refused' says 'install' oci --criu /nowhere/criu checkpoint c
 judge 'and goes on' counts
 judge 'checkpoint' oci checkpoint --image-path /run/images c
@@ -27,6 +29,7 @@ stop
 judge 'restore' quietly oci restore --image-path /run/images -d --pid-file /run/pid c
 judge 'it is running' is running c
 judge 'it counts on' counts_on
+judge 'the host disks are still out of reach' says 'not permitted' oci exec c head -c 1 /loop
 judge 'the pid file' sh -c '. /added/judge.sh; oci state c | grep -q "\"pid\": $(cat /run/pid),"'
 judge 'in its cgroup' sh -c 'grep -qx $(cat /run/pid) /sys/fs/cgroup/c/cgroup.procs'
 judge 'exec' says '^1$' oci exec c sh -c 'ps | grep -c "[e]cho"'
@@ -57,6 +60,7 @@ mkdir -p data rootfs/run && echo here >data/file && echo conf >conf
 ln -s /run rootfs/var/run
 config "$count" '
 c["mounts"] += [{"destination": "/data", "type": "bind", "source": "/run/c/data", "options": ["rbind"]},
+  {"destination": "/my data", "type": "bind", "source": "/run/c/data", "options": ["rbind"]},
   {"destination": "/etc/conf", "type": "bind", "source": "conf", "options": ["bind", "ro"]},
   {"destination": "/var/run/secret", "type": "bind", "source": "/run/c/data", "options": ["rbind"]},
   {"destination": "/var/scratch", "type": "tmpfs", "source": "tmpfs"}]
@@ -72,11 +76,12 @@ rm -f /run/hook.*
 judge 'checkpoint' oci checkpoint --image-path /run/images6 c
 judge 'poststop hooks ran' grep -q '"stopped"' /run/hook.poststop
 stop
-rm -rf rootfs/data rootfs/etc/conf rootfs/var/scratch rootfs/run/secret
+rm -rf rootfs/data "rootfs/my data" rootfs/etc/conf rootfs/var/scratch rootfs/run/secret
 echo other >data/file
 judge 'restore' quietly oci restore --image-path /run/images6 -d c
 judge 'it counts on' counts_on
 judge 'the host bind mount of now' says '^other$' oci exec c cat /data/file
+judge 'at a place with a space' says '^other$' oci exec c cat '/my data/file'
 judge 'behind a link' says '^other$' oci exec c cat /run/secret/file
 judge 'a single file' says '^conf$' oci exec c cat /etc/conf
 judge 'and its tmpfs of then' says '^kept$' oci exec c cat /var/scratch/file
