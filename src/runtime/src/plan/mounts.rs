@@ -42,6 +42,10 @@ fn is_late(mounts: &[Mount], index: usize) -> bool {
     }
     let own = absolute(mount.destination());
     let holds = |other: &Mount| absolute(other.destination()).starts_with(&own);
+    // Whoever looks it up at the end finds the other.
+    if later.iter().any(|other| absolute(other.destination()) == own) {
+        return false;
+    }
     options::read(words).flags & sys::abi::MS_RDONLY != 0
         && (own == Path::new("/dev") || later.iter().any(holds))
 }

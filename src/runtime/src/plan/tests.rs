@@ -379,3 +379,14 @@ fn shared_roots_stop_at_the_root() {
     let (draft, _) = planned(json!({}));
     assert!(draft.program.ops.iter().any(|op| matches!(op, Op::Pivot { detach: false })));
 }
+
+#[test]
+fn a_read_only_mount_that_another_covers_is_so_at_once() {
+    let late = |second: &str| {
+        let first = json!({"destination": "/m", "type": "tmpfs", "options": ["ro"]});
+        let mounts = json!([first, {"destination": second, "type": "tmpfs"}]);
+        let (draft, _) = planned(json!({"mounts": mounts}));
+        draft.program.ops.iter().filter(|op| matches!(op, Op::Change { .. })).count()
+    };
+    assert_eq!((late("/m/below"), late("/m")), (1, 0));
+}
