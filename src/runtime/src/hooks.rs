@@ -163,15 +163,16 @@ fn one(hook: &Hook, state: &State, inside: Option<&Inside<'_>>) -> Told1<()> {
             _ => inside.map(|inside| inside.process).ok_or("nothing to join")?,
         });
     }
-    // The PID namespace, too, when the hook runs inside.
-    let pid_namespace =
-        inside.filter(|inside| inside.kinds & NEW_PID != 0).map(|inside| inside.process);
-    let birth = Birth { pid_namespace, ..Birth::default() };
-    let launched = sys::launch::launch(&draft.program, &slots, &birth).map_err(words)?;
+    let born = sys::launch::launch(&draft.program, &slots, &Birth::default());
+    let mut launched = born.map_err(words)?;
     let begun = loop {
         match launched.next() {
             Ok(Told::Failed { errno, .. }) => break Err(sys::errno::full(errno)),
             Ok(Told::Closed) => break Ok(()),
+            Ok(Told::Forked(pid)) => match launched.follow(pid) {
+                Ok(()) => {}
+                Err(error) => break Err(words(error)),
+            },
             Ok(_) => {}
             Err(error) => break Err(words(error)),
         }
@@ -228,8 +229,11 @@ fn program(hook: &Hook, inside: Option<&Inside<'_>>) -> Draft {
     draft.op(Op::Stdio { first, uid: 0 });
     if let Some(inside) = inside {
         let slot = draft.slot(Source::Process);
-        let kind = u32::try_from(inside.kinds & !NEW_PID).unwrap_or(0);
+        let kind = u32::try_from(inside.kinds).unwrap_or(0);
         draft.op(Op::Setns { slot, kind });
+        if inside.kinds & NEW_PID != 0 {
+            draft.op(Op::Fork { flags: 0 });
+        }
         let path = draft.path(inside.folder);
         draft.op(Op::Chdir { path });
     }

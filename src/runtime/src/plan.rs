@@ -155,21 +155,20 @@ pub(crate) fn joined(spec: &Spec, process: &Process, joining: &Joining<'_>) -> (
     process::labels(&mut draft, process);
     hide(&mut draft, process, joining.unprivileged);
     namespaces::enter_cgroups(&mut draft, joining.tasks);
-    let pid = namespace_flag(LinuxNamespaceType::Pid);
     let birth = Birthplace {
-        // Without a PID namespace of its own there is none to be born into.
-        joins_pid: kinds(spec) & pid != 0 && !joining.unprivileged,
         cpus: spec.process().as_ref().and_then(|p| schedule::affinity(&mut draft, process, p)),
         ..Birthplace::default()
     };
-    let kinds = if joining.unprivileged { kinds(spec) } else { kinds(spec) & !pid };
     let slot = draft.slot(Source::Process);
-    let kind = u32::try_from(kinds).unwrap_or(0);
+    let kind = u32::try_from(kinds(spec)).unwrap_or(0);
     draft.op(child::Op::Setns { slot, kind });
     if has_user_namespace(spec) {
         draft.op(child::Op::BecomeRoot { groups: !joining.no_groups });
     }
-    if joining.unprivileged {
+    // The clone itself is never in the PID namespace: until its execve it has the runtime's program
+    // and memory (CVE-2019-5736).
+    let pid = namespace_flag(LinuxNamespaceType::Pid);
+    if kinds(spec) & pid != 0 || joining.unprivileged {
         draft.op(child::Op::Fork { flags: 0 });
     }
     draft.op(child::Op::RootHere);

@@ -71,18 +71,11 @@ pub(crate) fn begin(
     if draft.program.ops.iter().any(|op| matches!(op, child::Op::Seccomp { .. })) {
         draft.program.inbox_bytes = WORD_HEADER_BYTES + FILTER_MAX_BYTES;
     }
-    let joined = birth.pid_namespace.as_deref().map(namespace).transpose()?;
-    let pid_namespace = match (&joined, &given.process) {
-        (Some(namespace), _) => Some(namespace.as_fd()),
-        (None, Some(process)) if birth.joins_pid => Some(process.as_fd()),
-        (None, _) => None,
-    };
     let made = open_sources(&draft.sources)?;
     let slots = fill(&draft.sources, &made, &given)?;
     let place = Birth {
         namespaces: birth.flags,
         cgroup: cgroup.and_then(Cgroup::clone_into_fd),
-        pid_namespace,
         cpus: birth.cpus.as_deref(),
     };
     let launched = sys::launch::launch(&draft.program, &slots, &place);

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use child::{FRAME_BYTES, Frame, Op, Strings};
 use nix::fcntl::{FcntlArg, fcntl};
-use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
 use crate::errand::Errand;
@@ -48,8 +47,6 @@ pub struct Birth<'a> {
     pub namespaces: u64,
     /// A cgroup v2 folder to be born into.
     pub cgroup: Option<BorrowedFd<'a>>,
-    /// A PID namespace, or a process's pidfd, whose PID namespace is the child's.
-    pub pid_namespace: Option<BorrowedFd<'a>>,
     /// The CPUs that it may use at first, a bit each.
     pub cpus: Option<&'a [u8]>,
 }
@@ -98,11 +95,9 @@ pub fn launch(program: &Compiled, slots: &[BorrowedFd<'_>], birth: &Birth<'_>) -
     let raw: Vec<RawFd> = slots.iter().map(AsRawFd::as_raw_fd).collect();
     let file = crate::program_file::of(program, &raw, theirs.as_raw_fd())?;
     let keep = [&raw[..], &[theirs.as_raw_fd()]].concat();
-    let within = birth.pid_namespace.map(PidNamespace::enter).transpose()?;
     let cpus = birth.cpus.map(Cpus::keep_to).transpose()?;
     let born = clone(&file, keep, birth);
     cpus.map_or(Ok(()), Cpus::leave)?;
-    within.map_or(Ok(()), PidNamespace::leave)?;
     let (pid, pidfd) = born?;
     Ok(Launched { pid, pidfd, report })
 }
@@ -113,23 +108,6 @@ fn clone(file: &OwnedFd, keep: Vec<RawFd>, birth: &Birth<'_>) -> Result<(i32, Ow
     let ambient = birth.namespaces & user != 0;
     let errand = Errand { file: file.as_fd(), name: c"podvisor-oci init", keep, ambient };
     errand.leave(birth.namespaces, birth.cgroup)
-}
-
-/// The caller's children are born into another PID namespace until [`PidNamespace::leave`].
-struct PidNamespace {
-    own: OwnedFd,
-}
-
-impl PidNamespace {
-    fn enter(namespace: BorrowedFd<'_>) -> Result<PidNamespace> {
-        let own = crate::teardown::open_process(std::process::id().cast_signed())?;
-        setns(namespace, CloneFlags::CLONE_NEWPID)?;
-        Ok(PidNamespace { own })
-    }
-
-    fn leave(self) -> Result<()> {
-        Ok(setns(self.own.as_fd(), CloneFlags::CLONE_NEWPID)?)
-    }
 }
 
 /// The calling thread keeps to some CPUs until [`Cpus::leave`], and who is born meanwhile does.

@@ -48,7 +48,10 @@ impl Snapshot {
         }
         let ip_forward = fs::read_to_string("/proc/sys/net/ipv4/ip_forward").unwrap();
         write!(text, "ip_forward={ip_forward}").unwrap();
-        // IPv6 addresses of links settle in their own time.
+        // The state of links, and their IPv6 addresses, settle in their own time.
+        for word in ["NO-CARRIER,", ",LOWER_UP", " state UNKNOWN", " state DOWN", " state UP"] {
+            text = text.replace(word, "");
+        }
         let lines = text.lines().filter(|line| !line.contains("fe80"));
         Snapshot(lines.map(str::to_owned).collect())
     }

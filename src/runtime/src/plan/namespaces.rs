@@ -7,7 +7,7 @@
 //! are written before anybody is in it. A PID namespace is joined by the parent, or by the first
 //! of two processes, whose numbers are the parent's.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use child::Op;
 use oci::runtime::{LinuxNamespace, LinuxNamespaceType as Kind, LinuxTimeOffset, Spec};
@@ -21,10 +21,6 @@ use crate::idmaps::{Users, lines};
 pub(crate) struct Birthplace {
     /// CLONE_NEW* flags of the clone.
     pub(crate) flags: u64,
-    /// A PID namespace to be born into.
-    pub(crate) pid_namespace: Option<PathBuf>,
-    /// It is born into the PID namespace of the process whose namespaces it joins.
-    pub(crate) joins_pid: bool,
     /// The child makes a user namespace and waits for its id maps.
     pub(crate) mapped: bool,
     /// The child is in a user namespace of any kind.
@@ -88,7 +84,6 @@ pub(super) fn plan(draft: &mut Draft, spec: &Spec, tasks: usize, unprivileged: b
     let by_path = |kind| joined.iter().find(|(k, _)| *k == kind).map(|(_, p)| *p);
     let offsets = offsets(spec).filter(|_| fresh(Kind::Time));
     let mut birth = Birthplace {
-        pid_namespace: by_path(Kind::Pid).map(Path::to_path_buf),
         mapped: fresh(Kind::User),
         unprivileged,
         no_groups: unprivileged && fresh(Kind::User) && crate::idmaps::denies_groups(spec),
@@ -106,14 +101,14 @@ pub(super) fn plan(draft: &mut Draft, spec: &Spec, tasks: usize, unprivileged: b
         .fold(0, |flags, n| flags | namespace_flag(n.typ()));
     enter_cgroups(draft, tasks);
     let in_user = birth.user && !joined.is_empty();
-    if in_user || offsets.is_some() {
+    // Who is born into a PID namespace that has others in it is seen by them before its execve,
+    // with the runtime's program and memory (CVE-2019-5736): it enters with a second clone.
+    if in_user || offsets.is_some() || by_path(Kind::Pid).is_some() {
         staged(draft, &joined, &birth, offsets.as_deref());
-        birth.pid_namespace = None;
         draft.op(Op::Fork { flags: new });
     } else {
         birth.flags = new | if birth.mapped { namespace_flag(Kind::User) } else { 0 };
-        let others = joined.iter().filter(|(kind, _)| *kind != Kind::Pid);
-        others.for_each(|(kind, path)| join(draft, *kind, path));
+        joined.iter().for_each(|(kind, path)| join(draft, *kind, path));
         if birth.mapped {
             take_maps(draft, &birth);
         }

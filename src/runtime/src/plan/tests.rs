@@ -148,10 +148,28 @@ fn a_pid_namespace_is_joined_before_the_user_namespace() {
     let namespaces = json!([{"type": "mount"}, {"type": "user"}, {"type": "pid", "path": "/p"}]);
     let linux = json!({"namespaces": namespaces, "uidMappings": maps, "gidMappings": maps});
     let (draft, birth) = planned(json!({"linux": linux}));
-    assert_eq!(birth.pid_namespace, None);
+    assert_eq!(birth.flags, 0);
     let pid = sys::abi::CLONE_NEWPID.cast_unsigned();
     assert!(matches!(draft.program.ops[2], Op::Setns { kind, .. } if kind == pid));
     assert!(matches!(draft.program.ops[3], Op::Unshare { .. }));
+}
+
+/// Red when the clone itself is born into the PID namespace of others.
+#[test]
+fn cve_2019_5736_a_pid_namespace_of_others_is_entered_by_the_childs_own_program() {
+    let entered = |draft: &Draft| {
+        let all = &draft.program.ops;
+        let pid = sys::abi::CLONE_NEWPID.cast_unsigned();
+        let joins = |op: &Op| matches!(op, Op::Setns { kind, .. } if kind & pid != 0);
+        let joined = all.iter().position(joins).expect("joins");
+        all.iter().skip(joined).any(|op| matches!(op, Op::Fork { .. }))
+    };
+    let namespaces = json!([{"type": "mount"}, {"type": "pid", "path": "/p"}]);
+    let (draft, birth) = planned(json!({"linux": {"namespaces": namespaces}}));
+    assert!(entered(&draft) && birth.flags == 0);
+    let spec = spec(json!({}));
+    let process = spec.process().clone().unwrap();
+    assert!(entered(&joined(&spec, &process, &joining()).0));
 }
 
 fn joining() -> Joining<'static> {
