@@ -1,14 +1,16 @@
 # Checkpoint and restore through criu: a process that counts goes on where it was.
 mkdir -p /run/c && cd /run/c && cp -a /added/bundle/rootfs .
-count='i=0; while :; do i=$((i + 1)); echo $i >/count; sleep 0.05; done'
+count='i=$(cat /start); while :; do i=$((i + 1)); echo $i >/count; sleep 0.05; done'
 # A detached container whose output is neither a pipe nor a file of ours.
 quietly() { "$@" </dev/null >/run/out 2>&1 || { cat /run/out; return 1; }; }
-number() { cat rootfs/count; }
+number() { n=$(cat rootfs/count); echo "${n:-0}"; }
 counts() { a=$(number); within 5 more_than "$a"; }
 more_than() { [ "$(number)" -gt "$1" ]; }
 gone() { oci state "$1" 2>&1 | grep -q 'does not exist' && [ ! -e "/sys/fs/cgroup/$1" ]; }
-# Counts on from what it was, not from what stands in the file.
-stop() { before=$(number); echo 0 >rootfs/count; }
+# Counts on from what it was: one that began anew would begin with nothing. The file is left alone,
+# since criu wants it as long as it was.
+echo 1000 >rootfs/start
+stop() { before=$(number); echo 0 >rootfs/start; }
 counts_on() { within 5 more_than "$before"; }
 
 config "$count"
@@ -58,6 +60,7 @@ oci delete --force c
 ip netns add web
 mkdir -p data rootfs/run && echo here >data/file && echo conf >conf
 ln -s /run rootfs/var/run
+echo 1000 >rootfs/start
 config "$count" '
 c["mounts"] += [{"destination": "/data", "type": "bind", "source": "/run/c/data", "options": ["rbind"]},
   {"destination": "/my data", "type": "bind", "source": "/run/c/data", "options": ["rbind"]},

@@ -2,14 +2,15 @@
 mkdir -p /run/n && cd /run/n && cp -a /added/bundle/rootfs .
 # A file of root's could not be opened anew by the root of a user namespace.
 quietly() { "$@" </dev/null >/dev/null 2>&1; }
-number() { cat rootfs/count; }
+number() { n=$(cat rootfs/count); echo "${n:-0}"; }
 more_than() { [ "$(number)" -gt "$1" ]; }
 counts() { a=$(number); within 5 more_than "$a"; }
-stop() { before=$(number); echo 0 >rootfs/count; }
+echo 1000 >rootfs/start
+stop() { before=$(number); echo 0 >rootfs/start; }
 counts_on() { within 5 more_than "$before"; }
 
 config 'ifconfig lo 127.0.0.1 up
-  (i=0; while :; do i=$((i + 1)); echo $i; sleep 0.05; done) | nc -l -p 7000 >/dev/null &
+  (i=$(cat /start); while :; do i=$((i + 1)); echo $i; sleep 0.05; done) | nc -l -p 7000 >/dev/null &
   sleep 1; sleep 1000 | nc 127.0.0.1 7000 | while read n; do echo $n >/count; done' \
   'c["process"]["capabilities"]["bounding"] += ["CAP_NET_ADMIN"]
 c["process"]["capabilities"]["effective"] += ["CAP_NET_ADMIN"]
@@ -24,8 +25,9 @@ judge 'a connection: restore' quietly oci restore --tcp-established --image-path
 judge 'a connection: it counts on' counts_on
 judge 'a connection: delete' oci delete --force n
 
+echo 1000 >rootfs/start
 chown -R 100000:100000 rootfs
-config 'i=0; while :; do i=$((i + 1)); echo $i >/count; sleep 0.05; done' '
+config 'i=$(cat /start); while :; do i=$((i + 1)); echo $i >/count; sleep 0.05; done' '
 c["linux"]["namespaces"].append({"type": "user"})
 c["linux"]["uidMappings"] = c["linux"]["gidMappings"] = [{"containerID": 0, "hostID": 100000, "size": 65536}]'
 chmod 755 /run/n
