@@ -53,8 +53,9 @@ receive() {
   python3 -c '
 import array, os, socket, sys
 listener = socket.socket(socket.AF_UNIX)
-listener.bind(sys.argv[1])
+listener.bind(sys.argv[1] + ".new")
 listener.listen(1)
+os.rename(sys.argv[1] + ".new", sys.argv[1])
 listener.settimeout(10)
 peer, _ = listener.accept()
 _, control, _, _ = peer.recvmsg(4096, 1024)
