@@ -380,6 +380,7 @@ impl Store {
         let mut images: BTreeSet<Digest> =
             self.read_index()?.manifests.into_iter().map(|m| m.digest).collect();
         images.extend(self.users()?.into_values());
+        images.extend(self.remembered()?);
         let mut blobs = BTreeSet::new();
         let mut chains = BTreeSet::new();
         for digest in images {

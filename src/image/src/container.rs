@@ -86,7 +86,7 @@ impl Store {
     }
 
     /// The snapshots of an image, top first; missing ones are unpacked from its blobs.
-    fn lower(&self, image: &Image) -> Result<Vec<PathBuf>> {
+    pub(crate) fn lower(&self, image: &Image) -> Result<Vec<PathBuf>> {
         let snapshots = self.snapshots();
         if image.layers.is_empty() {
             let empty = snapshots.path().join(EMPTY);

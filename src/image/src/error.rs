@@ -133,6 +133,24 @@ pub enum Error {
         /// How.
         why: String,
     },
+    /// A container that is not there.
+    #[error("no container {id} among the {known} that have an image of this store")]
+    MissingContainer {
+        /// As asked for.
+        id: String,
+        /// How many there are.
+        known: usize,
+    },
+    /// A file that no layer can hold.
+    #[error("{folder}: {entry} {problem}")]
+    Unpackable {
+        /// The folder that is packed.
+        folder: String,
+        /// The file in it.
+        entry: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A layer that cannot be unpacked.
     #[error("{archive}: {layer}: entry {entry}")]
     Layer {
@@ -237,6 +255,8 @@ impl Error {
             Error::Document { .. } => {
                 "have the image written again by skopeo, podman or docker".into()
             }
+            Error::MissingContainer { .. } => "`podvisor ps` lists them".into(),
+            Error::Unpackable { .. } => "rename or remove the file".into(),
             Error::EscapesRoot { .. } => {
                 "do not trust this image; build it again from sources you trust".into()
             }

@@ -21,6 +21,7 @@ use sys::dir;
 use crate::fault::Fault;
 use crate::tarball::{Entry, Kind, Reader};
 use folders::Folders;
+pub(crate) use metadata::allowed;
 use name::Name;
 
 /// What an unpacked layer is made of.

@@ -3,7 +3,8 @@
 //! Start at [`Store`] (`store.rs`: folders and locks). Then the way of a load: `load.rs` reads an
 //! archive into blobs (`blobs.rs`) and documents (`document.rs`), `unpack.rs` runs `pipeline.rs`,
 //! `tarball.rs` and `extract.rs` a layer, `snapshot.rs` keeps the result. `catalog.rs` finds, lists
-//! and removes; `container.rs` hands snapshots to containers; `user.rs` reads the image's accounts.
+//! and removes; `pack.rs` writes layers, `workshop.rs` makes images of them; `container.rs` hands
+//! snapshots to containers; `user.rs` reads the image's accounts.
 //!
 //! What must hold: no byte of an image is trusted before its digest is; no name in a layer reaches
 //! outside its folder; a failure at any point leaves the store as it was. Touch `extract` and
@@ -20,13 +21,16 @@ mod extract;
 mod fault;
 mod import;
 mod load;
+mod pack;
 mod pipeline;
 mod progress;
 mod snapshot;
 mod staging;
+mod step_cache;
 mod store;
 mod tarball;
 mod unpack;
+mod workshop;
 
 pub mod reference;
 pub mod user;
@@ -39,5 +43,7 @@ pub use error::{Error, Result};
 pub use fault::Fault;
 pub use import::ImportOptions;
 pub use load::{LoadOptions, Loaded};
+pub use pack::{Change, ChangeKind, Packing, Times};
 pub use progress::{Event, Progress, Quiet};
 pub use store::Store;
+pub use workshop::{Stack, Workshop};

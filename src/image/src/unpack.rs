@@ -143,6 +143,32 @@ fn one(archive: &str, job: &Job, events: &Sender<Event>) -> Result<Unpacked> {
     Ok(done)
 }
 
+/// Unpacks a tar, of whatever compression, into a folder that may hold files already.
+pub(crate) fn into_folder(archive: &Path, folder: &Path) -> Result<()> {
+    let shown = archive.display().to_string();
+    let mut file = File::open(archive).at("opening", archive)?;
+    let mut first = Vec::new();
+    (&mut file).take(4).read_to_end(&mut first).at("reading", archive)?;
+    file.seek(SeekFrom::Start(0)).at("reading", archive)?;
+    let input = BufReader::with_capacity(READ_BYTES, file);
+    let decoder = Decoder::new(input, Compression::of(&first)).at("reading", archive)?;
+    let root = sys::dir::open_root(folder).at("opening", folder)?;
+    let extracted = std::thread::scope(|threads| {
+        let worker = threads.spawn(|| {
+            sys::dir::private_umask().at("preparing a thread for", folder)?;
+            let input = BufReader::with_capacity(READ_BYTES, decoder);
+            let extracted = extract::extract(Reader::new(input), root, true);
+            extracted.map_err(|Failed { entry, fault: source }| Error::BadArchive {
+                archive: shown,
+                entry,
+                source,
+            })
+        });
+        worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    });
+    extracted.map(|_| ())
+}
+
 /// What the bytes are; they must be what the media type says.
 fn compression(archive: &str, job: &Job) -> Result<Compression> {
     let mut first = Vec::new();

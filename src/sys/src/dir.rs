@@ -81,7 +81,7 @@ pub struct Attributes {
     pub modified: Stamp,
 }
 
-fn plain(name: &[u8]) -> Result<&[u8]> {
+pub(crate) fn plain(name: &[u8]) -> Result<&[u8]> {
     let bad = name.is_empty() || name == b"." || name == b".." || name.contains(&b'/');
     if bad { Err(Errno::EINVAL.into()) } else { Ok(name) }
 }

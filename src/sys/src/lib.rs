@@ -5,6 +5,7 @@
 //! | [`launch`], [`pid1`], [`spawn`] | processes: a container's child, a pod's PID 1, a program |
 //! | [`children`], [`teardown`], [`watch`], [`folder`] | ends, deadlines, many descriptors, files |
 //! | [`tree`], [`pin`], [`volume`], [`dir`] | mount trees, pins, volumes, trees of archives |
+//! | [`survey`], [`overlay`] | what a file is, stacked folders |
 //! | [`stdio`], [`foreground`], [`seqpacket`] | FIFOs, terminals, messages with descriptors |
 //! | [`netlink`], [`loopback`], [`port`], [`bpf`] | links and rules, ports, device programs |
 //! | [`machine`], [`reboot`] | what PID 1 does to the machine |
@@ -33,6 +34,7 @@ pub mod loopback;
 pub mod machine;
 pub mod malloc;
 pub mod netlink;
+pub mod overlay;
 pub mod pattern;
 pub mod pid1;
 pub mod pin;
@@ -42,6 +44,7 @@ pub mod reboot;
 pub mod seqpacket;
 pub mod spawn;
 pub mod stdio;
+pub mod survey;
 pub mod teardown;
 pub mod tree;
 pub mod volume;

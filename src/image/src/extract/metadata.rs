@@ -18,7 +18,7 @@ const SET_ID: u32 = 0o6000;
 
 /// Whether a layer may set an attribute. overlayfs' own would forge what lies below; labels and
 /// measurements belong to the host's policy.
-fn allowed(key: &[u8]) -> bool {
+pub(crate) fn allowed(key: &[u8]) -> bool {
     let kept = |prefix: &[u8]| key.starts_with(prefix);
     if kept(b"trusted.overlay.") || kept(b"user.overlay.") {
         return false;

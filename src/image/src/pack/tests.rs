@@ -1,0 +1,166 @@
+//! Layers that we write, as GNU tar and our own reader see them. Root is needed.
+
+use std::fs;
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::*;
+use crate::blobs::Blobs;
+use crate::compression::Decoder;
+use crate::staging::Staging;
+
+fn sh(line: &str) -> String {
+    let out = Command::new("sh").args(["-ec", line]).output().unwrap();
+    assert!(out.status.success(), "{line}: {}", String::from_utf8_lossy(&out.stderr));
+    String::from_utf8_lossy(&out.stdout).into_owned()
+}
+
+struct Place(PathBuf);
+
+impl Place {
+    fn new(name: &str) -> Place {
+        let path =
+            std::env::temp_dir().join(format!("podvisor-pack-{name}-{}", std::process::id()));
+        // May be left by a test that was killed.
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir(&path).unwrap();
+        Place(path)
+    }
+
+    fn pack(&self, times: Times, compression: Compression) -> (Vec<u8>, Packed) {
+        let staging = Staging::new(&self.0).unwrap();
+        let mut blobs = Blobs::new(&staging, self.0.join("none"), "test".into());
+        let packed =
+            layer(&self.0.join("upper"), Packing { times, compression }, &mut blobs).unwrap();
+        let file = blobs.open(&packed.descriptor, "layer").unwrap();
+        let mut plain = Vec::new();
+        let input = std::io::BufReader::new(file);
+        Decoder::new(input, compression).unwrap().read_to_end(&mut plain).unwrap();
+        assert_eq!(Digest::of(&plain), packed.diff_id);
+        (plain, packed)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A tree with everything that an archive has to say.
+fn plant(place: &Place) {
+    let at = place.0.display();
+    let long = "n".repeat(200);
+    let deep = format!("{}/{}", "d".repeat(120), "e".repeat(120));
+    sh(&format!(
+        "mkdir -p {at}/upper/a/b {at}/upper/{deep}; cd {at}/upper; \
+         printf hello >a/file; ln a/file a/other; ln -s ../a/file a/b/link; mkfifo a/pipe; \
+         mknod a/null c 1 3; mknod a/disk b 8 1; chmod 4755 a/file; chown 3000000:7 a/b; \
+         printf x >{long}; printf y >{deep}/z; printf 'ü' >'naïve'; ln -s {long}{long} longlink; \
+         head -c 3000000 /dev/urandom >big; : >empty; \
+         touch -d '1950-01-01 UTC' old; \
+         python3 -c \"import os; os.setxattr('a/file', 'user.note', b'a\\nb=c\\x00d')\"; \
+         python3 -c \"import os; os.setxattr('big', 'security.capability', \
+         bytes.fromhex('0100000200040000000000000000000000000000'))\"; \
+         python3 -c \"import os; os.setxattr('a', 'trusted.overlay.origin', b'x')\""
+    ));
+}
+
+#[test]
+fn gnu_tar_unpacks_what_we_packed_as_it_was() {
+    let place = Place::new("gnu");
+    plant(&place);
+    let (plain, packed) = place.pack(Times::Kept, Compression::Gzip);
+    assert!(packed.entries > 15, "{}", packed.entries);
+    let at = place.0.display();
+    fs::write(place.0.join("layer.tar"), &plain).unwrap();
+    sh(&format!(
+        "mkdir {at}/out; tar --xattrs --xattrs-include='*' -C {at}/out -xpf {at}/layer.tar --numeric-owner"
+    ));
+    // Everything but folders' sizes, and times in whole seconds.
+    let listed = |folder: &str| {
+        sh(&format!(
+            "cd {at}/{folder}; find . -mindepth 1 -type d -printf '%p %m %U:%G %Ts\\n' -o \
+             -mindepth 1 -printf '%p %y %m %U:%G %s %Ts %n %l\\n' | sort; \
+             python3 -c \"import os; [print(f, k, os.getxattr(f, k)) for f in ('a/file', 'big') \
+             for k in os.listxattr(f)]\"; \
+             find . -type f -exec sha256sum {{}} + | sort; stat -c '%n %t %T' a/null a/disk"
+        ))
+    };
+    let cut = |text: String| text.replace(".0000000000", "");
+    assert_eq!(cut(listed("out")), cut(listed("upper")));
+    assert!(listed("out").contains("user.note"));
+    assert!(!sh(&format!("tar -tf {at}/layer.tar")).contains("overlay"));
+}
+
+#[test]
+fn the_same_tree_gives_the_same_bytes_in_any_order_and_at_any_time() {
+    let place = Place::new("same");
+    plant(&place);
+    let at = place.0.display();
+    sh(&format!("rm {at}/upper/old"));
+    let times = Times::NotAfter(1_000_000_000);
+    let (first, packed) = place.pack(times, Compression::Gzip);
+    sh(&format!(
+        "cd {at}; mv upper before; mkdir upper; cd before; ls -r | while read -r n; do \
+         mv \"$n\" ../upper/; done; cd ../upper; find . -exec touch -h -d '2020-02-02' {{}} +"
+    ));
+    let (again, repacked) = place.pack(times, Compression::Gzip);
+    assert!(first == again, "the tar differs");
+    assert_eq!(packed.descriptor, repacked.descriptor);
+    for compression in [Compression::Zstd, Compression::None] {
+        let (other, _) = place.pack(times, compression);
+        assert!(first == other, "{}", compression.name());
+    }
+}
+
+#[test]
+fn marks_of_overlayfs_become_files_of_the_layer() {
+    let place = Place::new("marks");
+    let at = place.0.display();
+    sh(&format!(
+        "mkdir -p {at}/upper/etc/new; cd {at}/upper; mknod etc/gone c 0 0; mknod top c 0 0; \
+         python3 -c \"import os; os.setxattr('etc/new', 'trusted.overlay.opaque', b'y')\"; \
+         : >etc/new/file"
+    ));
+    let (plain, _) = place.pack(Times::Kept, Compression::Gzip);
+    fs::write(place.0.join("layer.tar"), &plain).unwrap();
+    let names = sh(&format!("tar -tf {at}/layer.tar"));
+    let names: Vec<&str> = names.lines().collect();
+    let wanted = ["etc/", "etc/.wh.gone", "etc/new/", "etc/new/.wh..wh..opq", "etc/new/file"];
+    assert_eq!(names, [&wanted[..], &[".wh.top"]].concat());
+    fs::write(place.0.join("upper/.wh.forged"), "").unwrap();
+    let staging = Staging::new(&place.0).unwrap();
+    let mut blobs = Blobs::new(&staging, place.0.join("none"), "test".into());
+    let refused = layer(&place.0.join("upper"), Packing::default(), &mut blobs);
+    let refused = refused.err().unwrap().to_string();
+    assert!(refused.contains(".wh.forged"), "{refused}");
+}
+
+#[test]
+fn changes_are_told_against_all_that_lies_below() {
+    let place = Place::new("changes");
+    let at = place.0.display();
+    sh(&format!(
+        "cd {at}; mkdir -p upper/etc mid/etc low/etc low/old mid/old; : >low/etc/a; : >low/etc/b; \
+         : >mid/etc/c; : >low/old/x; : >upper/etc/new; : >upper/etc/a; mknod upper/etc/b c 0 0; \
+         mkdir upper/old; : >upper/old/x; mknod mid/etc/hidden c 0 0; : >low/etc/hidden; \
+         : >upper/etc/hidden; \
+         python3 -c \"import os; os.setxattr('mid/old', 'trusted.overlay.opaque', b'y')\""
+    ));
+    let lower = [place.0.join("mid"), place.0.join("low")];
+    let all = changes(&place.0.join("upper"), &lower).unwrap();
+    let told: Vec<String> =
+        all.iter().map(|c| format!("{:?} {}", c.kind, String::from_utf8_lossy(&c.path))).collect();
+    let wanted = [
+        "Changed /etc",
+        "Changed /etc/a",
+        "Deleted /etc/b",
+        "Added /etc/hidden",
+        "Added /etc/new",
+        "Changed /old",
+        "Added /old/x",
+    ];
+    assert_eq!(told, wanted);
+}

@@ -1,0 +1,98 @@
+//! Images made of layers, the cache that keeps them, and what is left when they go.
+
+use std::time::Duration;
+
+use super::*;
+
+struct Place {
+    path: PathBuf,
+    store: Store,
+}
+
+impl Place {
+    fn new(name: &str) -> Place {
+        let path =
+            std::env::temp_dir().join(format!("podvisor-workshop-{name}-{}", std::process::id()));
+        // May be left by a test that was killed.
+        let _ = fs::remove_dir_all(&path);
+        let store = Store::open(&path).unwrap();
+        Place { path, store }
+    }
+
+    fn blobs(&self) -> usize {
+        fs::read_dir(self.store.blobs()).unwrap().count()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+fn built(workshop: &Workshop, text: &str, key: &Digest) -> Stack {
+    let mut stack = Stack::scratch();
+    let upper = workshop.upper("changes", None).unwrap();
+    fs::write(upper.join("file"), text).unwrap();
+    let packing = Packing { times: Times::All(7), ..Packing::default() };
+    workshop.add_layer(&mut stack, &upper, packing, key).unwrap();
+    stack.remember("1970-01-01T00:00:07Z", "COPY file /", true);
+    fs::remove_dir_all(upper).unwrap();
+    stack
+}
+
+#[test]
+fn an_image_is_kept_and_its_layer_found_again_until_pruned() {
+    let place = Place::new("cache");
+    let key = Digest::of(b"step");
+    let kept = {
+        let workshop = place.store.workshop().unwrap();
+        let stack = built(&workshop, "hello", &key);
+        let names = ["made:1".parse().unwrap()];
+        let kept = workshop.keep(&stack, &names, &mut Quiet).unwrap();
+        let mut again = Stack::scratch();
+        assert!(workshop.add_cached(&mut again, &key).unwrap());
+        assert_eq!(again.chain(), stack.chain());
+        assert!(!workshop.add_cached(&mut again, &key).unwrap(), "upon another layer");
+        assert!(!workshop.add_cached(&mut Stack::scratch(), &Digest::of(b"other")).unwrap());
+        let lower = workshop.lower(&stack).unwrap();
+        assert_eq!(fs::read_to_string(lower[0].join("file")).unwrap(), "hello");
+        kept
+    };
+    assert_eq!((kept.names.as_slice(), kept.layers), (&["made:1".to_owned()][..], 1));
+    let image = place.store.resolve("made:1").unwrap();
+    assert_eq!(image.config.history().as_ref().unwrap().len(), 1);
+    assert!(place.store.remove("made:1", false).unwrap().freed_bytes > 0);
+    // The record keeps the layer, the manifest and the configuration of the step.
+    assert_eq!(place.blobs(), 3);
+    place.store.prune_build_cache(Duration::from_secs(3600), true).unwrap();
+    assert_eq!(place.blobs(), 3, "a record used just now stays");
+    assert!(place.store.prune_build_cache(Duration::ZERO, true).unwrap() > 0);
+    assert_eq!(place.blobs(), 0);
+}
+
+#[test]
+fn the_same_steps_give_the_same_image_in_another_store() {
+    let digests: Vec<String> = ["one", "two"]
+        .map(|name| {
+            let place = Place::new(name);
+            let workshop = place.store.workshop().unwrap();
+            let stack = built(&workshop, "same", &Digest::of(name.as_bytes()));
+            workshop.keep(&stack, &[], &mut Quiet).unwrap().digest
+        })
+        .into();
+    assert_eq!(digests[0], digests[1]);
+}
+
+#[test]
+fn a_damaged_record_is_a_miss() {
+    let place = Place::new("damaged");
+    let key = Digest::of(b"step");
+    let workshop = place.store.workshop().unwrap();
+    built(&workshop, "x", &key);
+    let record = place.store.build_cache().join("steps").join(key.hex());
+    for text in ["", "sha256:00", Digest::of(b"nothing").as_str()] {
+        fs::write(&record, text).unwrap();
+        assert!(!workshop.add_cached(&mut Stack::scratch(), &key).unwrap(), "{text:?}");
+    }
+}
