@@ -5,6 +5,7 @@
 mod images;
 mod pods;
 mod run;
+mod store;
 
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,10 @@ pub use pods::{
     PsArgs, ScaleArgs, ServeArgs, StatusArgs, UpArgs,
 };
 pub use run::RunArgs;
+pub use store::{
+    DfArgs, ImageArgs, ImageVerb, MountArgs, PruneArgs, SaveArgs, SaveForm, SystemArgs, SystemVerb,
+    TagArgs,
+};
 
 /// OCI images into supervised pods, with nothing underneath but the kernel.
 #[derive(Debug, Parser)]
@@ -118,6 +123,14 @@ pub enum Verb {
     Load(LoadArgs),
     /// Make an image of a root file system's tar
     Import(ImportArgs),
+    /// Write images to an archive or a folder
+    Save(SaveArgs),
+    /// Give an image further names
+    Tag(TagArgs),
+    /// All about images: ls, inspect, load, save, tag, rm, prune, mount
+    Image(ImageArgs),
+    /// What images and containers take up, and its removal
+    System(SystemArgs),
     /// List images
     Images(ImagesArgs),
     /// Remove images

@@ -58,6 +58,7 @@ fn line(event: &Event) -> String {
         Event::LayerDone { number, count, entries, .. } => {
             format!("layer {number}/{count}: {entries} entries")
         }
+        Event::Writing { bytes } => format!("writing {}", size(*bytes)),
         Event::Syncing => "making it durable".into(),
         _ => String::new(),
     }

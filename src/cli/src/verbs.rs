@@ -14,6 +14,7 @@ mod run;
 mod scale;
 mod serve;
 mod status;
+mod store;
 mod up;
 mod version;
 
@@ -48,6 +49,10 @@ pub fn dispatch(verb: Verb, settings: &Settings) -> Ended {
         Verb::Ps(args) => block_on(ps::ps(&args, settings)),
         Verb::Load(args) => images::load(&args, settings),
         Verb::Import(args) => images::import(&args, settings),
+        Verb::Save(args) => store::save(&args, settings),
+        Verb::Tag(args) => store::tag(&args, settings),
+        Verb::Image(args) => store::image(&args.verb, settings),
+        Verb::System(args) => store::system(&args.verb, settings),
         Verb::Images(args) => images::images(&args, settings),
         Verb::Rmi(args) => images::rmi(&args, settings),
         Verb::Inspect(args) => images::inspect(&args, settings),

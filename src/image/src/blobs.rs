@@ -103,11 +103,9 @@ impl<'a> Blobs<'a> {
         let mut blob = self.begin(Some(expected))?;
         let mut buffer = vec![0; 256 << 10];
         loop {
-            match input.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => blob.write(&buffer[..count])?,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(Error::io("reading", from, e)),
+            match read_some(input, &mut buffer).at("reading", from)? {
+                0 => break,
+                count => blob.write(&buffer[..count])?,
             }
         }
         self.end(blob, Some(expected), what).map(|(_, size)| size)
@@ -118,6 +116,17 @@ impl<'a> Blobs<'a> {
         let mut blob = self.begin(Some(&Digest::of(bytes)))?;
         blob.write(bytes)?;
         self.end(blob, None, "a document").map(|(digest, _)| digest)
+    }
+
+    /// Takes a document of our own in.
+    pub(crate) fn put_json(
+        &mut self,
+        media_type: &str,
+        value: &impl serde::Serialize,
+    ) -> Result<(Descriptor, Vec<u8>)> {
+        let bytes = serde_json::to_vec(value).map_err(|e| self.wrong(media_type, e.to_string()))?;
+        let descriptor = Descriptor::new(media_type, self.put(&bytes)?, bytes.len() as u64);
+        Ok((descriptor, bytes))
     }
 
     /// Where a blob lies, in staging or in the store.
@@ -181,5 +190,15 @@ impl<'a> Blobs<'a> {
     /// How many blobs are new.
     pub(crate) fn any_fresh(&self) -> bool {
         !self.fresh.is_empty()
+    }
+}
+
+/// One read(2) that a signal does not end; 0 is the end.
+pub(crate) fn read_some(input: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match input.read(buffer) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
     }
 }

@@ -72,6 +72,26 @@ pub struct Removed {
     pub deleted: Vec<String>,
     /// Freed blobs, bytes (snapshots are not counted).
     pub freed_bytes: u64,
+    /// The files stay for now: a container uses them, or another process is loading and removes
+    /// them at its end.
+    pub waits: bool,
+}
+
+/// What a sweep has done.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Swept {
+    /// False when another process holds a lease: that one sweeps at its end.
+    pub(crate) done: bool,
+    /// Of blobs.
+    pub(crate) freed_bytes: u64,
+}
+
+impl Removed {
+    /// Takes over what a sweep has done.
+    pub(crate) fn take(&mut self, swept: Swept) {
+        self.freed_bytes = swept.freed_bytes;
+        self.waits = !swept.done && !self.deleted.is_empty();
+    }
 }
 
 impl Image {
@@ -146,7 +166,7 @@ fn sorted(list: Option<&Vec<String>>) -> Vec<String> {
 }
 
 /// The short name of an entry of the store's index.
-fn name_of(entry: &Descriptor) -> Option<Reference> {
+pub(crate) fn name_of(entry: &Descriptor) -> Option<Reference> {
     let name = entry.annotation(FULL_NAME).or_else(|| entry.annotation(REF_NAME))?;
     name.parse().ok()
 }
@@ -198,7 +218,7 @@ impl Store {
     }
 
     /// Every image with its names, in the order of the index.
-    fn named(&self) -> Result<Vec<(Digest, Vec<String>)>> {
+    pub(crate) fn named(&self) -> Result<Vec<(Digest, Vec<String>)>> {
         let mut images: Vec<(Digest, Vec<String>)> = Vec::new();
         for entry in self.read_index()?.manifests {
             let name = name_of(&entry).map(|n| n.familiar());
@@ -246,7 +266,7 @@ impl Store {
         Ok(image)
     }
 
-    fn find<'a>(
+    pub(crate) fn find<'a>(
         &self,
         name: &str,
         images: &'a [(Digest, Vec<String>)],
@@ -342,6 +362,7 @@ impl Store {
     /// [`Store::resolve`].
     pub fn remove(&self, name: &str, force: bool) -> Result<Removed> {
         let mut removed = Removed::default();
+        let in_use;
         {
             let staging = self.staging()?;
             let _lock = self.lock_names()?;
@@ -363,18 +384,20 @@ impl Store {
             });
             self.write_index(&staging, &index)?;
             removed.untagged = named.map_or_else(|| names.clone(), |n| vec![n]);
+            in_use = last && !users.is_empty();
             if last {
                 removed.deleted.push(digest.to_string());
             }
         }
-        removed.freed_bytes = self.sweep()?;
+        removed.take(self.sweep()?);
+        removed.waits |= in_use;
         Ok(removed)
     }
 
-    /// Removes blobs and snapshots that nothing uses; returns the freed bytes of blobs. Does
+    /// Removes blobs and snapshots that nothing uses. Does
     /// nothing while another process loads: that one sweeps at its end.
-    pub(crate) fn sweep(&self) -> Result<u64> {
-        let Some(_collecting) = self.try_collect()? else { return Ok(0) };
+    pub(crate) fn sweep(&self) -> Result<Swept> {
+        let Some(_collecting) = self.try_collect()? else { return Ok(Swept::default()) };
         let trash = self.staging()?;
         let _lock = self.lock_names()?;
         let mut images: BTreeSet<Digest> =
@@ -396,17 +419,17 @@ impl Store {
             blobs.extend([digest, image.config_digest]);
         }
         let folder = self.blobs();
-        let mut freed = 0;
+        let mut freed_bytes = 0;
         for entry in fs::read_dir(&folder).at("reading", &folder)? {
             let entry = entry.at("reading", &folder)?;
             let name = entry.file_name().to_string_lossy().into_owned();
             if !blobs.iter().any(|d| d.hex() == name) {
-                freed += entry.metadata().at("reading", &folder)?.len();
+                freed_bytes += entry.metadata().at("reading", &folder)?.len();
                 trash.discard(&entry.path())?;
             }
         }
         self.snapshots().sweep(&chains, &trash)?;
         sync_folder(&folder)?;
-        Ok(freed)
+        Ok(Swept { done: true, freed_bytes })
     }
 }

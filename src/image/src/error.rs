@@ -205,6 +205,14 @@ pub enum Error {
         /// The system's error.
         source: io::Error,
     },
+    /// Where images cannot be written to.
+    #[error("{path} {problem}")]
+    Target {
+        /// The file or folder.
+        path: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A user or group that cannot be resolved.
     #[error("user {user:?}: {problem}")]
     User {
@@ -276,6 +284,7 @@ impl Error {
                 }
                 _ => return None,
             },
+            Error::Target { .. } => "name a folder that is not there yet".into(),
             Error::User { .. } => {
                 "use a number (uid or uid:gid), or a name that the image's /etc/passwd has".into()
             }

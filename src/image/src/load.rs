@@ -6,7 +6,9 @@
 
 mod archive;
 mod docker;
+mod folder;
 mod layout;
+mod legacy;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -55,8 +57,9 @@ pub(crate) struct Found {
 pub(crate) type Unpacked = BTreeMap<Digest, PathBuf>;
 
 impl Store {
-    /// Loads every image of an OCI layout folder, an oci-archive or a docker-archive; archives may
-    /// be compressed by gzip or zstd; `-` is standard input.
+    /// Loads every image of an OCI layout folder, a `dir:` folder, an oci-archive or a
+    /// docker-archive (of any age); archives may be compressed by gzip or zstd; `-` is standard
+    /// input.
     ///
     /// # Errors
     /// See [`Error`]: each names archive, layer and entry. The store is then as before.
@@ -220,7 +223,7 @@ pub(crate) fn make_layer_root(path: &Path) -> Result<()> {
 }
 
 /// Enters an image into the index under its names; a name that another image had moves.
-fn add(manifests: &mut Vec<Descriptor>, found: &Found) {
+pub(crate) fn add(manifests: &mut Vec<Descriptor>, found: &Found) {
     let annotations: Vec<BTreeMap<String, String>> = found
         .names
         .iter()

@@ -11,6 +11,11 @@ pub enum Event {
         /// Bytes in all, where that is known.
         total: Option<u64>,
     },
+    /// Images are being written out; comes about every 4 MiB.
+    Writing {
+        /// Bytes so far.
+        bytes: u64,
+    },
     /// A layer is there already and needs no work.
     LayerReused {
         /// Its number, from 1.

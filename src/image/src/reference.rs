@@ -48,6 +48,19 @@ impl Reference {
         format!("{}/{}", self.registry, self.repository)
     }
 
+    /// A name to give to an image: without a digest, which is not ours to choose.
+    ///
+    /// # Errors
+    /// [`Error::BadReference`].
+    pub fn tag_of(text: &str) -> Result<Reference, Error> {
+        let reference: Reference = text.parse()?;
+        if reference.digest.is_none() {
+            return Ok(reference);
+        }
+        let problem = "a name that is given cannot have a digest".into();
+        Err(Error::BadReference { name: text.into(), problem })
+    }
+
     /// The tag.
     #[must_use]
     pub fn tag(&self) -> &str {

@@ -59,7 +59,7 @@ impl Snapshots {
         path.is_dir().then_some(path)
     }
 
-    fn numbers(&self) -> Result<BTreeSet<u64>> {
+    pub(crate) fn numbers(&self) -> Result<BTreeSet<u64>> {
         let mut numbers = BTreeSet::new();
         for entry in fs::read_dir(&self.path).at("reading", &self.path)? {
             let name = entry.at("reading", &self.path)?.file_name();

@@ -8,6 +8,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::Path;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::chdir;
 
 use crate::tree::is_mount_root;
 
@@ -36,6 +38,26 @@ pub fn bind(source: BorrowedFd<'_>, target: &Path) -> Result<()> {
         let _ = unmount(target);
     }
     Ok(private?)
+}
+
+/// Mounts an overlay read-only on `target`. Relative names in `options` begin at `folder`: mount(2)
+/// takes one page of them.
+///
+/// # Errors
+/// mount(2)'s.
+pub fn mount_overlay(folder: &Path, options: &str, target: &Path) -> Result<()> {
+    let mounted = std::thread::scope(|threads| {
+        let work = || -> Result<()> {
+            // A working folder of this thread's own.
+            unshare(CloneFlags::CLONE_FS)?;
+            chdir(folder)?;
+            let flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+            mount(Some("overlay"), target, Some("overlay"), flags, Some(options))?;
+            Ok(())
+        };
+        threads.spawn(work).join()
+    });
+    mounted.unwrap_or_else(|_| Err(ErrorKind::Other.into()))
 }
 
 /// Takes away everything that is mounted on `target`; nothing mounted, or no such file, is fine.

@@ -121,15 +121,7 @@ pub(super) fn rmi(args: &RmiArgs, settings: &Settings) -> Ended {
         let store = open(settings, &what)?;
         let removed = store.remove(name, args.force);
         let removed = removed.map_err(|error| near(&store, name, failure(&what, &error)))?;
-        for untagged in &removed.untagged {
-            print::out(&format!("untagged {untagged}\n"))?;
-        }
-        for deleted in &removed.deleted {
-            print::out(&format!("deleted {deleted}\n"))?;
-        }
-        if removed.freed_bytes > 0 {
-            print::note(&format!("freed {}", age::size(removed.freed_bytes)));
-        }
+        super::store::told(&removed)?;
     }
     Ok(ExitCode::SUCCESS)
 }

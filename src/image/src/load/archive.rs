@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io::{BufReader, Cursor, Read};
 use std::path::Path;
 
-use super::{Found, docker, layout, unknown};
+use super::{Found, docker, layout, legacy, unknown};
 use crate::blobs::Blobs;
 use crate::compression::{Compression, Decoder};
 use crate::digest::Digest;
@@ -17,7 +17,7 @@ use crate::fault::{Fault, shown};
 use crate::progress::{Event, Progress};
 use crate::tarball::{Entry, Kind, Reader};
 
-const DOCUMENTS: [&str; 3] = ["oci-layout", "index.json", "manifest.json"];
+const DOCUMENTS: [&str; 4] = ["oci-layout", "index.json", "manifest.json", "repositories"];
 const READ_BYTES: usize = 256 << 10;
 /// Most entries of an archive; an image has three a layer at most.
 const ENTRIES_MAX: usize = 20_000;
@@ -97,9 +97,10 @@ fn images(contents: &Contents, blobs: &mut Blobs, stem: Option<&str>) -> Result<
     if let (Some(_), Some(index)) = (documents.get("oci-layout"), documents.get("index.json")) {
         return layout::images(index, blobs, stem, &mut |_, _, _| Ok(()));
     }
-    match documents.get("manifest.json") {
-        Some(manifest) => docker::images(manifest, contents, blobs),
-        None => Err(unknown(blobs, "it has neither index.json nor manifest.json")),
+    match (documents.get("manifest.json"), documents.get("repositories")) {
+        (Some(manifest), _) => docker::images(manifest, contents, blobs),
+        (None, Some(repositories)) => legacy::images(repositories, contents, blobs),
+        (None, None) => Err(unknown(blobs, "it has neither index.json nor manifest.json")),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Source: moby image/spec, "Combined Image JSON + Filesystem Changeset Format". Layers are kept as
 //! they come; configuration bytes too, so image ids stay. Archives older than Docker 1.10 have no
-//! manifest.json and are not read.
+//! manifest.json: see `legacy.rs`.
 
 use std::io::Read;
 use std::path::Path;
@@ -49,10 +49,7 @@ fn one(wanted: &DockerImage, contents: &Contents, blobs: &mut Blobs) -> Result<F
     let config = Descriptor::new(OCI_CONFIG, config.0.clone(), config.1);
     let config_bytes = blobs.document(&config, &shown(wanted.config.as_bytes()))?;
     let manifest = Manifest::new(config, descriptors);
-    let bytes =
-        serde_json::to_vec(&manifest).map_err(|e| blobs.wrong("manifest", e.to_string()))?;
-    let digest = blobs.put(&bytes)?;
-    let manifest = Descriptor::new(OCI_MANIFEST, digest, bytes.len() as u64);
+    let (manifest, bytes) = blobs.put_json(OCI_MANIFEST, &manifest)?;
     let image = catalog::join(&manifest, &bytes, &config_bytes)
         .map_err(|p| blobs.wrong("manifest.json", p))?;
     let mut names = Vec::new();
@@ -77,7 +74,7 @@ fn check_config_name(blobs: &Blobs, name: &str, actual: &Digest) -> Result<()> {
     }
 }
 
-fn compression(blobs: &Blobs, digest: &Digest) -> Result<Compression> {
+pub(super) fn compression(blobs: &Blobs, digest: &Digest) -> Result<Compression> {
     let path = blobs.path(digest).ok_or_else(|| Error::MissingBlob {
         archive: blobs.archive().to_owned(),
         blob: digest.to_string(),

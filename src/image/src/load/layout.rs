@@ -4,14 +4,14 @@
 //! the host's is taken. Nothing is followed by path but the folder's own blobs, opened beneath it
 //! without links.
 
-use std::io::Read;
 use std::path::Path;
 
-use super::{Found, unknown};
+use super::Found;
+use super::folder::Folder;
 use crate::blobs::Blobs;
 use crate::catalog;
 use crate::document::{self, Descriptor, FULL_NAME, Index, LayoutMark, Manifest, REF_NAME};
-use crate::error::{At, Error, Result};
+use crate::error::Result;
 use crate::reference::Reference;
 
 /// Indexes within indexes.
@@ -22,53 +22,22 @@ const ENTRIES_MAX: usize = 10_000;
 /// Brings a blob within reach of [`Blobs`].
 pub(super) type Fetch<'a> = dyn FnMut(&mut Blobs, &Descriptor, &str) -> Result<()> + 'a;
 
-/// Reads the images of a layout folder.
-pub(super) fn from_folder(folder: &Path, blobs: &mut Blobs) -> Result<Vec<Found>> {
-    let root = sys::dir::open_root(folder).at("opening", folder)?;
-    let read = |name: &str| -> Result<Option<Vec<u8>>> {
-        let path = folder.join(name);
-        let file = match sys::dir::open_beneath(&root, name.as_bytes()) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            file => file.at("opening", &path)?,
-        };
-        if !file.metadata().at("reading", &path)?.is_file() {
-            return Ok(None);
-        }
-        let mut bytes = Vec::new();
-        file.take(document::DOCUMENT_MAX + 1).read_to_end(&mut bytes).at("reading", &path)?;
-        Ok(Some(bytes))
-    };
-    let (Some(mark), Some(index)) = (read("oci-layout")?, read("index.json")?) else {
-        return Err(unknown(blobs, "a folder without oci-layout and index.json"));
+/// Reads the images of a layout folder, or of another kind of folder.
+pub(super) fn from_folder(path: &Path, blobs: &mut Blobs) -> Result<Vec<Found>> {
+    let folder = Folder::open(path)?;
+    let (Some(mark), Some(index)) =
+        (folder.document("oci-layout")?, folder.document("index.json")?)
+    else {
+        return super::folder::image(&folder, blobs);
     };
     let mark: LayoutMark = document::parse(&mark).map_err(|p| blobs.wrong("oci-layout", p))?;
     if mark.image_layout_version != "1.0.0" {
         let problem = format!("version {:?}, only 1.0.0 is known", mark.image_layout_version);
         return Err(blobs.wrong("oci-layout", problem));
     }
-    let stem = folder.file_name().and_then(|s| s.to_str());
+    let stem = path.file_name().and_then(|s| s.to_str());
     images(&index, blobs, stem, &mut |blobs, wanted, what| {
-        let name = format!("blobs/sha256/{}", wanted.digest.hex());
-        let path = folder.join(&name);
-        let mut file = match sys::dir::open_beneath(&root, name.as_bytes()) {
-            // The store may have it; Blobs tells when not.
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            file => file.at("opening", &path)?,
-        };
-        let found = file.metadata().at("reading", &path)?;
-        if !found.is_file() {
-            return Err(blobs.wrong(what, "is not a regular file".into()));
-        }
-        if found.len() != wanted.size {
-            return Err(Error::SizeMismatch {
-                archive: blobs.archive().to_owned(),
-                blob: format!("{what} {}", wanted.digest),
-                expected: wanted.size,
-                actual: found.len(),
-            });
-        }
-        let what = format!("{what} (blob sha256:{})", wanted.digest.short());
-        blobs.copy(&mut file, &path, &wanted.digest, &what).map(drop)
+        folder.fetch(&format!("blobs/sha256/{}", wanted.digest.hex()), blobs, wanted, what)
     })
 }
 
@@ -159,7 +128,8 @@ fn choose(
     choose(chosen, blobs, fetch, depth + 1)
 }
 
-fn image(manifest: Descriptor, blobs: &mut Blobs, fetch: &mut Fetch) -> Result<Found> {
+/// An image by its manifest's descriptor.
+pub(super) fn image(manifest: Descriptor, blobs: &mut Blobs, fetch: &mut Fetch) -> Result<Found> {
     let what = format!("manifest sha256:{}", manifest.digest.short());
     fetch(blobs, &manifest, &what)?;
     let bytes = blobs.document(&manifest, &what)?;
