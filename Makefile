@@ -18,7 +18,7 @@ export PATH := $(TOOLS):$(HOME)/.cargo/bin:$(PATH)
 export PODVISOR_BIN := $(abspath $(BIN))
 export PODVISOR_TEST_CACHE := $(abspath $(OUT))/cache
 
-.PHONY: help deps deps-run deps-deny build run check test unit privileged race conformance engines vm vm-all bench install clean
+.PHONY: help deps deps-run deps-deny build run check test unit privileged race conformance engines images vm vm-all bench install clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -28,8 +28,8 @@ help: ## this list
 PACKAGES_RUN  := gcc libc6-dev make git curl ca-certificates iproute2 util-linux
 PACKAGES_TEST := $(PACKAGES_RUN) binutils busybox-static cpio kmod nftables nginx-light procps strace \
   qemu-system-x86 crun runc skopeo umoci hyperfine python3 mmdebstrap uidmap
-PACKAGES_ENGINES := podman conmon containernetworking-plugins catatonit containerd docker.io python3-grpcio
-PACKAGES_BENCH := $(PACKAGES_TEST) $(PACKAGES_ENGINES) buildah libseccomp-dev pkg-config
+PACKAGES_ENGINES := podman conmon containernetworking-plugins catatonit containerd docker.io python3-grpcio buildah libcap2-bin
+PACKAGES_BENCH := $(PACKAGES_TEST) $(PACKAGES_ENGINES) libseccomp-dev pkg-config
 
 define install_packages
 	@missing=$$(for p in $(1); do dpkg -s $$p >/dev/null 2>&1 || echo $$p; done); \
@@ -76,7 +76,7 @@ check: deps-deny ## format, lints, bans, layers, tidiness, pure tests; no root, 
 	cargo test --quiet --test house
 	cargo test --quiet -p oci -p pod -p sim
 
-test: deps check build unit privileged conformance engines vm ## all that CI runs (root)
+test: deps check build unit privileged conformance engines images vm ## all that CI runs (root)
 
 unit: ## every crate's own tests, the privileged ones in scopes of their own (root)
 	cargo test --quiet --workspace --exclude podvisor --exclude oci-cli
@@ -95,6 +95,10 @@ conformance: build ## the same cases on podvisor-oci, runc and crun, three colum
 engines: build ## podman, containerd and docker with podvisor-oci as their runtime (root)
 	cargo build --quiet -p scope
 	tests/engines/run.sh $(BIN) $(OUT)/$(TRIPLE)/debug/scope
+
+images: build ## images out and in beside skopeo, umoci, podman, buildah, containerd, docker (root)
+	cargo build --quiet -p scope
+	tests/images/run.sh $(BIN) $(OUT)/$(TRIPLE)/debug/scope
 
 vm: build ## boot Debian's kernel on pure cgroup v2: podvisor as PID 1, conformance cases, systemd (root)
 	tests/vm/run.sh $(BIN) $(PODVISOR_TEST_CACHE)
