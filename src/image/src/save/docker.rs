@@ -1,5 +1,5 @@
-//! docker-archives: manifest.json for docker 1.10 and newer, `repositories` and a folder a layer for
-//! older ones (moby image/spec, v1 and v1.2).
+//! docker-archives: manifest.json for docker 1.10 and newer, `repositories` and a folder a layer
+//! for older ones (moby image/spec, v1 and v1.2).
 //!
 //! Layers are uncompressed and verified against their diff_ids. Their length is not known before:
 //! in a file the header is mended afterwards; into a pipe each layer is decompressed twice.

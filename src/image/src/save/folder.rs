@@ -1,5 +1,5 @@
-//! skopeo's `dir:` form (`podman save --format docker-dir`): one image, its blobs named by their hex
-//! digits beside manifest.json and `version` (containers/image, directory transport).
+//! skopeo's `dir:` form (`podman save --format docker-dir`): one image, its blobs named by their
+//! hex digits beside manifest.json and `version` (containers/image, directory transport).
 //!
 //! The manifest is docker's schema 2; zstd layers, which that does not have, leave it as it is.
 
