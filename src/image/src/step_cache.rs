@@ -103,6 +103,6 @@ impl Store {
                 staging.discard(&self.build_cache().join("mounts"))?;
             }
         }
-        self.sweep()
+        Ok(self.sweep()?.freed_bytes)
     }
 }
