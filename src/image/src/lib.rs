@@ -27,6 +27,7 @@ mod pipeline;
 mod progress;
 mod prune;
 mod save;
+mod side_hasher;
 mod snapshot;
 mod staging;
 mod step_cache;
