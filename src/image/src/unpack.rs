@@ -1,6 +1,7 @@
 //! Unpacking the layers of an image side by side, each verified against its diff_id.
 //!
-//! Two layers at a time; each is decompressed, hashed and made into files by three threads. The first failure stops all. Where the layers go, and keeping them, is the caller's.
+//! Two layers at a time; each is decompressed, hashed and made into files by three threads. The
+//! first failure stops all. Where the layers go, and keeping them, is the caller's.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
