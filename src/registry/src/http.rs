@@ -1,0 +1,124 @@
+//! Connections: one agent a host, with that host's TLS and nobody else's.
+//!
+//! Redirects are never followed here, statuses are no errors, and every wait has a limit.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use ureq::http::{Method, Request, Response};
+use ureq::unversioned::transport::DefaultConnector;
+use ureq::{Agent, Body, Proxy, SendBody};
+
+use crate::error::{Error, Result};
+use crate::origin::Origin;
+use crate::pace::Pace;
+use crate::resolve::Names;
+use crate::{Settings, tls};
+
+const CONNECT: Duration = Duration::from_secs(15);
+/// A registry may verify gigabytes before it answers to the end of an upload.
+const ANSWER: Duration = Duration::from_secs(300);
+const HEADERS_MAX: usize = 32 << 10;
+
+/// What goes with a request.
+pub(crate) enum Payload<'a> {
+    None,
+    Bytes(&'a [u8]),
+    /// A stream and its length.
+    Stream(&'a mut dyn Read, u64),
+}
+
+/// The connections of one client.
+#[derive(Debug)]
+pub(crate) struct Http {
+    certificates: Vec<PathBuf>,
+    /// A folder for one host alone.
+    given: Option<(String, PathBuf)>,
+    pace: Pace,
+    agents: Mutex<BTreeMap<(String, bool), Agent>>,
+}
+
+impl Http {
+    /// Connections as `settings` say; its given certificates are for `host` (`host[:port]`).
+    pub(crate) fn new(settings: &Settings, host: &str) -> Http {
+        let given = settings.given_certificates.clone().map(|folder| (host.to_owned(), folder));
+        let (certificates, pace) = (settings.certificates.clone(), settings.pace);
+        Http { certificates, given, pace, agents: Mutex::default() }
+    }
+
+    pub(crate) fn pace(&self) -> Pace {
+        self.pace
+    }
+
+    fn agent(&self, origin: &Origin, insecure: bool) -> Result<Agent> {
+        let usual = if origin.https { 443 } else { 80 };
+        let address = match origin.port {
+            port if port == usual => origin.host.clone(),
+            port => format!("{}:{port}", origin.host),
+        };
+        let key = (origin.to_string(), insecure);
+        // A panic elsewhere leaves the map whole.
+        let mut agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(agent) = agents.get(&key) {
+            return Ok(agent.clone());
+        }
+        let given = self.given.iter().filter(|(host, _)| *host == address).map(|(_, f)| f.clone());
+        let folders: Vec<PathBuf> =
+            self.certificates.iter().map(|f| f.join(&address)).chain(given).collect();
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .tls_config(tls::config(&folders, insecure)?)
+            .proxy(Proxy::try_from_env())
+            .user_agent(concat!("podvisor/", env!("CARGO_PKG_VERSION")))
+            .accept_encoding("identity")
+            .max_response_header_size(HEADERS_MAX)
+            .input_buffer_size(128 << 10)
+            .timeout_resolve(Some(CONNECT))
+            .timeout_connect(Some(CONNECT))
+            .timeout_send_request(Some(self.pace.silence))
+            .timeout_recv_response(Some(ANSWER))
+            .timeout_per_read(Some(self.pace.silence))
+            .timeout_per_write(Some(self.pace.silence))
+            .build();
+        let agent = Agent::with_parts(config, DefaultConnector::new(), Names);
+        agents.insert(key, agent.clone());
+        Ok(agent)
+    }
+
+    /// One request, one answer.
+    pub(crate) fn send(
+        &self,
+        (method, origin, path): (&Method, &Origin, &str),
+        headers: &[(&str, &str)],
+        payload: Payload,
+        insecure: bool,
+    ) -> Result<std::result::Result<Response<Body>, ureq::Error>> {
+        let agent = self.agent(origin, insecure)?;
+        let mut request = Request::builder().method(method).uri(format!("{origin}{path}"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Payload::Stream(_, length) = &payload {
+            request = request.header("Content-Length", *length);
+        }
+        let bad = |e: ureq::http::Error| Error::Protocol {
+            registry: origin.to_string(),
+            action: "making a request".into(),
+            problem: e.to_string(),
+        };
+        let with_body = matches!(*method, Method::POST | Method::PUT | Method::PATCH);
+        Ok(match payload {
+            Payload::None if with_body => agent.run(request.body(&b""[..]).map_err(bad)?),
+            Payload::None => agent.run(request.body(()).map_err(bad)?),
+            Payload::Bytes(bytes) => agent.run(request.body(bytes).map_err(bad)?),
+            Payload::Stream(stream, _) => {
+                agent.run(request.body(SendBody::from_reader(stream)).map_err(bad)?)
+            }
+        })
+    }
+}

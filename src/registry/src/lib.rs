@@ -1,0 +1,106 @@
+//! A client of OCI registries (distribution-spec 1.1), synchronous, for strangers' servers.
+//!
+//! Start at [`Remote`] (`remote.rs`): a repository and the servers that have it. The way of a
+//! request: `repository.rs` says what to ask, `session.rs` authenticates, follows redirects and
+//! tries again, `http.rs` holds the connections. `blob.rs` reads a blob and goes on where a
+//! connection broke, `upload.rs` writes one. Decisions are pure and stand alone: `challenge.rs`,
+//! `origin.rs` (who may see credentials), `range.rs`, `retry.rs`, `pace.rs`, `registries.rs`.
+//!
+//! What must hold: credentials go to the origin they belong to and to token servers that its own
+//! answer names, over TLS; every body has a bound and a slowest pace; no answer makes this crate
+//! read or write a file. Digests are the caller's to check. Not here: images, the store.
+
+mod blob;
+mod challenge;
+mod credentials;
+mod error;
+mod http;
+mod origin;
+mod pace;
+mod range;
+mod registries;
+mod remote;
+mod repository;
+mod resolve;
+mod retry;
+mod session;
+mod tls;
+mod token;
+mod upload;
+
+use std::hash::{BuildHasher, RandomState};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+pub use blob::Blob;
+pub use credentials::{Credential, Files, OWN};
+pub use error::{Error, Result};
+pub use pace::Pace;
+pub use registries::{FILES, Registries, Source};
+pub use remote::{Purpose, Remote};
+pub use repository::{Document, Repository};
+pub use tls::FOLDERS;
+pub use upload::{Open, Uploaded};
+
+/// Most bytes of a manifest or index (as distribution's own limit).
+pub const MANIFEST_MAX: u64 = 4 << 20;
+
+/// How registries are spoken to.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Mirrors, blocked and insecure registries.
+    pub registries: Registries,
+    /// Folders like docker's certs.d.
+    pub certificates: Vec<PathBuf>,
+    /// One such folder for the registry alone, whatever it is called.
+    pub given_certificates: Option<PathBuf>,
+    /// Where credentials are looked up.
+    pub credentials: Files,
+    /// Instead of looking up.
+    pub given: Option<Credential>,
+    /// Plain HTTP and unknown certificates are accepted everywhere.
+    pub insecure: bool,
+    /// The slowest body that is read on.
+    pub pace: Pace,
+}
+
+impl Settings {
+    /// The host's configuration, as `variable` gives the environment.
+    ///
+    /// # Errors
+    /// A registries.conf that is not valid.
+    pub fn usual(variable: impl Fn(&str) -> Option<String>) -> Result<Settings> {
+        let files: Vec<PathBuf> = match variable("CONTAINERS_REGISTRIES_CONF") {
+            Some(path) => vec![path.into()],
+            None => FILES.iter().map(PathBuf::from).collect(),
+        };
+        let certificates = match variable("PODVISOR_CERTS_DIR") {
+            Some(path) => vec![path.into()],
+            None => FOLDERS.iter().map(PathBuf::from).collect(),
+        };
+        Ok(Settings {
+            registries: Registries::read(&files)?,
+            certificates,
+            credentials: Files::usual(variable),
+            ..Settings::default()
+        })
+    }
+}
+
+/// A byte that nobody can foretell: for spreading waits and for DNS.
+fn chance() -> u8 {
+    (RandomState::new().hash_one(0) & 0xff) as u8
+}
+
+/// Lets time pass.
+fn pause(time: Duration) {
+    let until = Instant::now() + time;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return;
+        }
+        // May come back early.
+        std::thread::park_timeout(left);
+    }
+}

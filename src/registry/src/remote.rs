@@ -1,0 +1,104 @@
+//! A repository by its name, and the servers that have it: mirrors first, then the registry.
+
+use std::sync::Arc;
+
+use crate::Settings;
+use crate::blob::Blob;
+use crate::error::{Error, Result};
+use crate::http::Http;
+use crate::repository::{Document, Repository};
+use crate::session::Session;
+
+/// What is going to be done: mirrors only serve pulls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Reading; by digest, when `true`.
+    Pull(bool),
+    /// Everything else.
+    Push,
+}
+
+/// A repository to be reached.
+#[derive(Debug)]
+pub struct Remote {
+    name: String,
+    servers: Vec<Repository>,
+}
+
+impl Remote {
+    /// Finds the servers of a repository. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// A blocked registry; credentials that cannot be read.
+    pub fn new(
+        settings: &Settings,
+        registry: &str,
+        repository: &str,
+        purpose: Purpose,
+    ) -> Result<Remote> {
+        let http = Arc::new(Http::new(settings, registry));
+        let (pulling, by_digest) = match purpose {
+            Purpose::Pull(by_digest) => (true, by_digest),
+            Purpose::Push => (false, false),
+        };
+        let sources = settings.registries.sources(registry, repository, pulling, by_digest)?;
+        let mut servers = Vec::new();
+        for mut source in sources {
+            source.insecure |= settings.insecure;
+            // What was given for the registry is not for its mirrors.
+            let credential = match &settings.given {
+                Some(given) if !source.mirror => Some(given.clone()),
+                Some(_) => None,
+                None => settings.credentials.find(&source.registry, &source.repository)?,
+            };
+            servers.push(Repository::new(Session::new(Arc::clone(&http), source, credential)));
+        }
+        Ok(Remote { name: format!("{registry}/{repository}"), servers })
+    }
+
+    /// `registry/repository`, as asked for.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn servers(&self) -> &[Repository] {
+        &self.servers
+    }
+
+    /// The registry itself, not a mirror.
+    ///
+    /// # Errors
+    /// Cannot happen: there is always one.
+    pub fn registry(&self) -> Result<&Repository> {
+        self.servers.last().ok_or_else(|| Error::Protocol {
+            registry: self.name.clone(),
+            action: "looking for the registry".into(),
+            problem: "no server is configured".into(),
+        })
+    }
+
+    /// A manifest by tag or digest, from the first server that gives it.
+    ///
+    /// # Errors
+    /// What the registry itself said.
+    pub fn manifest(&self, reference: &str) -> Result<Document> {
+        let mut last = None;
+        for server in &self.servers {
+            match server.manifest(reference) {
+                Ok(found) => return Ok(found),
+                Err(error) => last = Some(error),
+            }
+        }
+        match last {
+            Some(error) => Err(error),
+            None => self.registry()?.manifest(reference),
+        }
+    }
+
+    /// A blob of a known size, from the byte `from` on.
+    #[must_use]
+    pub fn blob(&self, digest: &str, size: u64, from: u64) -> Blob<'_> {
+        Blob::new(self, digest, size, from)
+    }
+}
