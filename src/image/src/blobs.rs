@@ -8,10 +8,9 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use crate::digest::Digest;
+use crate::digest::{Digest, Hasher};
 use crate::document::{self, Descriptor};
 use crate::error::{At, Error, Result};
-use crate::side_hasher::SideHasher;
 use crate::staging::Staging;
 
 /// The blobs of one operation.
@@ -28,7 +27,7 @@ pub(crate) struct Blobs<'a> {
 pub(crate) struct NewBlob {
     path: PathBuf,
     file: Option<File>,
-    hasher: SideHasher,
+    hasher: Hasher,
     size: u64,
 }
 
@@ -61,7 +60,7 @@ impl<'a> Blobs<'a> {
         let path = self.staging.path().join("blob");
         let known = expected.is_some_and(|d| self.path(d).is_some());
         let file = if known { None } else { Some(File::create(&path).at("making", &path)?) };
-        Ok(NewBlob { path, file, hasher: SideHasher::default(), size: 0 })
+        Ok(NewBlob { path, file, hasher: Hasher::default(), size: 0 })
     }
 
     /// Ends a blob; `what` names it in the error when it does not have the digest `expected`.
@@ -110,6 +109,11 @@ impl<'a> Blobs<'a> {
             }
         }
         self.end(blob, Some(expected), what).map(|(_, size)| size)
+    }
+
+    /// Takes in what lies in the staging folder under its digest's digits already, verified.
+    pub(crate) fn adopt(&mut self, digest: &Digest, size: u64) {
+        self.fresh.insert(digest.clone(), size);
     }
 
     /// Takes bytes in.

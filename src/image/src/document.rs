@@ -46,6 +46,8 @@ pub(crate) struct Platform {
     pub(crate) os: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) variant: Option<String>,
+    #[serde(default, rename = "os.version", skip_serializing_if = "Option::is_none")]
+    pub(crate) os_version: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -213,6 +213,9 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// The exchange with a registry failed.
+    #[error(transparent)]
+    Registry(#[from] registry::Error),
     /// A user or group that cannot be resolved.
     #[error("user {user:?}: {problem}")]
     User {
@@ -285,6 +288,7 @@ impl Error {
                 _ => return None,
             },
             Error::Target { .. } => "name a folder that is not there yet".into(),
+            Error::Registry(error) => error.hint()?,
             Error::User { .. } => {
                 "use a number (uid or uid:gid), or a name that the image's /etc/passwd has".into()
             }
@@ -299,6 +303,7 @@ impl Error {
             | Error::ReadOnly { source, .. }
             | Error::Io { source, .. } => source.raw_os_error(),
             Error::BadArchive { source, .. } | Error::Layer { source, .. } => source.errno(),
+            Error::Registry(error) => error.errno(),
             _ => None,
         }
     }

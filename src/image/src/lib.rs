@@ -4,11 +4,12 @@
 //! archive into blobs (`blobs.rs`) and documents (`document.rs`), `unpack.rs` runs `pipeline.rs`,
 //! `tarball.rs` and `extract.rs` a layer, `snapshot.rs` keeps the result. `catalog.rs` finds, lists
 //! and removes; `pack.rs` writes layers, `workshop.rs` makes images of them; `container.rs` hands
-//! snapshots to containers; `user.rs` reads the image's accounts.
+//! snapshots to containers; `user.rs` reads the image's accounts. `pull.rs` brings an image from a
+//! registry (crate `registry`), unpacked while it comes.
 //!
 //! What must hold: no byte of an image is trusted before its digest is; no name in a layer reaches
 //! outside its folder; a failure at any point leaves the store as it was. Touch `extract` and
-//! `tarball` only with a test of the hostile archive in mind. Not here: registries, mounting.
+//! `tarball` only with a test of the hostile archive in mind. Not here: mounting.
 
 mod blobs;
 mod catalog;
@@ -24,10 +25,11 @@ mod load;
 mod mount;
 mod pack;
 mod pipeline;
+mod platform;
 mod progress;
 mod prune;
+mod pull;
 mod save;
-mod side_hasher;
 mod snapshot;
 mod staging;
 mod step_cache;
@@ -49,8 +51,10 @@ pub use fault::Fault;
 pub use import::ImportOptions;
 pub use load::{LoadOptions, Loaded};
 pub use pack::{Change, ChangeKind, Packing, Times};
+pub use platform::Platform;
 pub use progress::{Event, Progress, Quiet};
 pub use prune::Usage;
+pub use pull::PullOptions;
 pub use save::{SaveFormat, Saved};
 pub use store::Store;
 pub use workshop::{Stack, Workshop};

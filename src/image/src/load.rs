@@ -140,7 +140,8 @@ impl Store {
         Ok(loaded)
     }
 
-    fn commit(
+    /// Makes what lies in staging, synced, an image of the store.
+    pub(crate) fn commit(
         &self,
         found: &[Found],
         blobs: &Blobs,
@@ -208,7 +209,8 @@ impl Store {
     }
 }
 
-fn place(snapshots: &Snapshots, unpacked: &Unpacked, chain: &Digest) -> Option<PathBuf> {
+/// Where a chain is unpacked: in this operation, or before.
+pub(crate) fn place(snapshots: &Snapshots, unpacked: &Unpacked, chain: &Digest) -> Option<PathBuf> {
     unpacked.get(chain).cloned().or_else(|| snapshots.find(chain))
 }
 
@@ -266,6 +268,7 @@ fn described(found: &Found, annotations: Option<BTreeMap<String, String>>) -> De
         architecture: config.architecture().to_string(),
         os: config.os().to_string(),
         variant: config.variant().clone(),
+        os_version: config.os_version().clone(),
     };
     Descriptor { annotations, platform: Some(platform), ..found.manifest.clone() }
 }

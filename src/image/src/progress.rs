@@ -25,6 +25,28 @@ pub enum Event {
         /// Its digest.
         digest: String,
     },
+    /// Another process downloads the layer; this one waits for it.
+    LayerAwaited {
+        /// Its number, from 1.
+        number: usize,
+        /// How many the image has.
+        count: usize,
+        /// Its digest.
+        digest: String,
+    },
+    /// A layer comes from a registry; told about every MiB, and at its end.
+    Downloading {
+        /// Its number, from 1.
+        number: usize,
+        /// How many the image has.
+        count: usize,
+        /// Its digest.
+        digest: String,
+        /// Bytes that are here, those of earlier tries included.
+        bytes: u64,
+        /// Bytes in all.
+        total: u64,
+    },
     /// A layer begins to be unpacked.
     LayerStarted {
         /// Its number, from 1.

@@ -61,6 +61,18 @@ impl Reference {
         Err(Error::BadReference { name: text.into(), problem })
     }
 
+    /// The registry: `docker.io`, `registry.example:5000`.
+    #[must_use]
+    pub fn registry(&self) -> &str {
+        &self.registry
+    }
+
+    /// The repository at its registry: `library/web`.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.repository
+    }
+
     /// The tag.
     #[must_use]
     pub fn tag(&self) -> &str {

@@ -1,10 +1,10 @@
 //! Unpacking the layers of an image side by side, each verified against its diff_id.
 //!
-//! Two layers at a time; each is decompressed, hashed and made into files by three threads. The
-//! first failure stops all. Where the layers go, and keeping them, is the caller's.
+//! Two layers at a time; each is decompressed and hashed in one thread while another one makes the
+//! files. The first failure stops all. Where the layers go, and keeping them, is the caller's.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -38,7 +38,7 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    fn label(&self) -> String {
+    pub(crate) fn label(&self) -> String {
         let digest = self.descriptor.digest.short();
         format!("layer {} of {} (sha256:{digest})", self.number, self.count)
     }
@@ -114,19 +114,28 @@ fn one(archive: &str, job: &Job, events: &Sender<Event>) -> Result<Unpacked> {
     // Nobody listens any more only when the caller panicked.
     let _ = events.send(started);
     let compression = compression(archive, job)?;
-    sys::dir::private_umask().at("preparing a thread for", &job.target)?;
     let blob = job.blob.try_clone().at("opening", &job.target)?;
+    let input = BufReader::with_capacity(READ_BYTES, blob);
+    let done = from_stream(archive, job, input, compression)?;
+    let (entries, bytes) = (done.entries, done.bytes);
+    let _ = events.send(Event::LayerDone { number, count, digest: job.digest(), entries, bytes });
+    Ok(done)
+}
+
+/// Unpacks a job's layer from a stream of its packed bytes, which the caller verifies; the unpacked
+/// ones are verified here.
+pub(crate) fn from_stream(
+    archive: &str,
+    job: &Job,
+    input: impl BufRead + Send,
+    compression: Compression,
+) -> Result<Unpacked> {
+    sys::dir::private_umask().at("preparing a thread for", &job.target)?;
     let root = sys::dir::open_root(&job.target).at("opening", &job.target)?;
-    let (writer, digester, output) = pipeline::new();
+    let (writer, output) = pipeline::new();
     let (extracted, hashed) = std::thread::scope(|threads| {
-        threads.spawn(move || {
-            let input = BufReader::with_capacity(READ_BYTES, blob);
-            if let Ok(decoder) = Decoder::of_known_digest(input, compression) {
-                writer.pump(decoder);
-            }
-        });
-        let hashed = threads.spawn(move || digester.digest());
-        let extracted = extract::extract(Reader::new(output), root, number == 1);
+        let hashed = threads.spawn(move || writer.pump(Decoder::new(input, compression).ok()?));
+        let extracted = extract::extract(Reader::new(output), root, job.number == 1);
         (extracted, hashed.join().unwrap_or(None))
     });
     let done = extracted.map_err(|failed| explain(archive, job, failed))?;
@@ -141,8 +150,6 @@ fn one(archive: &str, job: &Job, events: &Sender<Event>) -> Result<Unpacked> {
             source,
         });
     }
-    let (entries, bytes) = (done.entries, done.bytes);
-    let _ = events.send(Event::LayerDone { number, count, digest: job.digest(), entries, bytes });
     Ok(done)
 }
 
@@ -172,7 +179,7 @@ pub(crate) fn into_folder(archive: &Path, folder: &Path) -> Result<()> {
     extracted.map(|_| ())
 }
 
-/// What the bytes are; they must be what the media type says.
+/// What the bytes of a job's file are; they must be what the media type says.
 fn compression(archive: &str, job: &Job) -> Result<Compression> {
     let mut first = Vec::new();
     let mut blob = &job.blob;
@@ -180,7 +187,12 @@ fn compression(archive: &str, job: &Job) -> Result<Compression> {
     blob.seek(SeekFrom::Start(0)).at("reading", path)?;
     blob.take(4).read_to_end(&mut first).at("reading", path)?;
     blob.seek(SeekFrom::Start(0)).at("reading", path)?;
-    let found = Compression::of(&first);
+    declared(archive, job, &first)
+}
+
+/// What the first bytes are, if that is what the media type says.
+pub(crate) fn declared(archive: &str, job: &Job, first: &[u8]) -> Result<Compression> {
+    let found = Compression::of(first);
     let declared = &job.descriptor.media_type;
     if Compression::of_media_type(declared) == Some(found) {
         return Ok(found);

@@ -12,6 +12,7 @@ use crate::blobs::Blobs;
 use crate::catalog;
 use crate::document::{self, Descriptor, FULL_NAME, Index, LayoutMark, Manifest, REF_NAME};
 use crate::error::Result;
+use crate::platform::{self, Platform};
 use crate::reference::Reference;
 
 /// Indexes within indexes.
@@ -106,24 +107,10 @@ fn choose(
     fetch(blobs, entry, &what)?;
     let bytes = blobs.document(entry, &what)?;
     let index = Index::parse(&bytes).map_err(|p| blobs.wrong(&what, p))?;
-    let of_host = |d: &&Descriptor| {
-        let platform = d.platform.as_ref();
-        (d.is_index() || d.is_manifest())
-            && platform.is_none_or(|p| p.os == "linux" && p.architecture == host_architecture())
-    };
-    let Some(chosen) = index.manifests.iter().find(of_host) else {
-        let mut there: Vec<String> = index
-            .manifests
-            .iter()
-            .filter_map(|d| d.platform.as_ref())
-            .filter(|p| p.os != "unknown")
-            .take(20)
-            .map(|p| crate::fault::shown(format!("{}/{}", p.os, p.architecture).as_bytes()))
-            .collect();
-        there.dedup();
-        let host = host_architecture();
-        let problem = format!("has no image for linux/{host}, only for: {}", there.join(", "));
-        return Err(blobs.wrong(&what, problem));
+    let host = Platform::host();
+    let Some(chosen) = host.choose(&index.manifests) else {
+        let there = platform::listed(&index.manifests);
+        return Err(blobs.wrong(&what, format!("has no image for {host}, only for: {there}")));
     };
     choose(chosen, blobs, fetch, depth + 1)
 }
@@ -144,15 +131,4 @@ pub(super) fn image(manifest: Descriptor, blobs: &mut Blobs, fetch: &mut Fetch) 
     let (kind, digest) = (manifest.media_type.as_str(), manifest.digest.clone());
     let manifest = Descriptor::new(kind, digest, manifest.size);
     Ok(Found { image, manifest, names: Vec::new() })
-}
-
-/// This machine in Go's words, which OCI uses.
-fn host_architecture() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        "x86" => "386",
-        "powerpc64" => "ppc64le",
-        other => other,
-    }
 }

@@ -1,0 +1,257 @@
+//! Bringing an image from a registry into the store.
+//!
+//! The way is a load's: everything into staging and verified, one syncfs, renames, the new
+//! index.json. Documents come first and are small; layers come three at a time, each unpacked while
+//! it comes (`layer.rs`). What a broken pull has of a blob lies in `partial/` (`partial.rs`) and is
+//! gone on with by the next one. Whom to trust is not decided here.
+
+mod layer;
+mod manifest;
+mod partial;
+mod stream;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Mutex, PoisonError};
+
+use registry::{Purpose, Remote, Settings};
+
+use crate::blobs::Blobs;
+use crate::digest::Digest;
+use crate::error::{Error, Result};
+use crate::load::{self, Found, Loaded, Unpacked};
+use crate::platform::Platform;
+use crate::progress::{Event, Progress};
+use crate::reference::Reference;
+use crate::snapshot;
+use crate::store::Store;
+use layer::{Context, Done, Target, Wanted};
+
+/// Layers on their way at the same time.
+const AT_ONCE: usize = 3;
+
+/// How to pull.
+#[derive(Debug, Clone, Default)]
+pub struct PullOptions {
+    /// Whose image to take of an index; this machine's by default.
+    pub platform: Option<Platform>,
+}
+
+/// A name as a person gives it, with the configured registry where it brings none.
+///
+/// # Errors
+/// [`Error::BadReference`].
+pub(crate) fn expand(name: &str, settings: &Settings) -> Result<Reference> {
+    let first = name.split('/').next().unwrap_or(name);
+    let has_registry = name.contains('/') && (first.contains(['.', ':']) || first == "localhost");
+    match settings.registries.default_registry() {
+        Some(registry) if !has_registry => format!("{registry}/{name}").parse(),
+        _ => name.parse(),
+    }
+}
+
+/// Whether a name has a tag before its digest, if it has one.
+fn is_tagged(name: &str) -> bool {
+    let before = name.split('@').next().unwrap_or(name);
+    before.rsplit('/').next().unwrap_or(before).contains(':')
+}
+
+impl Store {
+    /// Pulls an image by its name.
+    ///
+    /// # Errors
+    /// [`Error::Registry`] names registry and repository, the others the layer; the store is then as
+    /// before, and what has come of the layers is kept for the next try.
+    pub fn pull(
+        &self,
+        name: &str,
+        options: &PullOptions,
+        settings: &Settings,
+        progress: &mut dyn Progress,
+    ) -> Result<Loaded> {
+        let reference = expand(name, settings)?;
+        let pulled = self.pull_leased(&reference, is_tagged(name), (options, settings), progress);
+        // Another process may have left its sweep to this one. The pull's error comes first.
+        let swept = self.sweep();
+        let pulled = pulled?;
+        swept?;
+        Ok(pulled)
+    }
+
+    fn pull_leased(
+        &self,
+        reference: &Reference,
+        tagged: bool,
+        (options, settings): (&PullOptions, &Settings),
+        progress: &mut dyn Progress,
+    ) -> Result<Loaded> {
+        let pinned = reference.digest();
+        let purpose = Purpose::Pull(pinned.is_some());
+        let remote = Remote::new(settings, reference.registry(), reference.path(), purpose)?;
+        let shown = match pinned {
+            Some(digest) => format!("{}@{digest}", remote.name()),
+            None => format!("{}:{}", remote.name(), reference.tag()),
+        };
+        let _lease = self.lease()?;
+        let staging = self.staging()?;
+        let mut blobs = Blobs::new(&staging, self.blobs(), shown);
+        let platform = options.platform.clone().unwrap_or_else(Platform::host);
+        let mut found = manifest::find(&remote, reference, &platform, &mut blobs)?;
+        // A digest alone names no tag, and must not move one.
+        if pinned.is_none() || tagged {
+            found.names.push(reference.clone());
+        }
+        let mut unpacked = Unpacked::new();
+        let (fresh, reused) =
+            self.fetch_layers(&remote, &found, (&mut blobs, &mut unpacked), progress)?;
+        if blobs.any_fresh() || !unpacked.is_empty() {
+            progress.on(&Event::Syncing);
+            staging.sync()?;
+        }
+        let found = [found];
+        self.commit(&found, &blobs, &unpacked, &staging)?;
+        if fresh {
+            let stored = self.blobs();
+            partial::clean(&partial::folder(self.root())?, |hex| stored.join(hex).is_file());
+        }
+        let [found] = found;
+        let layers = found.image.layers.len();
+        let names = found.names.iter().map(Reference::familiar).collect();
+        Ok(Loaded { names, digest: found.image.digest, layers, reused })
+    }
+
+    /// Fetches the blobs that are missing and unpacks the layers without a snapshot; tells whether
+    /// anything came, and how many layers were there.
+    fn fetch_layers(
+        &self,
+        remote: &Remote,
+        found: &Found,
+        (blobs, unpacked): (&mut Blobs, &mut Unpacked),
+        progress: &mut dyn Progress,
+    ) -> Result<(bool, usize)> {
+        let snapshots = self.snapshots();
+        let chains = snapshot::chain_ids(&found.image.diff_ids());
+        let count = found.image.layers.len();
+        let mut wanted: BTreeMap<Digest, Wanted> = BTreeMap::new();
+        let mut reused = 0;
+        for (i, (layer, chain)) in found.image.layers.iter().zip(&chains).enumerate() {
+            let (number, descriptor) = (i + 1, &layer.descriptor);
+            let unpack = !unpacked.contains_key(chain) && snapshots.find(chain).is_none();
+            if !unpack && blobs.path(&descriptor.digest).is_some() {
+                // A size that lies must be told here, too.
+                blobs.open(descriptor, &format!("layer {number}"))?;
+                reused += 1;
+                let digest = layer.digest.clone();
+                progress.on(&Event::LayerReused { number, count, digest });
+                continue;
+            }
+            let entry = wanted.entry(descriptor.digest.clone()).or_insert_with(|| Wanted {
+                descriptor: descriptor.clone(),
+                number,
+                targets: Vec::new(),
+            });
+            if unpack {
+                let path = blobs.staging().path().join(format!("layer-{}", chain.hex()));
+                unpacked.insert(chain.clone(), path.clone());
+                entry.targets.push(Target { number, diff_id: layer.unpacked.clone(), path });
+            }
+        }
+        let mut wanted: Vec<Wanted> = wanted.into_values().collect();
+        wanted.sort_by_key(|w| w.number);
+        let context = Context {
+            remote,
+            name: blobs.archive(),
+            count,
+            staging: blobs.staging().path(),
+            stored: &self.blobs(),
+            partial: &partial::folder(self.root())?,
+            stopped: &AtomicBool::new(false),
+        };
+        let mut done = fetch_all(&context, &wanted, progress)?;
+        for wanted in &wanted {
+            let digest = &wanted.descriptor.digest;
+            if blobs.staging().path().join(digest.hex()).is_file() {
+                blobs.adopt(digest, wanted.descriptor.size);
+            }
+        }
+        // From the bottom up: what a layer implies may itself be implied below.
+        done.sort_by_key(|(number, _)| *number);
+        for (number, made) in &done {
+            let place = |chain: &Digest| load::place(&snapshots, unpacked, chain);
+            let below: Option<Vec<PathBuf>> = chains.iter().take(number - 1).map(place).collect();
+            if let Some(target) = chains.get(number - 1).and_then(place) {
+                snapshot::mend(&target, &made.implied, &below.unwrap_or_default())?;
+            }
+        }
+        Ok((!wanted.is_empty(), reused))
+    }
+}
+
+/// Fetches several blobs side by side; the first failure stops all.
+fn fetch_all(
+    context: &Context,
+    wanted: &[Wanted],
+    progress: &mut dyn Progress,
+) -> Result<Vec<Done>> {
+    let next = AtomicUsize::new(0);
+    let failed: Mutex<Option<Error>> = Mutex::new(None);
+    let results: Mutex<Vec<Done>> = Mutex::new(Vec::new());
+    let (events, told) = channel();
+    std::thread::scope(|threads| {
+        for _ in 0..AT_ONCE.min(wanted.len()) {
+            let (events, next, failed, results) = (events.clone(), &next, &failed, &results);
+            threads.spawn(move || {
+                while let Some(one) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    match context.fetch(one, &events) {
+                        Ok(done) => lock(results).extend(done),
+                        Err(error) => {
+                            next.store(wanted.len(), Ordering::Relaxed);
+                            lock(failed).get_or_insert(error);
+                            context.stopped.store(true, Ordering::Relaxed);
+                        }
+                    }
+                }
+            });
+        }
+        drop(events);
+        for event in told {
+            progress.on(&event);
+        }
+    });
+    if let Some(error) = lock(&failed).take() {
+        return Err(error);
+    }
+    let results = std::mem::take(&mut *lock(&results));
+    Ok(results)
+}
+
+/// A poisoned lock only means that a worker panicked, which the scope passes on.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn names_get_the_configured_registry() {
+        let text = "unqualified-search-registries = [\"r.example:5000\"]";
+        let registries = registry::Registries::parse(text, Path::new("r.conf")).unwrap();
+        let settings = Settings { registries, ..Settings::default() };
+        for (name, full) in [
+            ("web", "r.example:5000/web:latest"),
+            ("team/web:1", "r.example:5000/team/web:1"),
+            ("docker.io/web", "docker.io/library/web:latest"),
+            ("localhost/web", "localhost/web:latest"),
+        ] {
+            assert_eq!(expand(name, &settings).unwrap().to_string(), full);
+            let plain = name.parse::<Reference>().unwrap();
+            assert_eq!(expand(name, &Settings::default()).unwrap(), plain);
+        }
+        assert!(is_tagged("a:1/b:2@sha256:x") && !is_tagged("a:1/b@sha256:x") && !is_tagged("b"));
+    }
+}

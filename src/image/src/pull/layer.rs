@@ -1,0 +1,234 @@
+//! One layer of a pull: from the socket to the blob's file, the hasher and the unpacker at once.
+//!
+//! The packed bytes' digest is the judge: while it is not right, whatever the unpacker says is of no
+//! account. A blob whose digest is wrong is downloaded once more, from its beginning.
+
+use std::fs::{self, File};
+use std::io::{BufReader, Cursor, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
+
+use registry::Remote;
+
+use super::partial::Partial;
+use super::stream::Stream;
+use crate::digest::{Digest, Hasher};
+use crate::document::Descriptor;
+use crate::error::{At, Error, Result};
+use crate::extract::Unpacked;
+use crate::fault::Fault;
+use crate::load::make_layer_root;
+use crate::progress::Event;
+use crate::unpack::{self, Job};
+
+const READ_BYTES: usize = 128 << 10;
+
+/// A blob that is needed, and the layers of the image that it is.
+pub(super) struct Wanted {
+    pub(super) descriptor: Descriptor,
+    /// Its first layer's number, from 1.
+    pub(super) number: usize,
+    /// Where to unpack it; none when only the blob is missing.
+    pub(super) targets: Vec<Target>,
+}
+
+/// A layer to unpack.
+pub(super) struct Target {
+    /// From 1.
+    pub(super) number: usize,
+    pub(super) diff_id: Digest,
+    /// An empty folder of ours.
+    pub(super) path: PathBuf,
+}
+
+/// What all layers of a pull share.
+pub(super) struct Context<'a> {
+    pub(super) remote: &'a Remote,
+    /// The image's name, for messages.
+    pub(super) name: &'a str,
+    pub(super) count: usize,
+    pub(super) staging: &'a Path,
+    /// `store/blobs/sha256`.
+    pub(super) stored: &'a Path,
+    pub(super) partial: &'a Path,
+    pub(super) stopped: &'a AtomicBool,
+}
+
+/// A layer that is unpacked: its number and what was made.
+pub(super) type Done = (usize, Unpacked);
+
+/// Where bytes are and how many of them.
+struct Source<'a> {
+    path: &'a Path,
+    file: &'a File,
+    kept: u64,
+}
+
+impl Context<'_> {
+    /// Brings a blob into the staging folder, unless the store has it, and unpacks its layers.
+    pub(super) fn fetch(&self, wanted: &Wanted, events: &Sender<Event>) -> Result<Vec<Done>> {
+        let digest = &wanted.descriptor.digest;
+        let stored = self.stored.join(digest.hex());
+        if !stored.is_file() {
+            let (number, count, digest_text) = (wanted.number, self.count, digest.to_string());
+            let waiting = || {
+                let digest = digest_text.clone();
+                // Nobody listens any more only when the caller panicked.
+                let _ = events.send(Event::LayerAwaited { number, count, digest });
+            };
+            let partial = Partial::open(self.partial, digest, waiting)?;
+            // Another process may have brought it in meanwhile.
+            if !stored.is_file() {
+                return self.download(wanted, &partial, events);
+            }
+        }
+        let file = File::open(&stored).at("opening", &stored)?;
+        let source = Source { path: &stored, file: &file, kept: wanted.descriptor.size };
+        self.each(wanted, &wanted.targets, &source, events)
+    }
+
+    fn download(
+        &self,
+        wanted: &Wanted,
+        partial: &Partial,
+        events: &Sender<Event>,
+    ) -> Result<Vec<Done>> {
+        let Partial { path, file } = partial;
+        let size = wanted.descriptor.size;
+        let mut kept = file.metadata().at("reading", path)?.len();
+        let mut last = false;
+        loop {
+            if kept > size || last {
+                file.set_len(0).at("emptying", path)?;
+                kept = 0;
+            }
+            let first = wanted.targets.first();
+            match self.one(wanted, first, &Source { path, file, kept }, events) {
+                Err(Error::DigestMismatch { .. }) if !last => last = true,
+                Err(error) => {
+                    if matches!(error, Error::DigestMismatch { .. }) {
+                        file.set_len(0).at("emptying", path)?;
+                    }
+                    return Err(error);
+                }
+                Ok(done) => {
+                    // The disk has work while others are unpacked; the sync at the end counts.
+                    let _ = sys::dir::begin_write_back(file);
+                    let to = self.staging.join(wanted.descriptor.digest.hex());
+                    fs::hard_link(path, &to).at("linking", &to)?;
+                    let source = Source { path, file, kept: size };
+                    let rest = wanted.targets.get(1..).unwrap_or_default();
+                    let mut all: Vec<Done> = done.into_iter().collect();
+                    all.extend(self.each(wanted, rest, &source, events)?);
+                    return Ok(all);
+                }
+            }
+        }
+    }
+
+    fn each(
+        &self,
+        wanted: &Wanted,
+        targets: &[Target],
+        source: &Source,
+        events: &Sender<Event>,
+    ) -> Result<Vec<Done>> {
+        let mut all = Vec::new();
+        for target in targets {
+            all.extend(self.one(wanted, Some(target), source, events)?);
+        }
+        Ok(all)
+    }
+
+    /// All of a blob through the hasher, the file, and the unpacker where there is a target.
+    fn one(
+        &self,
+        wanted: &Wanted,
+        target: Option<&Target>,
+        source: &Source,
+        events: &Sender<Event>,
+    ) -> Result<Option<Done>> {
+        let Descriptor { digest, size, .. } = &wanted.descriptor;
+        let (number, count) = (target.map_or(wanted.number, |t| t.number), self.count);
+        let (path, mut file) = (source.path, source.file);
+        file.seek(SeekFrom::Start(0)).at("reading", path)?;
+        let mut blob = None;
+        if source.kept < *size {
+            let mut opened = self.remote.blob(digest.as_str(), *size, source.kept);
+            opened.open()?;
+            blob = Some(opened);
+        }
+        let digest_text = digest.to_string();
+        let downloads = blob.is_some();
+        let tell = |bytes| {
+            if downloads {
+                let digest = digest_text.clone();
+                let event = Event::Downloading { number, count, digest, bytes, total: *size };
+                let _ = events.send(event);
+            }
+            !self.stopped.load(Ordering::Relaxed)
+        };
+        tell(source.kept);
+        let mut stream = Stream {
+            file,
+            path,
+            kept: source.kept,
+            blob,
+            at: 0,
+            hasher: Hasher::default(),
+            failure: None,
+            told: source.kept,
+            tell: &tell,
+        };
+        let unpacked = target.map(|target| self.unpack(wanted, target, source, &mut stream));
+        let actual = stream.drain()?;
+        if actual != *digest {
+            let digest = digest.short();
+            return Err(Error::DigestMismatch {
+                archive: self.name.to_owned(),
+                blob: format!("layer {number} of {count} (sha256:{digest})"),
+                expected: wanted.descriptor.digest.to_string(),
+                actual: actual.to_string(),
+            });
+        }
+        let Some(done) = unpacked.transpose()? else { return Ok(None) };
+        let (entries, bytes) = (done.entries, done.bytes);
+        let event = Event::LayerDone { number, count, digest: digest_text, entries, bytes };
+        let _ = events.send(event);
+        Ok(Some((number, done)))
+    }
+
+    fn unpack(
+        &self,
+        wanted: &Wanted,
+        target: &Target,
+        source: &Source,
+        stream: &mut Stream,
+    ) -> Result<Unpacked> {
+        match fs::remove_dir_all(&target.path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            removed => removed.at("removing", &target.path)?,
+        }
+        make_layer_root(&target.path)?;
+        let job = Job {
+            number: target.number,
+            count: self.count,
+            descriptor: wanted.descriptor.clone(),
+            diff_id: target.diff_id.clone(),
+            blob: source.file.try_clone().at("opening", source.path)?,
+            target: target.path.clone(),
+        };
+        let mut first = Vec::new();
+        let stopped = |e| Error::Layer {
+            archive: self.name.to_owned(),
+            layer: job.label(),
+            entry: "(all)".into(),
+            source: Fault::reading(e),
+        };
+        stream.by_ref().take(4).read_to_end(&mut first).map_err(stopped)?;
+        let compression = unpack::declared(self.name, &job, &first)?;
+        let input = Cursor::new(first).chain(BufReader::with_capacity(READ_BYTES, stream));
+        unpack::from_stream(self.name, &job, input, compression)
+    }
+}
