@@ -4,6 +4,7 @@
 
 mod images;
 mod pods;
+mod registry;
 mod run;
 mod store;
 
@@ -19,6 +20,7 @@ pub use pods::{
     ApplyArgs, DeleteArgs, DescribeArgs, DownArgs, ExecArgs, GetArgs, GetKind, LogsArgs, Output,
     PsArgs, ScaleArgs, ServeArgs, StatusArgs, UpArgs,
 };
+pub use registry::{ProgressForm, PullArgs, RegistryArgs};
 pub use run::RunArgs;
 pub use store::{
     DfArgs, ImageArgs, ImageVerb, MountArgs, PruneArgs, SaveArgs, SaveForm, SystemArgs, SystemVerb,
@@ -119,6 +121,8 @@ pub enum Verb {
     Status(StatusArgs),
     /// List containers
     Ps(PsArgs),
+    /// Bring an image from a registry
+    Pull(PullArgs),
     /// Load images from an archive or a layout folder
     Load(LoadArgs),
     /// Make an image of a root file system's tar

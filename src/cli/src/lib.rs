@@ -31,6 +31,7 @@ pub mod session;
 pub mod settings;
 pub mod table;
 pub mod target;
+pub mod transfer;
 pub mod verbs;
 pub mod waiting;
 pub mod yaml;

@@ -8,8 +8,10 @@ mod exec;
 mod get;
 mod images;
 pub mod init;
+mod login;
 mod logs;
 mod ps;
+mod pull;
 mod run;
 mod scale;
 mod serve;
@@ -47,6 +49,7 @@ pub fn dispatch(verb: Verb, settings: &Settings) -> Ended {
         Verb::Scale(args) => block_on(scale::scale(&args, settings)),
         Verb::Status(args) => block_on(status::status(&args, settings)),
         Verb::Ps(args) => block_on(ps::ps(&args, settings)),
+        Verb::Pull(args) => pull::pull(&args, settings),
         Verb::Load(args) => images::load(&args, settings),
         Verb::Import(args) => images::import(&args, settings),
         Verb::Save(args) => store::save(&args, settings),

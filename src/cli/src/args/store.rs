@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{ImagesArgs, ImportArgs, InspectArgs, LoadArgs, RmiArgs};
+use super::{ImagesArgs, ImportArgs, InspectArgs, LoadArgs, PullArgs, RmiArgs};
 
 /// `podvisor save`
 #[derive(Debug, Args)]
@@ -73,6 +73,8 @@ pub enum ImageVerb {
     Ls(ImagesArgs),
     /// Show images as JSON
     Inspect(InspectArgs),
+    /// Bring an image from a registry
+    Pull(PullArgs),
     /// Load images from an archive or a folder
     Load(LoadArgs),
     /// Make an image of a root file system's tar

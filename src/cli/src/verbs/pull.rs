@@ -1,0 +1,57 @@
+//! `pull`, and what all verbs that speak to registries share.
+
+use std::process::ExitCode;
+
+use image::{Platform, PullOptions};
+use registry::{Credential, Files, Settings as Registries};
+
+use super::Ended;
+use super::images::{failure, open};
+use crate::args::{PullArgs, RegistryArgs};
+use crate::failure::Failure;
+use crate::print;
+use crate::settings::{self, Settings};
+use crate::transfer::Transfer;
+
+pub(super) fn pull(args: &PullArgs, settings: &Settings) -> Ended {
+    let platform = args.platform.as_deref().map(str::parse::<Platform>).transpose();
+    let platform = platform.map_err(|error| failure("pull", &error).code(2))?;
+    let options = PullOptions { platform };
+    for name in &args.images {
+        let what = format!("pull {name}");
+        let registries = registries(&args.registry, &what)?;
+        let store = open(settings, &what)?;
+        let mut transfer = Transfer::new(args.progress, args.quiet);
+        let pulled = store.pull(name, &options, &registries, &mut transfer);
+        drop(transfer);
+        let pulled = pulled.map_err(|error| failure(&what, &error))?;
+        let shown = pulled.names.first().unwrap_or(&pulled.digest);
+        let line = match args.quiet {
+            true => format!("{shown}\n"),
+            false => format!("pulled {shown}\n{}\n", pulled.digest),
+        };
+        print::out(&line)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// How to speak to registries: the host's configuration and what the command line says.
+pub(super) fn registries(args: &RegistryArgs, what: &str) -> Result<Registries, Failure> {
+    let of = |error: &registry::Error| Failure::of(what, error).hint_maybe(error.hint());
+    let mut all = Registries::usual(settings::variable).map_err(|error| of(&error))?;
+    if let Some(file) = &args.authfile {
+        all.credentials = Files(vec![file.clone()]);
+    }
+    if let Some(folder) = &args.cert_dir {
+        all.given_certificates = Some(folder.clone());
+    }
+    all.insecure = args.tls_verify == Some(false);
+    if let Some(text) = &args.creds {
+        let (user, password) = match text.split_once(':') {
+            Some((user, password)) => (user, password.to_owned()),
+            None => (text.as_str(), super::login::password(what, text)?),
+        };
+        all.given = Some(Credential::Password { user: user.into(), password });
+    }
+    Ok(all)
+}
