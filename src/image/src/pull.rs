@@ -62,8 +62,8 @@ impl Store {
     /// Pulls an image by its name.
     ///
     /// # Errors
-    /// [`Error::Registry`] names registry and repository, the others the layer; the store is then as
-    /// before, and what has come of the layers is kept for the next try.
+    /// [`Error::Registry`] names registry and repository, the others the layer; the store is then
+    /// as before, and what has come of the layers is kept for the next try.
     pub fn pull(
         &self,
         name: &str,

@@ -5,7 +5,7 @@
 //! wins: `registry/team/web`, `registry/team`, `registry`. Entries of docker's old forms
 //! (`https://registry/v1/`) count for their host. A secret is never in a `Debug` text.
 
-mod helper;
+mod program;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -210,7 +210,7 @@ fn look_up(
     });
     if let Some(name) = named.or_else(|| document.get("credsStore")).filter(|v| !v.is_null()) {
         let name = name.as_str().ok_or_else(|| wrong(path, "a helper's name is no text"))?;
-        let found = if name.is_empty() { None } else { helper::get(name, &key_of(registry))? };
+        let found = if name.is_empty() { None } else { program::get(name, &key_of(registry))? };
         if found.is_some() {
             return Ok(found);
         }

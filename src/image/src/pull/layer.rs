@@ -1,7 +1,7 @@
 //! One layer of a pull: from the socket to the blob's file, the hasher and the unpacker at once.
 //!
-//! The packed bytes' digest is the judge: while it is not right, whatever the unpacker says is of no
-//! account. A blob whose digest is wrong is downloaded once more, from its beginning.
+//! The packed bytes' digest is the judge: while it is not right, whatever the unpacker says is of
+//! no account. A blob whose digest is wrong is downloaded once more, from its beginning.
 
 use std::fs::{self, File};
 use std::io::{BufReader, Cursor, Read, Seek, SeekFrom};
