@@ -6,7 +6,7 @@ mod read;
 
 use crate::error::Place;
 use crate::source::HereDocument;
-pub(crate) use read::{instruction, variables};
+pub(crate) use read::instruction;
 
 /// A command as a list of words, or a text for the shell.
 #[derive(Debug, Clone, PartialEq, Eq)]

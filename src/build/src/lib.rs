@@ -1,21 +1,45 @@
 //! Building images from a Containerfile.
 //!
-//! [`parse`] reads the file (`source` lines, `words` and `pattern` texts, `instruction` what each
-//! says, `file` the whole). All of it is pure, and every mistake has its line and column.
-//! Not here: keeping what is made (crate `image`) and showing how it goes (crate `cli`).
+//! | module | what |
+//! |---|---|
+//! | `source`, `words`, `pattern`, `instruction`, `file` | reading: text to [`BuildFile`] (pure) |
+//! | `plan`, `ignore`, `state` | stages, `.dockerignore`, the image's configuration (pure) |
+//! | `select`, `place` | finding and hashing files, writing them into a root file system |
+//! | `container`, `mounts` | a RUN step's config.json, its mounts, running it |
+//! | `work` | the executor: cache, overlay, layer; start here |
+//! | `interrupt` | ending a build, sweeping up after killed ones |
+//!
+//! Every mistake of a build file has its line and column. Invariants: a step's key holds all that
+//! decides its result, so that the cache never makes an image wrong; with SOURCE_DATE_EPOCH two
+//! builds of the same files give one digest where the commands do.
+//! Not here: how layers are written and kept (crate `image`), showing progress (crate `cli`).
 
+mod container;
 mod error;
 mod file;
+mod ignore;
 mod instruction;
+mod interrupt;
+mod mounts;
 mod near;
+mod options;
 mod pattern;
+mod place;
+mod plan;
+mod select;
 mod source;
+mod state;
 mod words;
+mod work;
 
 pub use error::{Error, Place, Result};
 pub use file::{BuildFile, Stage, parse};
+pub use ignore::Ignore;
 pub use instruction::{Command, Copy, Health, Instruction, Mount, MountKind, Network, Run, Step};
+pub use interrupt::{Interrupt, sweep};
+pub use options::{Event, Options, Report};
 pub use source::HereDocument;
+pub use work::build;
 
 #[cfg(test)]
 mod tests;

@@ -108,7 +108,7 @@ fn class(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<Part> {
     let negated = chars.next_if(|c| matches!(c, '^' | '!')).is_some();
     let mut ranges = Vec::new();
     loop {
-        let mut one = |chars: &mut std::iter::Peekable<std::str::Chars<'_>>| match chars.next()? {
+        let one = |chars: &mut std::iter::Peekable<std::str::Chars<'_>>| match chars.next()? {
             '\\' => chars.next(),
             c => Some(c),
         };

@@ -45,7 +45,7 @@ pub mod user;
 pub use catalog::{Image, ImageSummary, Layer, Removed};
 pub use compression::Compression;
 pub use container::Rootfs;
-pub use digest::Digest;
+pub use digest::{Digest, Hasher};
 pub use error::{Error, Result};
 pub use fault::Fault;
 pub use import::ImportOptions;

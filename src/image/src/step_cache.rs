@@ -1,6 +1,6 @@
 //! The build cache's records: which image a step made, by the step's key.
 //!
-//! `build/steps/HEX` holds the digest of a manifest; the record keeps that image's blobs and
+//! `build/steps/HEX` holds the digest of a manifest and when it was made (RFC 3339); the record keeps that image's blobs and
 //! snapshots from the garbage collection, as a name would. A record that cannot be read, or whose
 //! image has gone, is a miss. The time of a record's last use is its file's.
 
@@ -15,6 +15,11 @@ use crate::digest::Digest;
 use crate::error::{At, Error, Result};
 use crate::staging::Staging;
 use crate::store::{Store, sync_folder};
+
+fn record(text: &str) -> Option<(Digest, &str)> {
+    let (digest, created) = text.split_once('\n')?;
+    Some((digest.parse().ok()?, created))
+}
 
 impl Store {
     /// The folder of the build cache: records, and the folders of `RUN --mount=type=cache`.
@@ -32,33 +37,33 @@ impl Store {
         &self,
         staging: &Staging,
         key: &Digest,
-        manifest: &Digest,
+        (manifest, created): (&Digest, &str),
     ) -> Result<()> {
         let folder = self.steps();
         fs::create_dir_all(&folder).at("making", &folder)?;
         let fresh = staging.path().join("step");
-        fs::write(&fresh, manifest.as_str()).at("writing", &fresh)?;
+        fs::write(&fresh, format!("{manifest}\n{created}")).at("writing", &fresh)?;
         let path = folder.join(key.hex());
         fs::rename(&fresh, &path).at("making", &path)?;
         sync_folder(&folder)
     }
 
-    /// What a step has made before; it counts as used now.
-    pub(crate) fn remembered_step(&self, key: &Digest) -> Result<Option<Image>> {
+    /// What a step has made before, and when; it counts as used now.
+    pub(crate) fn remembered_step(&self, key: &Digest) -> Result<Option<(Image, String)>> {
         let path = self.steps().join(key.hex());
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(Error::io("reading", &path, e)),
         };
-        let Ok(digest) = text.parse::<Digest>() else { return Ok(None) };
+        let Some((digest, created)) = record(&text) else { return Ok(None) };
         let _lock = self.lock_reading()?;
         let image = self.image(&digest).ok();
         if image.is_some() {
             // Only the order of pruning depends on it.
             let _ = fs::File::open(&path).and_then(|f| f.set_modified(SystemTime::now()));
         }
-        Ok(image)
+        Ok(image.map(|image| (image, created.to_owned())))
     }
 
     /// The manifests that the records keep.
@@ -72,7 +77,7 @@ impl Store {
         };
         for entry in entries {
             let text = fs::read_to_string(entry.at("reading", &folder)?.path());
-            all.extend(text.ok().and_then(|text| text.parse::<Digest>().ok()));
+            all.extend(text.ok().and_then(|text| record(&text).map(|(digest, _)| digest)));
         }
         Ok(all)
     }

@@ -186,7 +186,8 @@ impl Workshop {
         self.store.lower(&found.image)
     }
 
-    /// Adds the changes in `upper` as a layer and keeps it in the store under the cache's `key`.
+    /// Adds the changes in `upper` as a layer and keeps it in the store under the cache's `key`,
+    /// with the time that it was made at (RFC 3339).
     ///
     /// # Errors
     /// A file that no layer can hold, a full disk.
@@ -195,7 +196,7 @@ impl Workshop {
         stack: &mut Stack,
         upper: &Path,
         packing: Packing,
-        key: &Digest,
+        (key, created): (&Digest, &str),
     ) -> Result<u64> {
         let mut blobs = Blobs::new(&self.staging, self.blobs(), "the new image".into());
         let packed = pack::layer(upper, packing, &mut blobs)?;
@@ -224,23 +225,24 @@ impl Workshop {
         for folder in [self.blobs(), snapshots.chains(), snapshots.path().to_owned()] {
             sync_folder(&folder)?;
         }
-        self.store.remember_step(&self.staging, key, &found.manifest.digest)?;
+        self.store.remember_step(&self.staging, key, (&found.manifest.digest, created))?;
         Ok(packed.entries)
     }
 
-    /// Takes the layer that the cache has for `key`, when it stands on this very stack.
+    /// Takes the layer that the cache has for `key`, when it stands on this very stack; says when
+    /// it was made.
     ///
     /// # Errors
     /// A store that cannot be read. A damaged record is a miss.
-    pub fn add_cached(&self, stack: &mut Stack, key: &Digest) -> Result<bool> {
-        let Some(image) = self.store.remembered_step(key)? else { return Ok(false) };
-        let Some((top, below)) = image.layers.split_last() else { return Ok(false) };
+    pub fn add_cached(&self, stack: &mut Stack, key: &Digest) -> Result<Option<String>> {
+        let Some((image, created)) = self.store.remembered_step(key)? else { return Ok(None) };
+        let Some((top, below)) = image.layers.split_last() else { return Ok(None) };
         if below != stack.layers || !self.store.blobs().join(top.descriptor.digest.hex()).is_file()
         {
-            return Ok(false);
+            return Ok(None);
         }
         stack.push(top.clone());
-        Ok(true)
+        Ok(Some(created))
     }
 
     /// Makes the stack an image of the store under these names.

@@ -10,6 +10,7 @@ pub use oci_spec::{image, runtime};
 pub mod core_scheduling;
 pub mod document;
 pub mod landlock;
+pub mod profile;
 pub mod state;
 pub mod validate;
 

@@ -4,8 +4,8 @@
 //! host but the file of a `Localhost` seccomp profile. Invariant: a document that is handed out has
 //! passed `oci::validate`.
 //! Where to start: [`config`]; `process` (command, variables, identity), `mounts`, `limits`
-//! (cgroup), `privileges` (capabilities, masks), `seccomp`; `skeleton.json` and `seccomp.json` hold
-//! what is the same in every container.
+//! (cgroup), `privileges` (capabilities, masks), `seccomp`; `oci::profile` has what is the same in
+//! every container.
 //! Not here: making what the document speaks of (`volumes`, `pod_files`, the monitor).
 
 mod error;
@@ -33,8 +33,6 @@ use crate::volumes::ResolvedVolumeMount;
 pub(crate) use error::BundleError;
 use privileges::Privileges;
 
-/// What is the same in every container.
-const SKELETON: &str = include_str!("bundle/skeleton.json");
 /// SIGTERM.
 const DEFAULT_STOP_SIGNAL: i32 = 15;
 
@@ -125,7 +123,7 @@ fn build(
 ) -> Result<Spec, BundleError> {
     let Subject { pod, container } = subject;
     let privileges = Privileges::of(subject);
-    let mut config: Value = serde_json::from_str(SKELETON)?;
+    let mut config: Value = serde_json::from_str(oci::profile::SKELETON)?;
     config["process"] = process::process(subject, image, facts, &privileges)?;
     config["root"]["readonly"] = json!(rootfs_readonly(pod, container));
     let skeleton = config["mounts"].take();

@@ -25,7 +25,7 @@ const MASKED: [&str; 17] = [
 ];
 
 /// Each masked path is read as root of a container that `podvisor run` has made with its defaults.
-/// Red when a path is taken out of `src/supervisor/src/bundle/skeleton.json` (of those that this
+/// Red when a path is taken out of `src/oci/src/profile/skeleton.json` (of those that this
 /// machine has), or when `Child::mask` does nothing.
 #[test]
 fn nothing_of_the_host_is_read() {

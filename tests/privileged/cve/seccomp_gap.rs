@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::trial::Trial;
 
-const PROFILE: &str = include_str!("../../../src/supervisor/src/bundle/seccomp.json");
+const PROFILE: &str = include_str!("../../../src/oci/src/profile/seccomp.json");
 /// Name and numbers on x86_64, i386, x32.
 const NUMBERS: &str = include_str!("../../../src/runtime/src/seccomp/syscalls.rs");
 const ABIS: [&str; 3] = ["x86_64", "i386", "x32"];

@@ -300,7 +300,7 @@ fn duration(text: &str) -> Option<u64> {
         total += number * factor;
         left = &left[unit..];
     }
-    let fits = total >= 0.0 && total < 9e18 && !text.is_empty();
+    let fits = (0.0..9e18).contains(&total) && !text.is_empty();
     fits.then(|| format!("{total:.0}").parse().ok())?
 }
 
@@ -317,16 +317,4 @@ fn on_build(rest: &Rest<'_>) -> Result<Instruction, Mistake> {
         return Err(rest.wrong("ONBUILD cannot hold a here-document"));
     }
     Ok(Instruction::OnBuild(text.into()))
-}
-
-/// The names of the variables that a text asks for, in order.
-pub(crate) fn variables(text: &str, escape: char) -> Vec<String> {
-    let names = std::cell::RefCell::new(Vec::new());
-    let look_up = |name: &str| {
-        names.borrow_mut().push(name.to_owned());
-        None
-    };
-    // What is wrong with the text is told when it is expanded in earnest.
-    let _ = words::expand(text, escape, &look_up);
-    names.into_inner()
 }

@@ -35,7 +35,7 @@ fn built(workshop: &Workshop, text: &str, key: &Digest) -> Stack {
     let upper = workshop.upper("changes", None).unwrap();
     fs::write(upper.join("file"), text).unwrap();
     let packing = Packing { times: Times::All(7), ..Packing::default() };
-    workshop.add_layer(&mut stack, &upper, packing, key).unwrap();
+    workshop.add_layer(&mut stack, &upper, packing, (key, "1970-01-01T00:00:07Z")).unwrap();
     stack.remember("1970-01-01T00:00:07Z", "COPY file /", true);
     fs::remove_dir_all(upper).unwrap();
     stack
@@ -51,10 +51,12 @@ fn an_image_is_kept_and_its_layer_found_again_until_pruned() {
         let names = ["made:1".parse().unwrap()];
         let kept = workshop.keep(&stack, &names, &mut Quiet).unwrap();
         let mut again = Stack::scratch();
-        assert!(workshop.add_cached(&mut again, &key).unwrap());
+        let made = workshop.add_cached(&mut again, &key).unwrap();
+        assert_eq!(made.as_deref(), Some("1970-01-01T00:00:07Z"));
         assert_eq!(again.chain(), stack.chain());
-        assert!(!workshop.add_cached(&mut again, &key).unwrap(), "upon another layer");
-        assert!(!workshop.add_cached(&mut Stack::scratch(), &Digest::of(b"other")).unwrap());
+        assert_eq!(workshop.add_cached(&mut again, &key).unwrap(), None, "upon another layer");
+        let other = workshop.add_cached(&mut Stack::scratch(), &Digest::of(b"other")).unwrap();
+        assert_eq!(other, None);
         let lower = workshop.lower(&stack).unwrap();
         assert_eq!(fs::read_to_string(lower[0].join("file")).unwrap(), "hello");
         kept
@@ -93,6 +95,6 @@ fn a_damaged_record_is_a_miss() {
     let record = place.store.build_cache().join("steps").join(key.hex());
     for text in ["", "sha256:00", Digest::of(b"nothing").as_str()] {
         fs::write(&record, text).unwrap();
-        assert!(!workshop.add_cached(&mut Stack::scratch(), &key).unwrap(), "{text:?}");
+        assert_eq!(workshop.add_cached(&mut Stack::scratch(), &key).unwrap(), None, "{text:?}");
     }
 }

@@ -1,12 +1,5 @@
-//! The seccomp profile of a container.
-//!
-//! `seccomp.json` is podvisor's own, in the shape of moby's: rules with `includes` or `excludes`
-//! are for containers that have, or lack, those capabilities. Calls that are known and dangerous
-//! are refused with EPERM, all else that is not listed does not exist (ENOSYS), so that programs
-//! fall back. clone3 is among the latter, since a filter cannot see its flags; AF_ALG and AF_VSOCK
-//! sockets are not to be had.
+//! The seccomp profile of a container: the default (`oci::profile`), the host's, or none.
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
@@ -18,7 +11,6 @@ use serde_json::Value;
 use super::privileges::Privileges;
 use super::{BundleError, Subject};
 
-const DEFAULT: &str = include_str!("seccomp.json");
 /// Where `Localhost` profiles are.
 pub(super) const FOLDER: &str = "/etc/podvisor/seccomp";
 /// Longest profile that is read, in bytes.
@@ -38,10 +30,7 @@ pub(super) fn profile(
     let kind = wanted.map_or(SeccompType::RuntimeDefault, |profile| profile.kind);
     match kind {
         SeccompType::Unconfined => Ok(None),
-        SeccompType::RuntimeDefault => {
-            let profile = serde_json::from_str(DEFAULT)?;
-            Ok(Some(selected(profile, &privileges.capabilities)))
-        }
+        SeccompType::RuntimeDefault => Ok(Some(oci::profile::seccomp(&privileges.capabilities)?)),
         SeccompType::Localhost => {
             let name = wanted.and_then(|profile| profile.localhost_profile.as_deref());
             let path = Path::new(FOLDER).join(name.unwrap_or_default());
@@ -54,7 +43,10 @@ fn localhost(path: &Path, privileges: &Privileges) -> Result<Value, BundleError>
     let failed = |source| BundleError::Profile { path: path.to_path_buf(), source };
     let wrong = |source| BundleError::ProfileText { path: path.to_path_buf(), source };
     let text = read(path).map_err(failed)?;
-    let profile = selected(serde_json::from_slice(&text).map_err(wrong)?, &privileges.capabilities);
+    let profile = oci::profile::selected(
+        serde_json::from_slice(&text).map_err(wrong)?,
+        &privileges.capabilities,
+    );
     // As the runtime will read it: what is wrong is told with the file's name.
     serde_json::from_value::<LinuxSeccomp>(profile.clone()).map_err(wrong)?;
     Ok(profile)
@@ -71,28 +63,11 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// The rules that are for these capabilities, without the words that only this choice needs.
-fn selected(mut profile: Value, capabilities: &BTreeSet<String>) -> Value {
-    let Some(rules) = profile.get_mut("syscalls").and_then(Value::as_array_mut) else {
-        return profile;
-    };
-    let has = |cap: &Value| cap.as_str().is_some_and(|name| capabilities.contains(name));
-    rules.retain(|rule| {
-        let caps = |word: &str| rule[word]["caps"].as_array().into_iter().flatten();
-        caps("includes").all(has) && !caps("excludes").any(has)
-    });
-    for rule in rules.iter_mut().filter_map(Value::as_object_mut) {
-        for word in ["includes", "excludes", "comment"] {
-            rule.remove(word);
-        }
-    }
-    profile
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
+    use std::collections::BTreeSet;
     use std::fs;
 
     fn with(capabilities: &[&str]) -> Privileges {
@@ -101,8 +76,8 @@ mod tests {
     }
 
     fn default(capabilities: &[&str]) -> LinuxSeccomp {
-        let profile = serde_json::from_str(DEFAULT).unwrap();
-        serde_json::from_value(selected(profile, &with(capabilities).capabilities)).unwrap()
+        let profile = oci::profile::seccomp(&with(capabilities).capabilities).unwrap();
+        serde_json::from_value(profile).unwrap()
     }
 
     /// What the first rule without arguments says of a call: the errno, 0 for allowed.
