@@ -1,7 +1,7 @@
-//! Ending a build from another thread, at any moment, and sweeping up after builds that were killed.
+//! Ending a build from another thread, at any moment, and sweeping up after those that were killed.
 //!
-//! Between two steps nothing of a build is anywhere but in its staging folder, so that it may simply
-//! end. While a command runs, its container has to be removed: [`Interrupt::tell`] does it and the
+//! Between two steps nothing of a build is anywhere but in its staging folder: it may simply end.
+//! While a command runs, its container has to be removed: [`Interrupt::tell`] does it, and the
 //! build ends itself. A build's folder of containers is locked (flock) while it lives.
 
 use std::fs::{self, File};

@@ -1,8 +1,8 @@
 //! The build cache's records: which image a step made, by the step's key.
 //!
-//! `build/steps/HEX` holds the digest of a manifest and when it was made (RFC 3339); the record keeps that image's blobs and
-//! snapshots from the garbage collection, as a name would. A record that cannot be read, or whose
-//! image has gone, is a miss. The time of a record's last use is its file's.
+//! `build/steps/HEX` holds the digest of a manifest and when it was made (RFC 3339). A record keeps
+//! that image's blobs and snapshots from the garbage collection, as a name would. One that cannot
+//! be read, or whose image has gone, is a miss. The time of its last use is the file's.
 
 use std::collections::BTreeSet;
 use std::fs;
