@@ -84,6 +84,7 @@ unit: ## every crate's own tests, the privileged ones in scopes of their own (ro
 
 privileged: build ## the whole product on the real kernel, each test in its own scope (root)
 	cargo test --test e2e
+	cargo test --test hostile
 	cargo test --test privileged
 
 race: build ## exchange every mount target while containers are made, 20,000 a target (root)
