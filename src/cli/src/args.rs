@@ -20,7 +20,9 @@ pub use pods::{
     ApplyArgs, DeleteArgs, DescribeArgs, DownArgs, ExecArgs, GetArgs, GetKind, LogsArgs, Output,
     PsArgs, ScaleArgs, ServeArgs, StatusArgs, UpArgs,
 };
-pub use registry::{ProgressForm, PullArgs, RegistryArgs};
+pub use registry::{
+    CopyArgs, LoginArgs, LogoutArgs, ProgressForm, PullArgs, PushArgs, RegistryArgs, RemoteArgs,
+};
 pub use run::RunArgs;
 pub use store::{
     DfArgs, ImageArgs, ImageVerb, MountArgs, PruneArgs, SaveArgs, SaveForm, SystemArgs, SystemVerb,
@@ -123,6 +125,14 @@ pub enum Verb {
     Ps(PsArgs),
     /// Bring an image from a registry
     Pull(PullArgs),
+    /// Bring an image of the store to a registry
+    Push(PushArgs),
+    /// Copy an image between registries and layout folders
+    Copy(CopyArgs),
+    /// Keep name and password for a registry
+    Login(LoginArgs),
+    /// Forget name and password for a registry
+    Logout(LogoutArgs),
     /// Load images from an archive or a layout folder
     Load(LoadArgs),
     /// Make an image of a root file system's tar

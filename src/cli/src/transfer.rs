@@ -162,6 +162,17 @@ impl image::Progress for Transfer {
             Event::Downloading { number, count, bytes, total, .. } => {
                 self.move_on(*number, "downloading", (*count, *bytes, *total));
             }
+            Event::Uploading { number, count, bytes, total, .. } => {
+                self.move_on(*number, "uploading", (*count, *bytes, *total));
+            }
+            Event::Uploaded { number, count, digest, total, how } => {
+                let (id, total) = (id(digest), size(*total));
+                let how = match *how {
+                    "present" => "there already",
+                    how => how,
+                };
+                self.done(*number, &format!("blob {number}/{count}: {id} {total}, {how}"));
+            }
             Event::LayerDone { number, count, digest, bytes, .. } => {
                 let packed = self.moving.get(number).map(|m| size(m.total));
                 let packed = packed.map(|p| format!("{p}, ")).unwrap_or_default();
@@ -204,6 +215,13 @@ fn object(event: &Event) -> Value {
         Event::Downloading { number, count, digest, bytes, total } => json!({
             "event": "downloading", "layer": number, "layers": count, "digest": digest,
             "bytes": bytes, "total": total,
+        }),
+        Event::Uploading { number, count, digest, bytes, total } => json!({
+            "event": "uploading", "blob": number, "blobs": count, "digest": digest,
+            "bytes": bytes, "total": total,
+        }),
+        Event::Uploaded { number, count, digest, total, how } => json!({
+            "event": how, "blob": number, "blobs": count, "digest": digest, "total": total,
         }),
         Event::LayerDone { number, count, digest, entries, bytes } => json!({
             "event": "unpacked", "layer": number, "layers": count, "digest": digest,

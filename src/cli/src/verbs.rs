@@ -12,6 +12,7 @@ mod login;
 mod logs;
 mod ps;
 mod pull;
+mod remote;
 mod run;
 mod scale;
 mod serve;
@@ -50,6 +51,10 @@ pub fn dispatch(verb: Verb, settings: &Settings) -> Ended {
         Verb::Status(args) => block_on(status::status(&args, settings)),
         Verb::Ps(args) => block_on(ps::ps(&args, settings)),
         Verb::Pull(args) => pull::pull(&args, settings),
+        Verb::Push(args) => pull::push(&args, settings),
+        Verb::Copy(args) => remote::copy(&args),
+        Verb::Login(args) => login::login(&args),
+        Verb::Logout(args) => login::logout(&args),
         Verb::Load(args) => images::load(&args, settings),
         Verb::Import(args) => images::import(&args, settings),
         Verb::Save(args) => store::save(&args, settings),

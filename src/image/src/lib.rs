@@ -5,7 +5,7 @@
 //! `tarball.rs` and `extract.rs` a layer, `snapshot.rs` keeps the result. `catalog.rs` finds, lists
 //! and removes; `pack.rs` writes layers, `workshop.rs` makes images of them; `container.rs` hands
 //! snapshots to containers; `user.rs` reads the image's accounts. `pull.rs` brings an image from a
-//! registry (crate `registry`), unpacked while it comes.
+//! registry (crate `registry`), unpacked while it comes; `copy.rs` and `push.rs` bring them there.
 //!
 //! What must hold: no byte of an image is trusted before its digest is; no name in a layer reaches
 //! outside its folder; a failure at any point leaves the store as it was. Touch `extract` and
@@ -15,6 +15,7 @@ mod blobs;
 mod catalog;
 mod compression;
 mod container;
+mod copy;
 mod digest;
 mod document;
 mod error;
@@ -29,7 +30,9 @@ mod platform;
 mod progress;
 mod prune;
 mod pull;
+mod push;
 mod save;
+mod side_by_side;
 mod snapshot;
 mod staging;
 mod step_cache;
@@ -45,6 +48,7 @@ pub mod user;
 pub use catalog::{Image, ImageSummary, Layer, Removed};
 pub use compression::Compression;
 pub use container::Rootfs;
+pub use copy::{Copied, CopyOptions, Place, Referrer, copy, referrers};
 pub use digest::{Digest, Hasher};
 pub use error::{Error, Result};
 pub use fault::Fault;
@@ -54,7 +58,8 @@ pub use pack::{Change, ChangeKind, Packing, Times};
 pub use platform::Platform;
 pub use progress::{Event, Progress, Quiet};
 pub use prune::Usage;
-pub use pull::PullOptions;
+pub use pull::{PullOptions, expand};
+pub use push::Pushed;
 pub use save::{SaveFormat, Saved};
 pub use store::Store;
 pub use workshop::{Stack, Workshop};

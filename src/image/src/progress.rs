@@ -47,6 +47,32 @@ pub enum Event {
         /// Bytes in all.
         total: u64,
     },
+    /// A blob goes to a registry or a folder; told about every MiB. A try that fails begins anew.
+    Uploading {
+        /// Its number, from 1; the configuration counts as the last one.
+        number: usize,
+        /// How many there are.
+        count: usize,
+        /// Its digest.
+        digest: String,
+        /// Bytes that are read of it.
+        bytes: u64,
+        /// Bytes in all.
+        total: u64,
+    },
+    /// A blob is where it was to go.
+    Uploaded {
+        /// Its number, from 1.
+        number: usize,
+        /// How many there are.
+        count: usize,
+        /// Its digest.
+        digest: String,
+        /// Bytes in all.
+        total: u64,
+        /// `sent`, `present` (it was there) or `mounted` (from another repository).
+        how: &'static str,
+    },
     /// A layer begins to be unpacked.
     LayerStarted {
         /// Its number, from 1.

@@ -12,21 +12,18 @@ mod stream;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::channel;
-use std::sync::{Mutex, PoisonError};
 
 use registry::{Purpose, Remote, Settings};
 
 use crate::blobs::Blobs;
 use crate::digest::Digest;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::load::{self, Found, Loaded, Unpacked};
 use crate::platform::Platform;
 use crate::progress::{Event, Progress};
 use crate::reference::Reference;
-use crate::snapshot;
 use crate::store::Store;
+use crate::{side_by_side, snapshot};
 use layer::{Context, Done, Target, Wanted};
 
 /// Layers on their way at the same time.
@@ -42,8 +39,8 @@ pub struct PullOptions {
 /// A name as a person gives it, with the configured registry where it brings none.
 ///
 /// # Errors
-/// [`Error::BadReference`].
-pub(crate) fn expand(name: &str, settings: &Settings) -> Result<Reference> {
+/// [`crate::Error::BadReference`].
+pub fn expand(name: &str, settings: &Settings) -> Result<Reference> {
     let first = name.split('/').next().unwrap_or(name);
     let has_registry = name.contains('/') && (first.contains(['.', ':']) || first == "localhost");
     match settings.registries.default_registry() {
@@ -62,7 +59,7 @@ impl Store {
     /// Pulls an image by its name.
     ///
     /// # Errors
-    /// [`Error::Registry`] names registry and repository, the others the layer; the store is then
+    /// [`crate::Error::Registry`] names registry and repository, the others the layer; the store is then
     /// as before, and what has come of the layers is kept for the next try.
     pub fn pull(
         &self,
@@ -167,9 +164,10 @@ impl Store {
             staging: blobs.staging().path(),
             stored: &self.blobs(),
             partial: &partial::folder(self.root())?,
-            stopped: &AtomicBool::new(false),
         };
-        let mut done = fetch_all(&context, &wanted, progress)?;
+        let done =
+            side_by_side::each(&wanted, AT_ONCE, progress, |one, told| context.fetch(one, told))?;
+        let mut done: Vec<Done> = done.into_iter().flatten().collect();
         for wanted in &wanted {
             let digest = &wanted.descriptor.digest;
             if blobs.staging().path().join(digest.hex()).is_file() {
@@ -187,49 +185,6 @@ impl Store {
         }
         Ok((!wanted.is_empty(), reused))
     }
-}
-
-/// Fetches several blobs side by side; the first failure stops all.
-fn fetch_all(
-    context: &Context,
-    wanted: &[Wanted],
-    progress: &mut dyn Progress,
-) -> Result<Vec<Done>> {
-    let next = AtomicUsize::new(0);
-    let failed: Mutex<Option<Error>> = Mutex::new(None);
-    let results: Mutex<Vec<Done>> = Mutex::new(Vec::new());
-    let (events, told) = channel();
-    std::thread::scope(|threads| {
-        for _ in 0..AT_ONCE.min(wanted.len()) {
-            let (events, next, failed, results) = (events.clone(), &next, &failed, &results);
-            threads.spawn(move || {
-                while let Some(one) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    match context.fetch(one, &events) {
-                        Ok(done) => lock(results).extend(done),
-                        Err(error) => {
-                            next.store(wanted.len(), Ordering::Relaxed);
-                            lock(failed).get_or_insert(error);
-                            context.stopped.store(true, Ordering::Relaxed);
-                        }
-                    }
-                }
-            });
-        }
-        drop(events);
-        for event in told {
-            progress.on(&event);
-        }
-    });
-    if let Some(error) = lock(&failed).take() {
-        return Err(error);
-    }
-    let results = std::mem::take(&mut *lock(&results));
-    Ok(results)
-}
-
-/// A poisoned lock only means that a worker panicked, which the scope passes on.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ const CHUNK: u64 = 16 << 20;
 const CHUNK_MAX: u64 = 256 << 20;
 
 /// Opens a blob's bytes from the beginning.
-pub type Open<'a> = dyn Fn() -> io::Result<Box<dyn Read>> + 'a;
+pub type Open<'a> = dyn Fn() -> io::Result<Box<dyn Read + 'a>> + 'a;
 
 /// How an upload ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl Repository {
         digest: &str,
         size: u64,
         mount: Option<&str>,
-        open: &Open,
+        open: &Open<'_>,
     ) -> Result<Uploaded> {
         if self.has_blob(digest)? {
             return Ok(Uploaded::Present);
@@ -63,6 +63,7 @@ impl Repository {
                 Begun::Mounted => return Ok(Uploaded::Mounted),
                 Begun::At { path, chunk } => (path, chunk),
             };
+            // The source's trouble is not cured by another try here.
             let mut stream = open().map_err(|e| self.session().unread(&action, e))?;
             let sent = if chunked {
                 self.in_chunks(path, digest, &mut stream, (size, chunk.unwrap_or(CHUNK)))

@@ -55,3 +55,121 @@ pub struct PullArgs {
     #[command(flatten)]
     pub registry: RegistryArgs,
 }
+
+/// `podvisor push`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  podvisor push registry.example/team/web:1\n  podvisor push web:1 registry.example/team/web:1"
+)]
+pub struct PushArgs {
+    /// Name or digest of an image of the store
+    #[arg(value_name = "IMAGE")]
+    pub image: String,
+    /// Where to; where the name says, by default
+    #[arg(value_name = "NAME")]
+    pub to: Option<String>,
+    /// Print the name only
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// How to show progress
+    #[arg(long, value_enum, default_value_t = ProgressForm::Auto)]
+    pub progress: ProgressForm,
+    /// How to speak to the registry.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+}
+
+/// `podvisor copy`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  podvisor copy docker://registry.example/web:1 docker://other.example/web:1\n  podvisor copy --all oci:folder:1 registry.example/web:1"
+)]
+pub struct CopyArgs {
+    /// NAME or docker://NAME of a registry, or oci:FOLDER[:NAME]
+    #[arg(value_name = "FROM")]
+    pub from: String,
+    /// The same, for the other end
+    #[arg(value_name = "TO")]
+    pub to: String,
+    /// The images of all platforms
+    #[arg(short, long, conflicts_with = "platform")]
+    pub all: bool,
+    /// Whose image to take where there are several, as in linux/arm64/v8
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    pub platform: Option<String>,
+    /// Print the digest only
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// How to show progress
+    #[arg(long, value_enum, default_value_t = ProgressForm::Auto)]
+    pub progress: ProgressForm,
+    /// `false` accepts plain HTTP and unknown certificates where it is read from
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub src_tls_verify: Option<bool>,
+    /// The same where it is written to
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub dest_tls_verify: Option<bool>,
+    /// Name and password where it is read from
+    #[arg(long, value_name = "USER[:PASSWORD]")]
+    pub src_creds: Option<String>,
+    /// Name and password where it is written to
+    #[arg(long, value_name = "USER[:PASSWORD]")]
+    pub dest_creds: Option<String>,
+    /// File of credentials [env: REGISTRY_AUTH_FILE]
+    #[arg(long, value_name = "FILE")]
+    pub authfile: Option<std::path::PathBuf>,
+}
+
+/// `podvisor login`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  podvisor login registry.example\n  podvisor login -u me --password-stdin registry.example:5000 < password"
+)]
+pub struct LoginArgs {
+    /// host or host:port; docker.io by default
+    #[arg(value_name = "REGISTRY", default_value = "docker.io")]
+    pub server: String,
+    /// Name; asked for by default
+    #[arg(short, long)]
+    pub username: Option<String>,
+    /// Password; others can see it in the list of processes
+    #[arg(short, long, conflicts_with = "password_stdin")]
+    pub password: Option<String>,
+    /// Read the password from stdin
+    #[arg(long)]
+    pub password_stdin: bool,
+    /// File of credentials [env: REGISTRY_AUTH_FILE] [default: /etc/podvisor/auth.json]
+    #[arg(long, value_name = "FILE")]
+    pub authfile: Option<std::path::PathBuf>,
+    /// `false` accepts plain HTTP and unknown certificates
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub tls_verify: Option<bool>,
+    /// Folder with ca.crt, client.cert, client.key of this registry
+    #[arg(long, value_name = "DIR")]
+    pub cert_dir: Option<std::path::PathBuf>,
+}
+
+/// `podvisor logout`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  podvisor logout registry.example\n  podvisor logout --authfile auth.json docker.io"
+)]
+pub struct LogoutArgs {
+    /// host or host:port; docker.io by default
+    #[arg(value_name = "REGISTRY", default_value = "docker.io")]
+    pub server: String,
+    /// File of credentials [env: REGISTRY_AUTH_FILE]
+    #[arg(long, value_name = "FILE")]
+    pub authfile: Option<std::path::PathBuf>,
+}
+
+/// `podvisor image tags`, `referrers` and `delete`
+#[derive(Debug, Args)]
+pub struct RemoteArgs {
+    /// Name at a registry, with tag or digest where that matters
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// How to speak to the registry.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+}

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{ImagesArgs, ImportArgs, InspectArgs, LoadArgs, PullArgs, RmiArgs};
+use super::{
+    ImagesArgs, ImportArgs, InspectArgs, LoadArgs, PullArgs, PushArgs, RemoteArgs, RmiArgs,
+};
 
 /// `podvisor save`
 #[derive(Debug, Args)]
@@ -75,6 +77,14 @@ pub enum ImageVerb {
     Inspect(InspectArgs),
     /// Bring an image from a registry
     Pull(PullArgs),
+    /// Bring an image of the store to a registry
+    Push(PushArgs),
+    /// List the tags of a registry's repository
+    Tags(RemoteArgs),
+    /// List what refers to an image at a registry: signatures, attestations
+    Referrers(RemoteArgs),
+    /// Delete an image, by digest, or a tag at a registry
+    Delete(RemoteArgs),
     /// Load images from an archive or a folder
     Load(LoadArgs),
     /// Make an image of a root file system's tar

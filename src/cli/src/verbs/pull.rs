@@ -1,4 +1,4 @@
-//! `pull`, and what all verbs that speak to registries share.
+//! `pull` and `push`, and what all verbs that speak to registries share.
 
 use std::process::ExitCode;
 
@@ -6,8 +6,8 @@ use image::{Platform, PullOptions};
 use registry::{Credential, Files, Settings as Registries};
 
 use super::Ended;
-use super::images::{failure, open};
-use crate::args::{PullArgs, RegistryArgs};
+use super::images::{failure, near, open};
+use crate::args::{PullArgs, PushArgs, RegistryArgs};
 use crate::failure::Failure;
 use crate::print;
 use crate::settings::{self, Settings};
@@ -32,6 +32,28 @@ pub(super) fn pull(args: &PullArgs, settings: &Settings) -> Ended {
         };
         print::out(&line)?;
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn push(args: &PushArgs, settings: &Settings) -> Ended {
+    let to = args.to.as_deref();
+    // `docker://` as skopeo and podman have it.
+    let to = to.map(|t| t.strip_prefix("docker://").unwrap_or(t));
+    let what = match to {
+        Some(to) => format!("push {} to {to}", args.image),
+        None => format!("push {}", args.image),
+    };
+    let registries = registries(&args.registry, &what)?;
+    let store = open(settings, &what)?;
+    let mut transfer = Transfer::new(args.progress, args.quiet);
+    let pushed = store.push(&args.image, to, &registries, &mut transfer);
+    drop(transfer);
+    let pushed = pushed.map_err(|error| near(&store, &args.image, failure(&what, &error)))?;
+    let line = match args.quiet {
+        true => format!("{}\n", pushed.name),
+        false => format!("pushed {}\n{}\n", pushed.name, pushed.digest),
+    };
+    print::out(&line)?;
     Ok(ExitCode::SUCCESS)
 }
 

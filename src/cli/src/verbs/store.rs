@@ -9,7 +9,7 @@ use image::{Removed, SaveFormat, Store, Usage};
 use super::Ended;
 use super::get::pretty;
 use super::images::{self, failure, near, open};
-use super::pull;
+use super::{pull, remote};
 use crate::args::{DfArgs, ImageVerb, Output, PruneArgs, SaveArgs, SaveForm, SystemVerb, TagArgs};
 use crate::failure::Failure;
 use crate::progress::Bar;
@@ -22,6 +22,10 @@ pub(super) fn image(verb: &ImageVerb, settings: &Settings) -> Ended {
         ImageVerb::Ls(args) => images::images(args, settings),
         ImageVerb::Inspect(args) => images::inspect(args, settings),
         ImageVerb::Pull(args) => pull::pull(args, settings),
+        ImageVerb::Push(args) => pull::push(args, settings),
+        ImageVerb::Tags(args) => remote::tags(args),
+        ImageVerb::Referrers(args) => remote::referrers(args),
+        ImageVerb::Delete(args) => remote::delete(args),
         ImageVerb::Load(args) => images::load(args, settings),
         ImageVerb::Import(args) => images::import(args, settings),
         ImageVerb::Save(args) => save(args, settings),

@@ -6,8 +6,6 @@
 use std::fs::{self, File};
 use std::io::{BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::Sender;
 
 use registry::Remote;
 
@@ -20,6 +18,7 @@ use crate::extract::Unpacked;
 use crate::fault::Fault;
 use crate::load::make_layer_root;
 use crate::progress::Event;
+use crate::side_by_side::Told;
 use crate::unpack::{self, Job};
 
 const READ_BYTES: usize = 128 << 10;
@@ -52,7 +51,6 @@ pub(super) struct Context<'a> {
     /// `store/blobs/sha256`.
     pub(super) stored: &'a Path,
     pub(super) partial: &'a Path,
-    pub(super) stopped: &'a AtomicBool,
 }
 
 /// A layer that is unpacked: its number and what was made.
@@ -67,33 +65,27 @@ struct Source<'a> {
 
 impl Context<'_> {
     /// Brings a blob into the staging folder, unless the store has it, and unpacks its layers.
-    pub(super) fn fetch(&self, wanted: &Wanted, events: &Sender<Event>) -> Result<Vec<Done>> {
+    pub(super) fn fetch(&self, wanted: &Wanted, told: &Told) -> Result<Vec<Done>> {
         let digest = &wanted.descriptor.digest;
         let stored = self.stored.join(digest.hex());
         if !stored.is_file() {
             let (number, count, digest_text) = (wanted.number, self.count, digest.to_string());
             let waiting = || {
                 let digest = digest_text.clone();
-                // Nobody listens any more only when the caller panicked.
-                let _ = events.send(Event::LayerAwaited { number, count, digest });
+                told.on(Event::LayerAwaited { number, count, digest });
             };
             let partial = Partial::open(self.partial, digest, waiting)?;
             // Another process may have brought it in meanwhile.
             if !stored.is_file() {
-                return self.download(wanted, &partial, events);
+                return self.download(wanted, &partial, told);
             }
         }
         let file = File::open(&stored).at("opening", &stored)?;
         let source = Source { path: &stored, file: &file, kept: wanted.descriptor.size };
-        self.each(wanted, &wanted.targets, &source, events)
+        self.each(wanted, &wanted.targets, &source, told)
     }
 
-    fn download(
-        &self,
-        wanted: &Wanted,
-        partial: &Partial,
-        events: &Sender<Event>,
-    ) -> Result<Vec<Done>> {
+    fn download(&self, wanted: &Wanted, partial: &Partial, told: &Told) -> Result<Vec<Done>> {
         let Partial { path, file } = partial;
         let size = wanted.descriptor.size;
         let mut kept = file.metadata().at("reading", path)?.len();
@@ -104,7 +96,7 @@ impl Context<'_> {
                 kept = 0;
             }
             let first = wanted.targets.first();
-            match self.one(wanted, first, &Source { path, file, kept }, events) {
+            match self.one(wanted, first, &Source { path, file, kept }, told) {
                 Err(Error::DigestMismatch { .. }) if !last => last = true,
                 Err(error) => {
                     if matches!(error, Error::DigestMismatch { .. }) {
@@ -120,7 +112,7 @@ impl Context<'_> {
                     let source = Source { path, file, kept: size };
                     let rest = wanted.targets.get(1..).unwrap_or_default();
                     let mut all: Vec<Done> = done.into_iter().collect();
-                    all.extend(self.each(wanted, rest, &source, events)?);
+                    all.extend(self.each(wanted, rest, &source, told)?);
                     return Ok(all);
                 }
             }
@@ -132,11 +124,11 @@ impl Context<'_> {
         wanted: &Wanted,
         targets: &[Target],
         source: &Source,
-        events: &Sender<Event>,
+        told: &Told,
     ) -> Result<Vec<Done>> {
         let mut all = Vec::new();
         for target in targets {
-            all.extend(self.one(wanted, Some(target), source, events)?);
+            all.extend(self.one(wanted, Some(target), source, told)?);
         }
         Ok(all)
     }
@@ -147,7 +139,7 @@ impl Context<'_> {
         wanted: &Wanted,
         target: Option<&Target>,
         source: &Source,
-        events: &Sender<Event>,
+        told: &Told,
     ) -> Result<Option<Done>> {
         let Descriptor { digest, size, .. } = &wanted.descriptor;
         let (number, count) = (target.map_or(wanted.number, |t| t.number), self.count);
@@ -165,9 +157,9 @@ impl Context<'_> {
             if downloads {
                 let digest = digest_text.clone();
                 let event = Event::Downloading { number, count, digest, bytes, total: *size };
-                let _ = events.send(event);
+                told.on(event);
             }
-            !self.stopped.load(Ordering::Relaxed)
+            !told.is_stopped()
         };
         tell(source.kept);
         let mut stream = Stream {
@@ -195,7 +187,7 @@ impl Context<'_> {
         let Some(done) = unpacked.transpose()? else { return Ok(None) };
         let (entries, bytes) = (done.entries, done.bytes);
         let event = Event::LayerDone { number, count, digest: digest_text, entries, bytes };
-        let _ = events.send(event);
+        told.on(event);
         Ok(Some((number, done)))
     }
 
