@@ -66,7 +66,7 @@ impl<'a> Blob<'a> {
         let within = match error {
             // Calls have waited and tried again already.
             Error::Transport { .. } | Error::Status { .. } => None,
-            _ if error.may_pass() => retry::wait(self.failures, None, chance()),
+            _ if error.may_pass() => retry::wait((self.failures, self.tries()), None, chance()),
             _ => None,
         };
         match within {
@@ -78,6 +78,11 @@ impl<'a> Blob<'a> {
             None => return Err(error),
         }
         Ok(())
+    }
+
+    fn tries(&self) -> u32 {
+        let server = self.remote.servers().get(self.server);
+        server.map_or(0, |s| s.session().http().tries())
     }
 
     fn broke(&self, source: io::Error) -> Error {

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::origin::Origin;
 use crate::pace::Pace;
 use crate::resolve::Names;
-use crate::{Settings, tls};
+use crate::{Settings, retry, tls};
 
 const CONNECT: Duration = Duration::from_secs(15);
 /// A registry may verify gigabytes before it answers to the end of an upload.
@@ -38,6 +38,7 @@ pub(crate) struct Http {
     /// A folder for one host alone.
     given: Option<(String, PathBuf)>,
     pace: Pace,
+    tries: u32,
     agents: Mutex<BTreeMap<(String, bool), Agent>>,
 }
 
@@ -46,11 +47,16 @@ impl Http {
     pub(crate) fn new(settings: &Settings, host: &str) -> Http {
         let given = settings.given_certificates.clone().map(|folder| (host.to_owned(), folder));
         let (certificates, pace) = (settings.certificates.clone(), settings.pace);
-        Http { certificates, given, pace, agents: Mutex::default() }
+        let tries = settings.tries.unwrap_or(retry::TRIES);
+        Http { certificates, given, pace, tries, agents: Mutex::default() }
     }
 
     pub(crate) fn pace(&self) -> Pace {
         self.pace
+    }
+
+    pub(crate) fn tries(&self) -> u32 {
+        self.tries
     }
 
     fn agent(&self, origin: &Origin, insecure: bool) -> Result<Agent> {

@@ -62,6 +62,8 @@ pub struct Settings {
     pub insecure: bool,
     /// The slowest body that is read on.
     pub pace: Pace,
+    /// Tries of a request that may pass; six by default.
+    pub tries: Option<u32>,
 }
 
 impl Settings {

@@ -39,6 +39,10 @@ impl Origin {
     /// # Errors
     /// What is wrong with it: no http(s), a user, no host.
     pub(crate) fn of_url(url: &str) -> Result<(Origin, String), String> {
+        let scheme = url.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+        if let Some(scheme) = scheme.filter(|s| s != "https" && s != "http") {
+            return Err(format!("scheme {scheme:?} is neither https nor http"));
+        }
         let uri: Uri = url.parse().map_err(|e| format!("{url:?} is no URL: {e}"))?;
         let https = match uri.scheme_str() {
             Some("https") => true,

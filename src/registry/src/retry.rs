@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Tries of one request, the first included.
+/// Tries of one request, the first included, unless settings say otherwise.
 pub(crate) const TRIES: u32 = 6;
 const FIRST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(20);
@@ -15,11 +15,15 @@ pub(crate) fn may_pass(status: u16) -> bool {
     matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
 }
 
-/// How long to wait before try number `tried + 1`; `None`: no more. `asked` is the server's
+/// How long to wait before try number `tried + 1` of `tries`; `None`: no more. `asked` is the server's
 /// Retry-After, `chance` 0 to 255 spreads clients that failed together.
 #[must_use]
-pub(crate) fn wait(tried: u32, asked: Option<Duration>, chance: u8) -> Option<Duration> {
-    if tried >= TRIES {
+pub(crate) fn wait(
+    (tried, tries): (u32, u32),
+    asked: Option<Duration>,
+    chance: u8,
+) -> Option<Duration> {
+    if tried >= tries {
         return None;
     }
     let doubled = FIRST.saturating_mul(1 << tried.saturating_sub(1).min(16)).min(LONGEST);
@@ -67,13 +71,13 @@ mod tests {
 
     #[test]
     fn waits_grow_and_end() {
-        let plain: Vec<Option<Duration>> = (1..=6).map(|n| wait(n, None, 128)).collect();
+        let plain: Vec<Option<Duration>> = (1..=6).map(|n| wait((n, TRIES), None, 128)).collect();
         let ms = |n| Some(Duration::from_millis(n));
         assert_eq!(plain, [ms(500), ms(1000), ms(2000), ms(4000), ms(8000), None]);
-        assert!(wait(1, None, 0).unwrap() < wait(1, None, 255).unwrap());
-        assert_eq!(wait(1, Some(Duration::from_secs(3)), 0), Some(Duration::from_secs(3)));
-        assert_eq!(wait(1, Some(Duration::from_secs(86_400)), 0), Some(ASKED_MAX));
-        assert!(wait(1, Some(Duration::ZERO), 0).unwrap() >= Duration::from_millis(100));
+        assert!(wait((1, TRIES), None, 0).unwrap() < wait((1, TRIES), None, 255).unwrap());
+        assert_eq!(wait((1, TRIES), Some(Duration::from_secs(3)), 0), Some(Duration::from_secs(3)));
+        assert_eq!(wait((1, TRIES), Some(Duration::from_secs(86_400)), 0), Some(ASKED_MAX));
+        assert!(wait((1, TRIES), Some(Duration::ZERO), 0).unwrap() >= Duration::from_millis(100));
     }
 
     #[test]

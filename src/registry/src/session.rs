@@ -170,7 +170,11 @@ impl Session {
                 Err(error) => error.may_pass(),
             };
             let wait = match may_pass && !once {
-                true => retry::wait(tried, answer.as_ref().ok().and_then(asked), chance()),
+                true => retry::wait(
+                    (tried, self.http.tries()),
+                    answer.as_ref().ok().and_then(asked),
+                    chance(),
+                ),
                 false => None,
             };
             match wait {
@@ -214,9 +218,8 @@ impl Session {
         let home = self.home()?;
         let mut authenticated = false;
         loop {
-            let answer = self.follow(&home, call)?;
-            let (answer, at_home) = answer;
-            if answer.status().as_u16() != 401 || authenticated {
+            let (answer, at_home) = self.follow(&home, call)?;
+            if answer.status().as_u16() != 401 || at_home && authenticated {
                 return Ok(answer);
             }
             if !at_home {

@@ -55,6 +55,7 @@ impl Repository {
             return Ok(Uploaded::Present);
         }
         let action = self.doing(&format!("uploading blob {}", short(digest)));
+        let tries = self.session().http().tries();
         let mut chunked = false;
         let mut tried = 0;
         loop {
@@ -74,7 +75,8 @@ impl Repository {
                 Ok(()) => return Ok(Uploaded::Sent),
                 // A proxy's limit on the size of one request.
                 Err(Error::Status { status: 413, .. }) if !chunked => chunked = true,
-                Err(error) if error.may_pass() => match retry::wait(tried, None, chance()) {
+                Err(error) if error.may_pass() => match retry::wait((tried, tries), None, chance())
+                {
                     Some(time) => pause(time),
                     None => return Err(error),
                 },
