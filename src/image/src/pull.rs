@@ -59,8 +59,8 @@ impl Store {
     /// Pulls an image by its name.
     ///
     /// # Errors
-    /// [`crate::Error::Registry`] names registry and repository, the others the layer; the store is then
-    /// as before, and what has come of the layers is kept for the next try.
+    /// [`crate::Error::Registry`] names registry and repository, the others the layer; the store
+    /// is then as before, and what has come of the layers is kept for the next try.
     pub fn pull(
         &self,
         name: &str,

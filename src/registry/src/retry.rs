@@ -15,8 +15,8 @@ pub(crate) fn may_pass(status: u16) -> bool {
     matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
 }
 
-/// How long to wait before try number `tried + 1` of `tries`; `None`: no more. `asked` is the server's
-/// Retry-After, `chance` 0 to 255 spreads clients that failed together.
+/// How long to wait before try number `tried + 1` of `tries`; `None`: no more. `asked` is the
+/// server's Retry-After, `chance` 0 to 255 spreads clients that failed together.
 #[must_use]
 pub(crate) fn wait(
     (tried, tries): (u32, u32),
