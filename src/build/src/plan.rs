@@ -52,30 +52,31 @@ pub(crate) fn origin(file: &BuildFile, before: usize, name: &str) -> Origin {
     }
 }
 
-fn needs(file: &BuildFile, index: usize, base: &Origin) -> BTreeSet<usize> {
-    let mut all = BTreeSet::new();
-    let mut add = |origin: Origin| {
-        if let Origin::Stage(stage) = origin {
-            all.insert(stage);
-        }
-    };
-    add(base.clone());
+/// What the steps of a stage name by `--from`.
+fn sources(file: &BuildFile, index: usize) -> Vec<&str> {
+    let mut all = Vec::new();
     for step in &file.stages[index].steps {
         match &step.instruction {
-            Instruction::Copy(copy) => {
-                copy.from.iter().for_each(|from| add(origin(file, index, from)));
-            }
+            Instruction::Copy(copy) => all.extend(copy.from.as_deref()),
             Instruction::Run(Run { mounts, .. }) => {
-                for mount in mounts {
-                    if let MountKind::Bind { from: Some(from), .. } = &mount.kind {
-                        add(origin(file, index, from));
-                    }
-                }
+                all.extend(mounts.iter().filter_map(|mount| match &mount.kind {
+                    MountKind::Bind { from, .. } => from.as_deref(),
+                    _ => None,
+                }));
             }
             _ => {}
         }
     }
     all
+}
+
+fn needs(file: &BuildFile, index: usize, base: &Origin) -> BTreeSet<usize> {
+    let named = sources(file, index).into_iter().map(|from| origin(file, index, from));
+    let stage = |origin| match origin {
+        Origin::Stage(stage) => Some(stage),
+        _ => None,
+    };
+    named.chain([base.clone()]).filter_map(stage).collect()
 }
 
 /// Plans a build; `given` are the `--build-arg`s and `platform` the variables that are always
@@ -130,6 +131,23 @@ pub(crate) fn plan(
         }
     }
     Ok(Plan { order: wanted.into_iter().collect(), bases, platforms, arguments })
+}
+
+/// The images that a plan needs.
+pub(crate) fn images(file: &BuildFile, plan: &Plan) -> BTreeSet<String> {
+    let mut all = BTreeSet::new();
+    for index in &plan.order {
+        let mut add = |origin: &Origin| {
+            if let Origin::Image(name) = origin {
+                all.insert(name.clone());
+            }
+        };
+        add(&plan.bases[*index]);
+        for from in sources(file, *index) {
+            add(&origin(file, *index, from));
+        }
+    }
+    all
 }
 
 fn no_target(file: &BuildFile, target: &str) -> Error {

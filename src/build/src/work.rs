@@ -76,6 +76,17 @@ pub fn build(
     work.export(report)
 }
 
+/// The images that a build needs: bases, and what `--from` names.
+///
+/// # Errors
+/// Mistakes of the build file, a target that is no stage.
+pub fn images(options: &Options) -> Result<Vec<String>> {
+    let file = crate::parse(&options.file, &options.text)?;
+    let platform = platform_variables(options.platform.as_deref())?;
+    let plan = plan::plan(&file, options.target.as_deref(), &options.build_args, &platform)?;
+    Ok(plan::images(&file, &plan).into_iter().collect())
+}
+
 /// The variables that are known before the first FROM.
 fn platform_variables(wanted: Option<&str>) -> Result<BTreeMap<String, String>> {
     let host = format!("linux/{}", oci::image::Arch::default());

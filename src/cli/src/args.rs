@@ -2,6 +2,7 @@
 //!
 //! Invariant: every verb's help ends with two examples, and a test parses each of them.
 
+mod build;
 mod images;
 mod pods;
 mod registry;
@@ -15,6 +16,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use build::{
+    BuildArgs, BuildNetwork, CommitArgs, DiffArgs, ExportArgs, HistoryArgs, LayerForm,
+};
 pub use images::{ImagesArgs, ImportArgs, InspectArgs, LoadArgs, RmiArgs};
 pub use pods::{
     ApplyArgs, DeleteArgs, DescribeArgs, DownArgs, ExecArgs, GetArgs, GetKind, LogsArgs, Output,
@@ -133,6 +137,8 @@ pub enum Verb {
     Login(LoginArgs),
     /// Forget name and password for a registry
     Logout(LogoutArgs),
+    /// Build an image from a Containerfile
+    Build(Box<BuildArgs>),
     /// Load images from an archive or a layout folder
     Load(LoadArgs),
     /// Make an image of a root file system's tar

@@ -16,6 +16,7 @@
 
 pub mod age;
 pub mod args;
+pub mod build_report;
 pub mod columns;
 pub mod demo;
 pub mod errno;

@@ -1,6 +1,7 @@
 //! One file a verb. Each takes its arguments and the settings, and gives an exit code or a failure.
 
 mod apply;
+mod build;
 mod delete;
 mod describe;
 mod down;
@@ -55,6 +56,7 @@ pub fn dispatch(verb: Verb, settings: &Settings) -> Ended {
         Verb::Copy(args) => remote::copy(&args),
         Verb::Login(args) => login::login(&args),
         Verb::Logout(args) => login::logout(&args),
+        Verb::Build(args) => build::build(&args, settings),
         Verb::Load(args) => images::load(&args, settings),
         Verb::Import(args) => images::import(&args, settings),
         Verb::Save(args) => store::save(&args, settings),

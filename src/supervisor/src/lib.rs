@@ -52,5 +52,5 @@ pub use event::Event;
 pub use handle::{
     Applied, DeploymentView, ExecTarget, Handle, Outcome, PodView, Result, ShutdownMode,
 };
-pub use options::{LogRotation, Options, Paths};
+pub use options::{LogRotation, Options, Paths, runtime_program};
 pub use serve::serve;

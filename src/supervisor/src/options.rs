@@ -85,7 +85,7 @@ impl Options {
             net: net::Config::new(&paths.state),
             paths,
             cgroup_parent: "podvisor".to_owned(),
-            runtime_program: beside(std::env::current_exe().ok().as_deref()),
+            runtime_program: runtime_program(),
             log_rotation: LogRotation { max_bytes: 10 << 20, max_files: 5 },
             backoff: BackoffPolicy::default(),
         }
@@ -100,6 +100,12 @@ impl Options {
     pub(crate) fn cgroup_above(&self) -> String {
         format!("/{}", self.cgroup_parent.trim_matches('/'))
     }
+}
+
+/// `podvisor-oci` beside this program, else by PATH.
+#[must_use]
+pub fn runtime_program() -> PathBuf {
+    beside(std::env::current_exe().ok().as_deref())
 }
 
 /// The runtime beside `program`, if it is there; else its name, which is looked for in PATH.

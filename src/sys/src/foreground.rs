@@ -169,6 +169,12 @@ impl AsFd for Signals {
 
 /// SIGCHLD: news about the process waited for, never passed on.
 pub const CHILD: i32 = libc::SIGCHLD;
+/// Whether the signal is one by which a person or a service manager ends a program.
+#[must_use]
+pub fn asks_to_end(signal: i32) -> bool {
+    [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT].contains(&signal)
+}
+
 /// SIGWINCH: the terminal's size changed.
 pub const WINDOW: i32 = libc::SIGWINCH;
 
