@@ -11,6 +11,8 @@ mod cve;
 mod hardened;
 mod moved_root;
 mod race;
+mod store_crowd;
+mod store_sweep;
 mod stuck;
 mod sweep;
 mod trial;

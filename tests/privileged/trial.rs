@@ -124,11 +124,21 @@ impl Trial {
 
     /// `podvisor ARGS`, with folders of its own.
     pub(crate) fn podvisor(&self, args: &[&str]) -> Done {
-        let mut command = Command::new(self.program.with_file_name("podvisor"));
+        let program = self.program.with_file_name("podvisor");
+        self.run(self.with_folders(&mut Command::new(program)).args(args))
+    }
+
+    /// The same beneath the program `tool` with the arguments `first`.
+    pub(crate) fn podvisor_under(&self, tool: &Path, first: &[&str], args: &[&str]) -> Done {
+        let program = self.program.with_file_name("podvisor");
+        self.run(self.with_folders(&mut Command::new(tool)).args(first).arg(program).args(args))
+    }
+
+    fn with_folders<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         for (name, folder) in [("ROOT", "store"), ("STATE", "run"), ("LOG_DIR", "log")] {
             command.env(format!("PODVISOR_{name}"), self.path(folder));
         }
-        self.run(command.args(args))
+        command
     }
 
     /// Gives podvisor an image busybox:latest.
