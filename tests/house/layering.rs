@@ -46,6 +46,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
 /// The crates whose code may be unsafe and may name `libc` or `nix`.
 const KERNEL_DOORS: &[&str] = &["sys", "child"];
 
+/// The crate that has the workspace's lints of its own, since it names the symbol that libc starts
+/// at; below is its only `unsafe`.
+const NAMES_MAIN: &str = "oci-cli";
+
 /// The names below one table of a manifest, by plain reading: the tree's manifests are simple.
 fn section(manifest: &str, name: &str) -> BTreeSet<String> {
     let header = format!("[{name}]");
@@ -97,9 +101,37 @@ fn only_the_doors_to_the_kernel_use_libc_and_unsafe() {
         for banned in ["libc", "nix"] {
             assert!(!used.contains(banned), "{name} uses {banned}: go through sys");
         }
+        if *name == NAMES_MAIN {
+            continue;
+        }
         let inherits = section(&text, "lints").contains("workspace");
         assert!(inherits, "{name} does not inherit the workspace's lints (forbid unsafe)");
     }
+}
+
+#[test]
+fn podvisor_oci_is_unsafe_in_the_name_of_main_alone() {
+    let folder = root().join("src").join(NAMES_MAIN);
+    let lints = section(&manifest(NAMES_MAIN), "lints.rust");
+    let workspace = fs::read_to_string(root().join("Cargo.toml")).expect("manifest");
+    assert_eq!(lints, section(&workspace, "workspace.lints.rust"));
+    let clippy = section(&manifest(NAMES_MAIN), "lints.clippy");
+    assert_eq!(clippy, section(&workspace, "workspace.lints.clippy"));
+    let mut found = Vec::new();
+    let mut folders = vec![folder.join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("src").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = fs::read_to_string(&path).expect("source");
+            let lines = text.lines().filter(|l| l.contains("unsafe"));
+            found.extend(lines.map(|l| l.trim().split(',').next().unwrap_or(l).to_owned()));
+        }
+    }
+    assert_eq!(found, ["#[expect(unsafe_code", "#[unsafe(no_mangle)]"]);
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::process::ExitCode;
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::args::{Given, UsageError};
@@ -102,12 +102,12 @@ impl Log {
     }
 
     /// Writes a failure and its hint; the exit code is its own.
-    pub(crate) fn fail(&self, failure: &Failure) -> ExitCode {
+    pub(crate) fn fail(&self, failure: &Failure) -> u8 {
         self.line(&failure.text);
         if let Some(hint) = &failure.hint {
             eprintln!("hint: {hint}");
         }
-        ExitCode::from(failure.code)
+        failure.code
     }
 }
 

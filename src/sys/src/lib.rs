@@ -43,6 +43,7 @@ mod program_file;
 pub mod reboot;
 pub mod seqpacket;
 pub mod spawn;
+pub mod start;
 pub mod stdio;
 pub mod survey;
 pub mod teardown;
