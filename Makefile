@@ -116,7 +116,8 @@ fuzz: ## mutate the corpora of tests/fuzz for a minute each (FUZZ_SECONDS=60)
 	  PODVISOR_FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test --quiet -p runtime --lib fuzz_$$target -- --nocapture; done
 	PODVISOR_FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test --quiet -p runtime --lib random_profiles
 	PODVISOR_FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test --quiet -p oci-cli --bins fuzz_user -- --nocapture
-	PODVISOR_FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test --quiet -p image --lib fuzz_accounts -- --nocapture
+	for target in accounts manifest index image_config reference gzip tar_beside_gnu_tar; do \
+	  PODVISOR_FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test --quiet -p image --lib fuzz_$$target -- --nocapture; done
 
 bench: deps build ## medians beside crun, runc, podman, skopeo+umoci in one run (root)
 	tests/bench/run.sh $(BIN) $(PODVISOR_TEST_CACHE)

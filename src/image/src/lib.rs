@@ -63,3 +63,6 @@ pub use push::Pushed;
 pub use save::{SaveFormat, Saved};
 pub use store::Store;
 pub use workshop::{Stack, Workshop};
+
+#[cfg(test)]
+mod fuzz_tests;

@@ -158,7 +158,9 @@ fn parse(text: &str) -> Result<Reference, String> {
     if path.is_empty() {
         return Err("the name is empty".into());
     }
-    if path.len() + host.len() > NAME_MAX {
+    let folder = if host == DEFAULT_REGISTRY && !path.contains('/') { DEFAULT_FOLDER } else { "" };
+    // Of the whole name: what is short to type must not be too long to be written down.
+    if host.len() + folder.len() + path.len() > NAME_MAX {
         return Err(format!("it is longer than {NAME_MAX} characters"));
     }
     if let Some(part) = path.split('/').find(|p| !component(p)) {
@@ -167,7 +169,6 @@ fn parse(text: &str) -> Result<Reference, String> {
             if upper { "upper case is not allowed" } else { "only a-z, 0-9 and `._-` within" };
         return Err(format!("{part:?}: {why}"));
     }
-    let folder = if host == DEFAULT_REGISTRY && !path.contains('/') { DEFAULT_FOLDER } else { "" };
     let repository = format!("{folder}{path}");
     Ok(Reference { registry: host.into(), repository, tag: tagged.into(), digest })
 }

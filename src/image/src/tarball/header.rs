@@ -55,6 +55,10 @@ impl Header {
         Ok(match self.flag() {
             // Before ustar a folder was told by its name's end.
             b'0' | 0 if path.ends_with(b"/") => Kind::Folder,
+            // In any other header GNU tar takes it for a plain file.
+            b'S' if &self.0[257..265] != b"ustar  \0" => {
+                return Err(Fault::bad("a sparse file whose header is not GNU tar's"));
+            }
             b'0' | b'7' | b'S' | 0 => Kind::File,
             b'1' => Kind::HardLink,
             b'2' => Kind::Link,

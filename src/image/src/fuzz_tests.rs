@@ -1,0 +1,178 @@
+//! What strangers write, mutated: documents, names, gzip streams, and tar archives against GNU tar.
+
+use std::cell::Cell;
+use std::io::{BufReader, Read, Write};
+use std::process::{Command, Stdio};
+
+use crate::compression::{Compression, Decoder};
+use crate::document::{Index, Manifest, parse_config};
+use crate::extract::forge::seal;
+use crate::reference::Reference;
+use crate::tarball::{BLOCK, Entry, Kind, Reader};
+
+#[test]
+fn fuzz_manifest() {
+    fuzz::run("manifest", |input| {
+        if let Ok(manifest) = Manifest::parse(input) {
+            let again = serde_json::to_vec(&manifest).unwrap();
+            assert_eq!(Manifest::parse(&again).unwrap().layers, manifest.layers);
+        }
+    });
+}
+
+#[test]
+fn fuzz_index() {
+    fuzz::run("index", |input| {
+        if let Ok(index) = Index::parse(input) {
+            let again = serde_json::to_vec(&index).unwrap();
+            assert_eq!(Index::parse(&again).unwrap().manifests, index.manifests);
+        }
+    });
+}
+
+#[test]
+fn fuzz_image_config() {
+    fuzz::run("image-config", |input| {
+        if let Ok((config, digests)) = parse_config(input) {
+            assert_eq!(config.rootfs().diff_ids().len(), digests.len());
+        }
+    });
+}
+
+#[test]
+fn fuzz_reference() {
+    fuzz::run("reference", |input| {
+        let Ok(text) = std::str::from_utf8(input) else { return };
+        if let Ok(reference) = text.parse::<Reference>() {
+            assert_eq!(reference.to_string().parse::<Reference>().unwrap(), reference, "{text}");
+            let familiar: Reference = reference.familiar().parse().unwrap();
+            assert_eq!(familiar.repository(), reference.repository(), "{text}");
+            assert!(!text.contains("..") || !reference.repository().contains("/../"), "{text}");
+        }
+    });
+}
+
+#[test]
+fn fuzz_gzip() {
+    fuzz::run("gzip", |input| {
+        let most = 4 << 20;
+        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        let decoder = Decoder::new(BufReader::with_capacity(61, input), Compression::Gzip).unwrap();
+        if decoder.take(most).read_to_end(&mut ours).is_ok() {
+            let read = flate2::bufread::MultiGzDecoder::new(input);
+            read.take(most).read_to_end(&mut theirs).unwrap();
+            assert!(ours == theirs);
+        }
+    });
+}
+
+/// Mutation breaks checksums, which would end every trial: those of headers are made right.
+fn mended(input: &[u8]) -> Vec<u8> {
+    let mut archive = input.to_vec();
+    archive.resize(input.len().next_multiple_of(BLOCK), 0);
+    for block in archive.chunks_exact_mut(BLOCK) {
+        let block: &mut [u8; BLOCK] = block.try_into().unwrap();
+        if &block[257..262] == b"ustar" {
+            seal(block);
+        }
+    }
+    archive.extend([0; 2 * BLOCK]);
+    archive
+}
+
+/// An entry as `tar --list --verbose` shows it, without permissions and time.
+fn listed(entry: &Entry) -> String {
+    let kind = match entry.kind {
+        Kind::File => '-',
+        Kind::HardLink => 'h',
+        Kind::Link => 'l',
+        Kind::Folder => 'd',
+        Kind::Fifo => 'p',
+        Kind::Char { .. } => 'c',
+        Kind::Block { .. } => 'b',
+    };
+    let size = match (entry.kind, &entry.sparse) {
+        (Kind::Char { major, minor } | Kind::Block { major, minor }, _) => {
+            format!("{major},{minor}")
+        }
+        (_, Some(sparse)) => sparse.length.to_string(),
+        (_, None) => entry.size.to_string(),
+    };
+    let mut line = format!("{kind} {}/{} {size} ", entry.uid, entry.gid).into_bytes();
+    line.extend(&entry.path);
+    while entry.kind == Kind::Folder && line.ends_with(b"/") {
+        line.pop();
+    }
+    match entry.kind {
+        Kind::Link => line.extend([b" -> ", entry.link.as_slice()].concat()),
+        Kind::HardLink => line.extend([b" link to ", entry.link.as_slice()].concat()),
+        _ => {}
+    }
+    String::from_utf8_lossy(&line).into_owned()
+}
+
+/// What GNU tar reads; `None` when it finds fault with the archive.
+fn by_gnu_tar(archive: &[u8]) -> Option<Vec<String>> {
+    let mut tar = Command::new("tar")
+        .args(["--list", "--verbose", "--numeric-owner", "--full-time", "--utc", "--file=-"])
+        .args(["--quoting-style=literal", "--null", "--absolute-names"])
+        .env("LC_ALL", "C")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It stops reading at the end marker.
+    let _ = tar.stdin.take().unwrap().write_all(archive);
+    let out = tar.wait_with_output().unwrap();
+    if !out.status.success() || !out.stderr.is_empty() {
+        return None;
+    }
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    text.lines()
+        .map(|line| {
+            // Permissions, owner, size, day, time, name.
+            let mut rest = line;
+            let mut words = Vec::new();
+            for _ in 0..5 {
+                let word = rest.trim_start_matches(' ');
+                let end = word.find(' ')?;
+                words.push(&word[..end]);
+                rest = &word[end..];
+            }
+            let kind = words[0].chars().next()?;
+            let name = rest.strip_prefix(' ')?;
+            let name = if kind == 'd' { name.trim_end_matches('/') } else { name };
+            Some(format!("{kind} {} {} {name}", words[1], words[2]))
+        })
+        .collect()
+}
+
+#[test]
+fn fuzz_tar_beside_gnu_tar() {
+    let compared = Cell::new(0);
+    fuzz::run("tar", |input| {
+        let archive = mended(input);
+        let mut reader = Reader::new(BufReader::with_capacity(701, archive.as_slice()));
+        let mut ours = Vec::new();
+        loop {
+            match reader.next() {
+                Ok(Some(entry)) => ours.push(entry),
+                Ok(None) => break,
+                // What is refused cannot be taken for something else.
+                Err(_) => return,
+            }
+        }
+        // GNU tar shows names over several lines, and numbers in its own way.
+        let plain = |e: &Entry| !e.path.contains(&b'\n') && !e.link.contains(&b'\n');
+        if !ours.iter().all(plain) {
+            return;
+        }
+        let Some(theirs) = by_gnu_tar(&archive) else { return };
+        let ours: Vec<String> = ours.iter().map(listed).collect();
+        assert_eq!(ours, theirs);
+        compared.set(compared.get() + 1);
+    });
+    println!("tar: {} compared", compared.get());
+    assert!(compared.get() > 100, "only {} archives were compared", compared.get());
+}
