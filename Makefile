@@ -27,7 +27,7 @@ help: ## this list
 # Each list is Debian package names; a package that is there costs nothing.
 PACKAGES_RUN  := gcc libc6-dev make git curl ca-certificates iproute2 util-linux
 PACKAGES_TEST := $(PACKAGES_RUN) binutils busybox-static cpio kmod nftables nginx-light procps strace \
-  qemu-system-x86 crun runc skopeo umoci hyperfine python3 mmdebstrap uidmap
+  qemu-system-x86 crun runc skopeo umoci hyperfine python3 mmdebstrap uidmap docker-registry openssl
 PACKAGES_ENGINES := podman conmon containernetworking-plugins catatonit containerd docker.io python3-grpcio buildah libcap2-bin
 PACKAGES_BENCH := $(PACKAGES_TEST) $(PACKAGES_ENGINES) libseccomp-dev pkg-config
 
@@ -84,6 +84,7 @@ unit: ## every crate's own tests, the privileged ones in scopes of their own (ro
 
 privileged: build ## the whole product on the real kernel, each test in its own scope (root)
 	cargo test --test e2e
+	cargo test --test registry
 	cargo test --test hostile
 	cargo test --test privileged
 

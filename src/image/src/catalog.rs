@@ -7,7 +7,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::digest::Digest;
-use crate::document::{self, Descriptor, FULL_NAME, Manifest, REF_NAME};
+use crate::document::{self, CHOSEN_FROM, Descriptor, FULL_NAME, Manifest, REF_NAME};
 use crate::error::{At, Error, Result};
 use crate::reference::{self, Reference};
 use crate::snapshot;
@@ -303,6 +303,14 @@ impl Store {
                     let matches = many.iter().map(|i| i.0.to_string()).collect();
                     return Err(Error::AmbiguousId { name: name.into(), matches });
                 }
+            }
+        }
+        if let Some(index) = &wanted {
+            let entries = self.read_index()?.manifests;
+            let of = |d: &&Descriptor| d.annotation(CHOSEN_FROM) == Some(index.as_str());
+            let chosen = entries.iter().find(of).map(|d| &d.digest);
+            if let Some(found) = images.iter().find(|(digest, _)| Some(digest) == chosen) {
+                return Ok(found);
             }
         }
         let reference = match (reference, wanted) {

@@ -28,6 +28,9 @@ pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// containerd's annotation with the full name.
 pub(crate) const FULL_NAME: &str = "io.containerd.image.name";
 
+/// Our annotation with the digest of the index that an image was chosen from.
+pub(crate) const CHOSEN_FROM: &str = "org.podvisor.image.index";
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Descriptor {

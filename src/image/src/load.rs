@@ -262,7 +262,13 @@ pub(crate) fn add(manifests: &mut Vec<Descriptor>, found: &Found) {
     }
 }
 
-fn described(found: &Found, annotations: Option<BTreeMap<String, String>>) -> Descriptor {
+/// The index's entry of an image: its names, and what its finder says of it.
+fn described(found: &Found, names: Option<BTreeMap<String, String>>) -> Descriptor {
+    let said = found.manifest.annotations.iter().flatten();
+    let mut annotations: BTreeMap<String, String> =
+        said.map(|(key, value)| (key.clone(), value.clone())).collect();
+    annotations.extend(names.unwrap_or_default());
+    let annotations = Some(annotations).filter(|a| !a.is_empty());
     let config = &found.image.config;
     let platform = Platform {
         architecture: config.architecture().to_string(),

@@ -37,7 +37,8 @@ impl<'a> Blob<'a> {
     pub(crate) fn new(remote: &'a Remote, digest: &str, size: u64, from: u64) -> Blob<'a> {
         let digest = digest.to_owned();
         let at = from.min(size);
-        Blob { remote, digest, size, at, server: 0, body: None, failures: 0, broke_at: from }
+        let server = remote.first();
+        Blob { remote, digest, size, at, server, body: None, failures: 0, broke_at: from }
     }
 
     /// Opens the connection, so that a blob that is not there is told at once.
@@ -72,6 +73,9 @@ impl<'a> Blob<'a> {
         match within {
             Some(time) => pause(time),
             None if self.server + 1 < self.remote.servers().len() => {
+                if matches!(error, Error::Transport { .. }) {
+                    self.remote.leave(self.server);
+                }
                 self.server += 1;
                 self.failures = 0;
             }

@@ -157,7 +157,7 @@ impl Error {
         match self {
             Error::Transport { source, .. } => match source.as_ref() {
                 ureq::Error::Rustls(_) | ureq::Error::HostNotFound | ureq::Error::Tls(_) => false,
-                ureq::Error::Io(e) => !is_certificate(e),
+                ureq::Error::Io(e) => !is_certificate(e) && !is_absence(e),
                 _ => true,
             },
             Error::Body { .. } => true,
@@ -188,6 +188,12 @@ pub(crate) fn is_certificate(error: &io::Error) -> bool {
             Some(rustls::Error::InvalidCertificate(_) | rustls::Error::AlertReceived(_))
         )
     })
+}
+
+/// Whether nobody is there: a person wants to know that at once.
+fn is_absence(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
+    matches!(error.kind(), ConnectionRefused | HostUnreachable | NetworkUnreachable)
 }
 
 /// Whether the other side speaks no TLS.

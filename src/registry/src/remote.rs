@@ -1,6 +1,7 @@
 //! A repository by its name, and the servers that have it: mirrors first, then the registry.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::Settings;
 use crate::blob::Blob;
@@ -23,6 +24,8 @@ pub enum Purpose {
 pub struct Remote {
     name: String,
     servers: Vec<Repository>,
+    /// Servers before this one have failed.
+    first: AtomicUsize,
 }
 
 impl Remote {
@@ -53,7 +56,7 @@ impl Remote {
             };
             servers.push(Repository::new(Session::new(Arc::clone(&http), source, credential)));
         }
-        Ok(Remote { name: format!("{registry}/{repository}"), servers })
+        Ok(Remote { name: format!("{registry}/{repository}"), servers, first: AtomicUsize::new(0) })
     }
 
     /// `registry/repository`, as asked for.
@@ -64,6 +67,17 @@ impl Remote {
 
     pub(crate) fn servers(&self) -> &[Repository] {
         &self.servers
+    }
+
+    /// The first server that is worth asking.
+    pub(crate) fn first(&self) -> usize {
+        self.first.load(Ordering::Relaxed)
+    }
+
+    /// A server is not asked any more, unless it is the last one.
+    pub(crate) fn leave(&self, server: usize) {
+        let next = (server + 1).min(self.servers.len().saturating_sub(1));
+        self.first.fetch_max(next, Ordering::Relaxed);
     }
 
     /// The registry itself, not a mirror.
@@ -84,10 +98,16 @@ impl Remote {
     /// What the registry itself said.
     pub fn manifest(&self, reference: &str) -> Result<Document> {
         let mut last = None;
-        for server in &self.servers {
+        for (at, server) in self.servers.iter().enumerate().skip(self.first()) {
             match server.manifest(reference) {
                 Ok(found) => return Ok(found),
-                Err(error) => last = Some(error),
+                Err(error) => {
+                    // A mirror that does not answer is not asked for the rest.
+                    if matches!(error, Error::Transport { .. }) {
+                        self.leave(at);
+                    }
+                    last = Some(error);
+                }
             }
         }
         match last {

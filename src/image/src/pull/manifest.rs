@@ -10,7 +10,7 @@ use registry::{Document, Remote};
 use crate::blobs::Blobs;
 use crate::catalog;
 use crate::digest::Digest;
-use crate::document::{self, Descriptor, Index, Manifest};
+use crate::document::{self, CHOSEN_FROM, Descriptor, Index, Manifest};
 use crate::error::{Error, Result};
 use crate::load::Found;
 use crate::platform::{self, Platform};
@@ -30,14 +30,20 @@ pub(super) fn find(
     let pinned = reference.digest();
     let asked = pinned.map_or(reference.tag(), Digest::as_str);
     let mut document = get(remote, asked, pinned, blobs)?;
+    let mut outermost = None;
     for _ in 0..DEPTH_MAX {
         let digest = Digest::of(&document.bytes);
         let what = format!("sha256:{}", digest.short());
         let kind = kind(&document).map_err(|p| blobs.wrong(&what, p))?;
         let entry = Descriptor::new(&kind, digest, document.bytes.len() as u64);
         if !entry.is_index() {
-            return image(remote, entry, &document.bytes, blobs);
+            let mut found = image(remote, entry, &document.bytes, blobs)?;
+            // So that the pin of an index finds the image that was taken of it.
+            found.manifest.annotations =
+                outermost.map(|index: Digest| [(CHOSEN_FROM.into(), index.to_string())].into());
+            return Ok(found);
         }
+        outermost.get_or_insert(entry.digest);
         let index = Index::parse(&document.bytes).map_err(|p| blobs.wrong(&what, p))?;
         let Some(chosen) = platform.choose(&index.manifests) else {
             let there = platform::listed(&index.manifests);

@@ -1,0 +1,95 @@
+//! Downloads that break: they go on, nothing comes twice, nothing wrong comes in.
+
+use std::process::Stdio;
+
+use crate::world::World;
+
+const SIZE: u64 = 4_000_000;
+
+/// A registry with an image of one layer behind a proxy with a fault, on port 5001.
+fn world(name: &str, fault: &str, layers: usize) -> Option<World> {
+    let mut world = World::new(scope::enter(&format!("faults::{name}"))?);
+    world.registry(5000, "", "");
+    world.proxy(5001, 5000, fault);
+    let insecure = |p| format!("[[registry]]\nlocation = \"127.0.0.1:{p}\"\ninsecure = true\n");
+    world.file("registries.conf", &(insecure(5000) + &insecure(5001)));
+    world.layout(&format!("lay 1 {layers} {SIZE}"));
+    world.podvisor("copy -q oci:lay:1 127.0.0.1:5000/web:1").ok();
+    Some(world)
+}
+
+const PULL: &str = "pull -q 127.0.0.1:5001/web:1";
+
+#[test]
+fn cut_connections_are_gone_on_with() {
+    let Some(world) = world("cut_connections_are_gone_on_with", "cut:1500000", 1) else { return };
+    world.podvisor(PULL).ok();
+    let (bytes, answers) = world.sent(5001);
+    assert!(answers >= 3, "{}", world.read("proxy5001"));
+    // The configuration and the layer, nothing twice.
+    assert!((SIZE..SIZE + 20_000).contains(&bytes), "{bytes} bytes");
+}
+
+#[test]
+fn a_killed_pull_is_gone_on_with() {
+    let Some(world) = world("a_killed_pull_is_gone_on_with", "slow:2000000", 1) else { return };
+    let mut first = world.command(PULL).stdout(Stdio::null()).spawn().unwrap();
+    let kept = || {
+        let sizes = world.sh("stat -c %s root/partial/* 2>/dev/null || true");
+        sizes.lines().filter_map(|l| l.parse::<u64>().ok()).max()
+    };
+    world.until("a megabyte has come", || kept().filter(|k| *k > 1_000_000));
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let kept = kept().unwrap();
+    world.podvisor(PULL).ok();
+    let log = world.read("proxy5001");
+    assert!(log.contains(&format!("bytes={kept}-")), "kept {kept}: {log}");
+    assert_eq!(world.sh("find root/partial root/staging -type f"), "");
+    assert_eq!(world.sh("cat root/snapshots/*/file0 | wc -c").trim(), SIZE.to_string());
+}
+
+#[test]
+fn two_pulls_download_a_blob_once() {
+    let Some(world) = world("two_pulls_download_a_blob_once", "slow:8000000", 3) else { return };
+    let pull = || world.command(PULL).stdout(Stdio::null()).spawn().unwrap();
+    let mut all = [pull(), pull(), pull()];
+    for one in &mut all {
+        assert!(one.wait().unwrap().success());
+    }
+    let log = world.read("proxy5001");
+    let layers = log.lines().filter(|l| l.split(' ').next().unwrap().len() > 6).count();
+    assert_eq!(layers, 3, "{log}");
+    assert_eq!(world.sh("ls root/snapshots | grep -c '^[0-9]'").trim(), "3");
+}
+
+#[test]
+fn a_wrong_blob_is_fetched_once_more_and_then_refused() {
+    let Some(mut world) = world("a_wrong_blob_is_fetched_once_more_and_then_refused", "corrupt", 1)
+    else {
+        return;
+    };
+    let before = world.podvisor("images").ok();
+    world.podvisor(PULL).fails(&["127.0.0.1:5001/web", "does not have the digest"]);
+    assert_eq!(world.podvisor("images").ok(), before);
+    world.proxy(5002, 5000, "corrupt-once");
+    world.sh(
+        "printf '[[registry]]\nlocation=\"127.0.0.1:5002\"\ninsecure=true\n' >>registries.conf",
+    );
+    // The configuration is the blob that is wrong first, which is not repeated: it is small.
+    world.podvisor("pull -q 127.0.0.1:5002/web:1").fails(&["configuration"]);
+    world.podvisor("pull -q 127.0.0.1:5002/web:1").ok();
+    // What is kept may be wrong, too.
+    world.podvisor("rmi 127.0.0.1:5002/web:1").ok();
+    world.sh(
+        "h=$(ls -S lay/blobs/sha256 | head -n 1); head -c 1000000 /dev/urandom >root/partial/$h",
+    );
+    world.podvisor("pull -q 127.0.0.1:5002/web:1").ok();
+    assert_eq!(world.sh("find root/partial root/staging -type f"), "");
+}
+
+#[test]
+fn a_busy_registry_is_asked_again() {
+    let Some(world) = world("a_busy_registry_is_asked_again", "busy:3", 1) else { return };
+    world.podvisor(PULL).ok();
+}
