@@ -12,4 +12,5 @@
 mod access;
 mod exchange;
 mod faults;
+mod trust;
 mod world;

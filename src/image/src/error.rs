@@ -213,6 +213,16 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// The policy does not let the image in.
+    #[error("{image} is not trusted: {problem}")]
+    Untrusted {
+        /// Its full name.
+        image: String,
+        /// The policy's file.
+        policy: String,
+        /// What is missing or wrong.
+        problem: String,
+    },
     /// The exchange with a registry failed.
     #[error(transparent)]
     Registry(#[from] registry::Error),
@@ -288,6 +298,11 @@ impl Error {
                 _ => return None,
             },
             Error::Target { .. } => "name a folder that is not there yet".into(),
+            Error::Untrusted { policy, .. } => {
+                format!(
+                    "{policy} says what is demanded; `podvisor image referrers` lists signatures"
+                )
+            }
             Error::Registry(error) => error.hint()?,
             Error::User { .. } => {
                 "use a number (uid or uid:gid), or a name that the image's /etc/passwd has".into()

@@ -39,6 +39,7 @@ mod step_cache;
 mod store;
 mod tag;
 mod tarball;
+mod trust;
 mod unpack;
 mod workshop;
 
@@ -62,6 +63,7 @@ pub use pull::{PullOptions, expand};
 pub use push::Pushed;
 pub use save::{SaveFormat, Saved};
 pub use store::Store;
+pub use trust::Policy;
 pub use workshop::{Stack, Workshop};
 
 #[cfg(test)]

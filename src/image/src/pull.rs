@@ -3,7 +3,8 @@
 //! The way is a load's: everything into staging and verified, one syncfs, renames, the new
 //! index.json. Documents come first and are small; layers come three at a time, each unpacked while
 //! it comes (`layer.rs`). What a broken pull has of a blob lies in `partial/` (`partial.rs`) and is
-//! gone on with by the next one. Whom to trust is not decided here.
+//! gone on with by the next one. Whether an image may come in, `trust.rs` decides before the first
+//! layer.
 
 mod layer;
 mod manifest;
@@ -23,6 +24,7 @@ use crate::platform::Platform;
 use crate::progress::{Event, Progress};
 use crate::reference::Reference;
 use crate::store::Store;
+use crate::trust::{self, Policy};
 use crate::{side_by_side, snapshot};
 use layer::{Context, Done, Target, Wanted};
 
@@ -34,6 +36,8 @@ const AT_ONCE: usize = 3;
 pub struct PullOptions {
     /// Whose image to take of an index; this machine's by default.
     pub platform: Option<Platform>,
+    /// What is demanded of it.
+    pub policy: Policy,
 }
 
 /// A name as a person gives it, with the configured registry where it brings none.
@@ -96,6 +100,7 @@ impl Store {
         let mut blobs = Blobs::new(&staging, self.blobs(), shown);
         let platform = options.platform.clone().unwrap_or_else(Platform::host);
         let mut found = manifest::find(&remote, reference, &platform, &mut blobs)?;
+        trust::check(&options.policy, &remote, reference, &manifest::digests(&found))?;
         // A digest alone names no tag, and must not move one.
         if pinned.is_none() || tagged {
             found.names.push(reference.clone());

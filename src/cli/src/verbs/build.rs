@@ -128,7 +128,9 @@ fn fetch(args: &BuildArgs, options: &Options, store: &Store, what: &str) -> Resu
         let platform = platform.map_err(|error| images::failure(what, &error).code(2))?;
         let registries = super::pull::registries(&args.registry, what)?;
         let mut transfer = Transfer::new(args.progress, args.quiet);
-        let pulled = store.pull(&name, &PullOptions { platform }, &registries, &mut transfer);
+        let policy = super::pull::policy(what)?;
+        let options = PullOptions { platform, policy };
+        let pulled = store.pull(&name, &options, &registries, &mut transfer);
         drop(transfer);
         pulled.map_err(|error| {
             let failure = images::failure(&format!("{what}: pull {name}"), &error);

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use image::{Platform, PullOptions};
+use image::{Platform, Policy, PullOptions};
 use registry::{Credential, Files, Settings as Registries};
 
 use super::Ended;
@@ -16,7 +16,7 @@ use crate::transfer::Transfer;
 pub(super) fn pull(args: &PullArgs, settings: &Settings) -> Ended {
     let platform = args.platform.as_deref().map(str::parse::<Platform>).transpose();
     let platform = platform.map_err(|error| failure("pull", &error).code(2))?;
-    let options = PullOptions { platform };
+    let options = PullOptions { platform, policy: policy("pull")? };
     for name in &args.images {
         let what = format!("pull {name}");
         let registries = registries(&args.registry, &what)?;
@@ -55,6 +55,11 @@ pub(super) fn push(args: &PushArgs, settings: &Settings) -> Ended {
     };
     print::out(&line)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the host demands of images.
+pub(super) fn policy(what: &str) -> Result<Policy, Failure> {
+    Policy::usual(settings::variable).map_err(|error| failure(what, &error))
 }
 
 /// How to speak to registries: the host's configuration and what the command line says.

@@ -63,6 +63,12 @@ pub(super) fn find(
     Err(blobs.wrong("index", format!("lies over {DEPTH_MAX} indexes deep")))
 }
 
+/// The digests that an image may be signed by: its manifest's, and the index's it came of.
+pub(super) fn digests(found: &Found) -> Vec<Digest> {
+    let index = found.manifest.annotation(CHOSEN_FROM).and_then(|d| d.parse().ok());
+    [Some(found.manifest.digest.clone()), index].into_iter().flatten().collect()
+}
+
 fn get(remote: &Remote, asked: &str, expected: Option<&Digest>, blobs: &Blobs) -> Result<Document> {
     let document = remote.manifest(asked)?;
     let actual = Digest::of(&document.bytes);
