@@ -3,8 +3,8 @@
 //!
 //! The policy is containers' policy.json. What it demands and podvisor cannot check (GPG, keyless
 //! signatures) is refused, never passed over. A signature counts when the key of the policy made it
-//! over a payload with this image's digest and repository; signed may be the image's manifest or the
-//! index it was chosen from, since each names the next by digest.
+//! over a payload with this image's digest and repository; signed may be the image's manifest or
+//! the index it was chosen from, since each names the next by digest.
 
 mod key;
 mod policy;
