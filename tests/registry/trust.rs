@@ -28,9 +28,11 @@ fn sign(world: &World, key: &str, digest: &str, name: &str, subject: Option<&str
     world.file("subject", &subject);
     world.sh(&format!(
         "rm -rf sig; mkdir -p sig/blobs/sha256; cp lay/oci-layout sig/
-         if [ {key} = ed ]; then openssl pkeyutl -sign -inkey {key}.pem {options} -in payload -out raw
+         if [ {key} = ed ]; then
+           openssl pkeyutl -sign -inkey {key}.pem {options} -in payload -out raw
          else openssl dgst -sha256 -sign {key}.pem -out raw payload; fi
-         s=$(base64 -w0 raw); put() {{ h=$(sha256sum $1 | cut -d' ' -f1); cp $1 sig/blobs/sha256/$h; }}
+         s=$(base64 -w0 raw)
+         put() {{ h=$(sha256sum $1 | cut -d' ' -f1); cp $1 sig/blobs/sha256/$h; }}
          put payload; p=$h; printf {{}} >config; put config; c=$h
          printf '{{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",\
          \"config\":{{\"mediaType\":\"application/vnd.oci.image.config.v1+json\",\"digest\":\"sha256:%s\",\
