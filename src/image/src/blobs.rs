@@ -8,9 +8,10 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use crate::digest::{Digest, Hasher};
+use crate::digest::Digest;
 use crate::document::{self, Descriptor};
 use crate::error::{At, Error, Result};
+use crate::side_hasher::SideHasher;
 use crate::staging::Staging;
 
 /// The blobs of one operation.
@@ -27,7 +28,7 @@ pub(crate) struct Blobs<'a> {
 pub(crate) struct NewBlob {
     path: PathBuf,
     file: Option<File>,
-    hasher: Hasher,
+    hasher: SideHasher,
     size: u64,
 }
 
@@ -60,7 +61,7 @@ impl<'a> Blobs<'a> {
         let path = self.staging.path().join("blob");
         let known = expected.is_some_and(|d| self.path(d).is_some());
         let file = if known { None } else { Some(File::create(&path).at("making", &path)?) };
-        Ok(NewBlob { path, file, hasher: Hasher::default(), size: 0 })
+        Ok(NewBlob { path, file, hasher: SideHasher::default(), size: 0 })
     }
 
     /// Ends a blob; `what` names it in the error when it does not have the digest `expected`.

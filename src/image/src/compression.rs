@@ -2,11 +2,12 @@
 //!
 //! The first bytes decide; a media type only has to agree with them.
 
+mod gunzip;
+
 use std::io::{self, BufRead, Read};
 
-use flate2::bufread::MultiGzDecoder;
-
 use crate::fault::Fault;
+use gunzip::Gunzip;
 
 /// Largest window of zstd that is taken: 2^25 bytes, 32 MiB. `zstd -19` needs 8 MiB.
 const ZSTD_WINDOW_LOG_MAX: u32 = 25;
@@ -77,15 +78,25 @@ impl Compression {
 /// A stream of plain bytes out of a compressed one.
 pub(crate) enum Decoder<R: BufRead> {
     Plain(R),
-    Gzip(Box<MultiGzDecoder<R>>),
+    Gzip(Box<Gunzip<R>>),
     Zstd(Box<zstd::stream::read::Decoder<'static, R>>),
 }
 
 impl<R: BufRead> Decoder<R> {
+    /// With checksums compared.
     pub(crate) fn new(input: R, compression: Compression) -> io::Result<Decoder<R>> {
+        Decoder::with(input, compression, true)
+    }
+
+    /// For bytes whose digest is known: gzip's checksums, which say less, are not computed.
+    pub(crate) fn of_known_digest(input: R, compression: Compression) -> io::Result<Decoder<R>> {
+        Decoder::with(input, compression, false)
+    }
+
+    fn with(input: R, compression: Compression, check: bool) -> io::Result<Decoder<R>> {
         Ok(match compression {
             Compression::None => Decoder::Plain(input),
-            Compression::Gzip => Decoder::Gzip(Box::new(MultiGzDecoder::new(input))),
+            Compression::Gzip => Decoder::Gzip(Box::new(Gunzip::new(input, check))),
             Compression::Zstd => {
                 let mut decoder = zstd::stream::read::Decoder::with_buffer(input)?;
                 decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;

@@ -33,6 +33,7 @@ mod pull;
 mod push;
 mod save;
 mod side_by_side;
+mod side_hasher;
 mod snapshot;
 mod staging;
 mod step_cache;

@@ -1,7 +1,7 @@
 //! Unpacking the layers of an image side by side, each verified against its diff_id.
 //!
-//! Two layers at a time; each is decompressed and hashed in one thread while another one makes the
-//! files. The first failure stops all. Where the layers go, and keeping them, is the caller's.
+//! Two layers at a time; each is decompressed, hashed and made into files by three threads. The
+//! first failure stops all. Where the layers go, and keeping them, is the caller's.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
@@ -132,9 +132,14 @@ pub(crate) fn from_stream(
 ) -> Result<Unpacked> {
     sys::dir::private_umask().at("preparing a thread for", &job.target)?;
     let root = sys::dir::open_root(&job.target).at("opening", &job.target)?;
-    let (writer, output) = pipeline::new();
+    let (writer, digester, output) = pipeline::new();
     let (extracted, hashed) = std::thread::scope(|threads| {
-        let hashed = threads.spawn(move || writer.pump(Decoder::new(input, compression).ok()?));
+        threads.spawn(move || {
+            if let Ok(decoder) = Decoder::of_known_digest(input, compression) {
+                writer.pump(decoder);
+            }
+        });
+        let hashed = threads.spawn(move || digester.digest());
         let extracted = extract::extract(Reader::new(output), root, job.number == 1);
         (extracted, hashed.join().unwrap_or(None))
     });

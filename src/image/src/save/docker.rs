@@ -89,7 +89,7 @@ impl Source<'_> {
         let blob = self.open(&layer.descriptor, what)?;
         let compression = Compression::of_media_type(&layer.media_type);
         let input = BufReader::with_capacity(READ_BYTES, blob);
-        let decoder = Decoder::new(input, compression.unwrap_or(Compression::None));
+        let decoder = Decoder::of_known_digest(input, compression.unwrap_or(Compression::None));
         let mut decoder = decoder.at("reading", &path)?;
         let mut hasher = Hasher::default();
         pour(&mut decoder as &mut dyn Read, &mut |bytes| {
