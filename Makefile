@@ -18,7 +18,7 @@ export PATH := $(TOOLS):$(HOME)/.cargo/bin:$(PATH)
 export PODVISOR_BIN := $(abspath $(BIN))
 export PODVISOR_TEST_CACHE := $(abspath $(OUT))/cache
 
-.PHONY: help deps deps-run deps-deny build run check test unit privileged race conformance engines images vm vm-all bench install clean
+.PHONY: help deps deps-run deps-deny build run check test unit privileged race conformance engines images vm vm-all bench bench-scale install clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -29,7 +29,7 @@ PACKAGES_RUN  := gcc libc6-dev make git curl ca-certificates iproute2 util-linux
 PACKAGES_TEST := $(PACKAGES_RUN) binutils busybox-static cpio kmod nftables nginx-light procps strace \
   qemu-system-x86 crun runc skopeo umoci hyperfine python3 mmdebstrap uidmap docker-registry openssl
 PACKAGES_ENGINES := podman conmon containernetworking-plugins catatonit containerd docker.io python3-grpcio buildah libcap2-bin
-PACKAGES_BENCH := $(PACKAGES_TEST) $(PACKAGES_ENGINES) libseccomp-dev pkg-config
+PACKAGES_BENCH := $(PACKAGES_TEST) $(PACKAGES_ENGINES) libseccomp-dev pkg-config isal zstd
 
 define install_packages
 	@missing=$$(for p in $(1); do dpkg -s $$p >/dev/null 2>&1 || echo $$p; done); \
@@ -122,6 +122,9 @@ fuzz: ## mutate the corpora of tests/fuzz for a minute each (FUZZ_SECONDS=60)
 
 bench: deps build ## medians beside crun, runc, podman, skopeo+umoci in one run (root)
 	tests/bench/run.sh $(BIN) $(PODVISOR_TEST_CACHE)
+
+bench-scale: build ## load of images from 50 MB to 5 GB and 300,000 files (root)
+	tests/bench/run.sh $(BIN) $(PODVISOR_TEST_CACHE) scale
 
 clean: ## remove what was built
 	cargo clean

@@ -19,7 +19,7 @@ import sys
 import time
 from pathlib import Path
 
-import images
+import load
 
 BINARIES, CACHE = Path(sys.argv[1]), Path(sys.argv[2])
 SECTIONS = sys.argv[3:] or ["run", "memory", "exec", "cycle", "crowd", "many", "image", "pods", "overhead"]
@@ -224,50 +224,29 @@ def section_crowd():
     sh([*inside(), "sh", "-c", f"for i in $(seq 500); do {ours} delete --force live-$i || exit 1; done"])
 
 
-def loop_disk():
+def loop_disk(size=6 << 30):
     """A fresh ext4 on a loop device, mounted in this scope alone."""
     disk = CACHE / "disk.img"
     target = WORK / "disk"
     target.mkdir(exist_ok=True)
     with open(disk, "wb") as file:
-        file.truncate(6 << 30)
+        file.truncate(size)
     sh(["mkfs.ext4", "-q", "-F", str(disk)])
     sh(["mount", "-o", "loop", str(disk), str(target)])
     return target
 
 
 def section_image():
-    """Load and unpack of an image of about 300 MB and 20,000 files, gzip."""
-    archive = images.big_image(CACHE / "big.oci.tar")
-    disk = loop_disk()
-    podman = ["podman", *PODMAN, "--root", str(disk / "podman"), "--runroot", str(disk / "podman-run")]
-
-    def wipe(*names):
-        """Removes them and writes everything back: what another left dirty is not ours to flush."""
-        return lambda: [*(shutil.rmtree(disk / n, ignore_errors=True) for n in names), os.sync()]
-
-    def umoci():
-        sh(["skopeo", "copy", "-q", f"oci-archive:{archive}", f"oci:{disk}/layout:big"])
-        sh(["umoci", "unpack", "--image", f"{disk}/layout:big", str(disk / "unpacked")])
-
-    cases = {
-        "podvisor load": (wipe("pv"), lambda: sh([str(BINARIES / "podvisor"), "--root", str(disk / "pv"),
-                                                  "--state", str(disk / "pv/run"), "load", str(archive)])),
-        "podman load": (lambda: [podman_reset(podman), wipe("podman", "podman-run")()],
-                        lambda: sh([*podman, "load", "-q", "-i", str(archive)])),
-        "skopeo + umoci": (wipe("layout", "unpacked"), umoci),
-        "tar -xzf alone": (lambda: [wipe("tar")(), (disk / "tar").mkdir()],
-                           lambda: [sh(["tar", "-xzf", str(layer), "-C", str(disk / "tar")])
-                                    for layer in images.layers_of(archive)]),
-    }
-    medians, broken = alternate(cases, 5)
-    table("load + unpack, 300 MB, 20,000 files, gzip, fresh ext4, median of 5", medians, broken, "s", 1,
-          "podvisor load")
-    sh(["umount", str(disk)])
-    (CACHE / "disk.img").unlink()
+    """Load and unpack of an image of about 500 MB and 30,000 files."""
+    load.section(sys.modules[__name__])
 
 
-PODMAN = ["--cgroup-manager", "cgroupfs", "--events-backend", "file"]
+def section_scale():
+    """How that grows, to 5 GB and 300,000 files."""
+    load.section_scale(sys.modules[__name__])
+
+
+PODMAN = load.PODMAN
 
 
 def podman_reset(podman):

@@ -5,14 +5,23 @@ import hashlib
 import io
 import json
 import random
+import subprocess
 import tarfile
 from pathlib import Path
 
-FILES, BYTES, LAYERS = 20_000, 300_000_000, 3
+FILES, BYTES, LAYERS = 30_000, 500_000_000, 3
 
 
-def big_image(path: Path) -> Path:
-    """The archive's path; made when it is not there yet (about 20 seconds)."""
+def pack(plain, packer):
+    """A layer compressed, and its media type."""
+    kind = f"application/vnd.oci.image.layer.v1.tar+{packer}"
+    if packer == "gzip":
+        return gzip.compress(plain, 6, mtime=0), kind
+    return subprocess.run(["zstd", "-3", "-c"], input=plain, stdout=subprocess.PIPE, check=True).stdout, kind
+
+
+def big_image(path: Path, packer="gzip", more=False, factor=1) -> Path:
+    """The archive's path; made when it is not there yet (about 30 seconds). `more` adds a small layer."""
     if path.exists():
         return path
     seed = random.Random(7)
@@ -20,11 +29,14 @@ def big_image(path: Path) -> Path:
     words = [bytes(seed.choices(b"abcdefghijklmnopqrstuvwxyz_/.-", k=seed.randint(2, 12))) for _ in range(4000)]
     filler = b" ".join(seed.choices(words, k=1_500_000))
     blobs, layers, diff_ids = {}, [], []
-    for number in range(LAYERS):
-        plain = layer(seed, number, filler)
-        packed = gzip.compress(plain, 6, mtime=0)
+    # Layers of the same size however many files there are.
+    count = max(1, round(LAYERS * factor))
+    files = round(FILES * factor) // count
+    for number in range(count + more):
+        plain = layer(seed, number, filler, files if number < count else 100)
+        packed, kind = pack(plain, packer)
         diff_ids.append("sha256:" + hashlib.sha256(plain).hexdigest())
-        layers.append(descriptor("application/vnd.oci.image.layer.v1.tar+gzip", packed, blobs))
+        layers.append(descriptor(kind, packed, blobs))
     config = {"architecture": "amd64", "os": "linux", "config": {"Cmd": ["/bin/true"]},
               "rootfs": {"type": "layers", "diff_ids": diff_ids}}
     manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
@@ -42,10 +54,9 @@ def big_image(path: Path) -> Path:
     return path
 
 
-def layer(seed, number, filler):
+def layer(seed, number, filler, count):
     """One layer's tar: its share of the files, in folders of fifty."""
     out = io.BytesIO()
-    count = FILES // LAYERS
     with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as tar:
         for index in range(count):
             if index % 50 == 0:
@@ -79,5 +90,5 @@ def layers_of(archive: Path):
         folder.mkdir()
         with tarfile.open(archive) as tar:
             tar.extractall(folder, filter="data")
-    found = [p for p in (folder / "blobs/sha256").iterdir() if p.read_bytes()[:2] == b"\x1f\x8b"]
+    found = [p for p in (folder / "blobs/sha256").iterdir() if p.read_bytes()[:2] in (b"\x1f\x8b", b"\x28\xb5")]
     return sorted(found)
