@@ -20,9 +20,10 @@ import time
 from pathlib import Path
 
 import load
+import pull
 
 BINARIES, CACHE = Path(sys.argv[1]), Path(sys.argv[2])
-SECTIONS = sys.argv[3:] or ["run", "memory", "exec", "cycle", "crowd", "many", "image", "pods", "overhead"]
+SECTIONS = sys.argv[3:] or ["run", "memory", "exec", "cycle", "crowd", "many", "image", "pull", "pods", "overhead"]
 HERE = Path(__file__).resolve().parent
 WORK = Path(os.environ["PODVISOR_TEST_SCOPE"])
 OURS = BINARIES / "podvisor-oci"
@@ -244,6 +245,11 @@ def section_image():
 def section_scale():
     """How that grows, to 5 GB and 300,000 files."""
     load.section_scale(sys.modules[__name__])
+
+
+def section_pull():
+    """The same image from a registry on loopback."""
+    pull.section(sys.modules[__name__])
 
 
 PODMAN = load.PODMAN

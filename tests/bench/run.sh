@@ -1,6 +1,6 @@
 #!/bin/bash
 # The benchmark table: podvisor beside its peers, medians of one run, in a scope of its own.
-# usage: run.sh BINARIES CACHE [SECTION...]     sections: run memory exec cycle crowd many image pods overhead
+# usage: run.sh BINARIES CACHE [SECTION...]     sections: run memory exec cycle crowd many image pull pods overhead
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 binaries=$(realpath "$1") cache=$(realpath -m "$2")/bench

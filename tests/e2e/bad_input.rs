@@ -55,7 +55,7 @@ fn a_missing_image_waits_with_words() {
     let mut host = Host::with_busybox(scope);
     host.serve();
     host.apply(
-        "apiVersion: v1\nkind: Pod\nmetadata: {name: lost}\nspec: {containers: [{name: main, image: busibox}]}\n",
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: lost}\nspec: {containers: [{name: main, image: busibox, imagePullPolicy: Never}]}\n",
     );
     let status = host.until("it waits for its image", || {
         host.container("lost", "main").filter(|c| c["state"]["waiting"]["message"].is_string())

@@ -24,7 +24,10 @@ fn exit_codes_are_those_of_the_command() {
     run(&["no-such-command"]).fails(127, &["no-such-command", "not found"]);
     run(&["/etc/passwd"]).fails(126, &["/etc/passwd", "permission denied"]);
     host.podvisor(&["run", "--no-such-flag", "busybox"]).fails(125, &["--no-such-flag"]);
-    host.podvisor(&["run", "no-such-image"]).fails(125, &["no-such-image", "podvisor load"]);
+    let never = ["run", "--pull", "never", "no-such-image"];
+    host.podvisor(&never).fails(125, &["no-such-image", "podvisor load"]);
+    // This scope has no network.
+    host.podvisor(&["run", "no-such-image"]).fails(125, &["docker.io", "library/no-such-image"]);
     assert!(host.pods_left().is_empty());
 }
 

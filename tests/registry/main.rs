@@ -12,5 +12,6 @@
 mod access;
 mod exchange;
 mod faults;
+mod pods;
 mod trust;
 mod world;

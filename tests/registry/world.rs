@@ -187,6 +187,7 @@ impl World {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("PODVISOR_ROOT", self.path("root"))
             .env("PODVISOR_STATE", self.path("state"))
+            .env("PODVISOR_LOG_DIR", self.path("log"))
             .env("REGISTRY_AUTH_FILE", self.path("auth.json"))
             .env("CONTAINERS_REGISTRIES_CONF", self.path("registries.conf"))
             .env("PODVISOR_CERTS_DIR", self.path("certs.d"))

@@ -27,7 +27,7 @@ pub use pods::{
 pub use registry::{
     CopyArgs, LoginArgs, LogoutArgs, ProgressForm, PullArgs, PushArgs, RegistryArgs, RemoteArgs,
 };
-pub use run::RunArgs;
+pub use run::{PullWhen, RunArgs};
 pub use store::{
     DfArgs, ImageArgs, ImageVerb, MountArgs, PruneArgs, SaveArgs, SaveForm, SystemArgs, SystemVerb,
     TagArgs,

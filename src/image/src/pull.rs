@@ -81,6 +81,20 @@ impl Store {
         Ok(pulled)
     }
 
+    /// Pulls as the host's configuration says: registries, credentials and policy are read anew.
+    ///
+    /// # Errors
+    /// As [`Store::pull`]; a configuration that is not valid.
+    pub fn pull_configured(
+        &self,
+        name: &str,
+        variable: impl Fn(&str) -> Option<String>,
+        progress: &mut dyn Progress,
+    ) -> Result<Loaded> {
+        let options = PullOptions { platform: None, policy: Policy::usual(&variable)? };
+        self.pull(name, &options, &Settings::usual(variable)?, progress)
+    }
+
     fn pull_leased(
         &self,
         reference: &Reference,

@@ -8,6 +8,7 @@ mod container;
 mod http;
 mod launch;
 mod probe;
+mod pull;
 mod sandbox;
 mod wreck;
 
@@ -23,6 +24,7 @@ use crate::tools::Tools;
 use crate::volumes::Keep;
 
 pub(crate) use container::Noted;
+pub(crate) use pull::Pulls;
 pub(crate) use sandbox::{adopt, dismantle};
 pub(crate) use wreck::{lives, remove_cgroup_parents};
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use pod::Pod;
 use tokio::sync::{Semaphore, mpsc};
 
+use crate::act::Pulls;
 use crate::children::Children;
 use crate::error::Error;
 use crate::host::Host;
@@ -33,6 +34,7 @@ pub(crate) struct Tools {
     pub(crate) ports: Ports,
     pub(crate) children: Children,
     pub(crate) news: mpsc::UnboundedSender<News>,
+    pub(crate) pulls: Pulls,
     blocking: Semaphore,
     /// Bounds a storm of starts.
     pub(crate) starting: Semaphore,
@@ -53,6 +55,7 @@ impl Tools {
             host: Host::read(),
             ports: Ports::default(),
             children: Children::default(),
+            pulls: Pulls::default(),
             blocking: Semaphore::new(BLOCKING),
             starting: Semaphore::new(STARTING),
             options,

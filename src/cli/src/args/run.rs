@@ -1,6 +1,20 @@
 //! Arguments of `podvisor run`.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+
+use super::RegistryArgs;
+
+/// When `run` brings its image from a registry.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum PullWhen {
+    /// When the store does not have it.
+    #[default]
+    Missing,
+    /// Each time; what has not changed does not come again.
+    Always,
+    /// Not at all.
+    Never,
+}
 
 /// `podvisor run`
 #[derive(Debug, Clone, Default, Args)]
@@ -65,6 +79,12 @@ pub struct RunArgs {
     /// Time for an orderly end, seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 10, allow_negative_numbers = true)]
     pub grace_period: u64,
+    /// When to bring the image from its registry
+    #[arg(long, value_enum, default_value_t = PullWhen::Missing)]
+    pub pull: PullWhen,
+    /// How to speak to the registry.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
     /// The image
     #[arg(value_name = "IMAGE")]
     pub image: String,

@@ -7,7 +7,7 @@ use registry::{Credential, Files, Settings as Registries};
 
 use super::Ended;
 use super::images::{failure, near, open};
-use crate::args::{PullArgs, PushArgs, RegistryArgs};
+use crate::args::{ProgressForm, PullArgs, PullWhen, PushArgs, RegistryArgs, RunArgs};
 use crate::failure::Failure;
 use crate::print;
 use crate::settings::{self, Settings};
@@ -33,6 +33,37 @@ pub(super) fn pull(args: &PullArgs, settings: &Settings) -> Ended {
         print::out(&line)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Sees to it that the store has the image of a `run`; the arguments with the name that it has now.
+pub(super) fn for_run(args: &RunArgs, settings: &Settings, what: &str) -> Result<RunArgs, Failure> {
+    let store = open(settings, what)?;
+    let missing = match store.resolve(&args.image) {
+        Err(image::Error::MissingImage { .. }) => true,
+        // Whatever else is wrong with it is told where the pod is made.
+        _ => false,
+    };
+    let wanted = match args.pull {
+        PullWhen::Missing => missing,
+        PullWhen::Always => true,
+        PullWhen::Never => false,
+    };
+    let mut args = args.clone();
+    if wanted {
+        let registries = registries(&args.registry, what)?;
+        let options = PullOptions { platform: None, policy: policy(what)? };
+        let mut transfer = Transfer::new(ProgressForm::Auto, false);
+        let pulled = store.pull(&args.image, &options, &registries, &mut transfer);
+        drop(transfer);
+        let pulled = pulled.map_err(|error| {
+            let failure = failure(&format!("{what}: pull {}", args.image), &error);
+            near(&store, &args.image, failure)
+        })?;
+        if store.resolve(&args.image).is_err() {
+            args.image = pulled.names.first().cloned().unwrap_or(pulled.digest);
+        }
+    }
+    Ok(args)
 }
 
 pub(super) fn push(args: &PushArgs, settings: &Settings) -> Ended {

@@ -47,6 +47,7 @@ pub(super) async fn run(args: &RunArgs, settings: &Settings) -> Ended {
 
 async fn begin(args: &RunArgs, settings: &Settings) -> Ended {
     let what = format!("run {}", args.image);
+    let args = &super::pull::for_run(args, settings, &what)?;
     let pod = one::pod(args, settings, &what)?;
     let client = settings.client();
     let mut hosted = None;

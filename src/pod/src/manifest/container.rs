@@ -139,7 +139,7 @@ record! {
         name: String = "name" [required, label],
         /// Image reference.
         image: String = "image" [required, image],
-        /// Always with `latest` or no tag, else IfNotPresent.
+        /// When the image is asked for at its registry; IfNotPresent by default.
         image_pull_policy: Option<ImagePullPolicy> = "imagePullPolicy",
         /// Replaces the image's entry point.
         command: Vec<String> = "command",

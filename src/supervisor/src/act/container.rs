@@ -14,11 +14,11 @@ use std::time::Duration;
 use monitor::protocol::{
     ContainerRecord, ErrorKind as Refusal, RecordState, Request, Response, Rootfs, RunContainer,
 };
-use pod::manifest::Container;
+use pod::manifest::{Container, ImagePullPolicy};
 use pod::{Outcome, Reason};
 use serde::Deserialize;
 
-use super::{Done, Effect, Job, Started};
+use super::{Done, Effect, Job, Started, pull};
 use crate::error::{chain, with_hint};
 use crate::talk::{Talk, TalkError};
 use crate::tools::Tools;
@@ -39,14 +39,11 @@ const IMAGE_ID: &str = "podvisor/image-id";
 const TERMINATE: i32 = 15;
 const KILL: i32 = 9;
 
-type Failure = (Reason, String);
+pub(super) type Failure = (Reason, String);
 
 /// Creates and starts an attempt.
 pub(super) async fn start(tools: &Arc<Tools>, job: &Job, name: &str, attempt: u32) -> Done {
-    let own = job.clone();
-    let container = name.to_owned();
-    let made = tools.blocking(move |tools| prepare(tools, &own, &container, attempt)).await;
-    let (run, image_id) = match made {
+    let (run, image_id) = match make(tools, job, name, attempt).await {
         Ok(made) => made,
         Err((reason, message)) => {
             discard(tools, job, name, attempt).await;
@@ -92,21 +89,48 @@ pub(super) async fn start(tools: &Arc<Tools>, job: &Job, name: &str, attempt: u3
     }
 }
 
-/// Makes root file system and bundle.
-fn prepare(
-    tools: &Tools,
+/// Makes all that a start needs; the image is brought first when it has to be.
+async fn make(
+    tools: &Arc<Tools>,
     job: &Job,
     name: &str,
     attempt: u32,
 ) -> Result<(RunContainer, String), Failure> {
+    let container = container_of(job, name)?;
+    let with = |image: String| {
+        let (own, name) = (job.clone(), name.to_owned());
+        tools.blocking(move |tools| prepare(tools, &own, (&name, &image), attempt))
+    };
+    let policy = container.image_pull_policy;
+    if policy != Some(ImagePullPolicy::Always) {
+        match with(container.image.clone()).await {
+            Err((Reason::ErrImageNeverPull, _)) if policy != Some(ImagePullPolicy::Never) => {}
+            made => return made,
+        }
+    }
+    with(pull::image(tools, container).await?).await
+}
+
+fn config_error(words: String) -> Failure {
+    (Reason::CreateContainerConfigError, words)
+}
+
+fn container_of<'a>(job: &'a Job, name: &str) -> Result<&'a Container, Failure> {
+    let container = job.subject.pod.spec.container(name);
+    container.ok_or_else(|| config_error(format!("the pod has no container {name:?} any more")))
+}
+
+/// Makes root file system and bundle.
+fn prepare(
+    tools: &Tools,
+    job: &Job,
+    (name, image): (&str, &str),
+    attempt: u32,
+) -> Result<(RunContainer, String), Failure> {
     let subject = &job.subject;
     let (pod, pod_dir) = (subject.pod.as_ref(), subject.pod_dir.as_path());
-    let config_error = |words: String| (Reason::CreateContainerConfigError, words);
-    let container = pod
-        .spec
-        .container(name)
-        .ok_or_else(|| config_error(format!("the pod has no container {name:?} any more")))?;
-    let image = tools.images.resolve(&container.image).map_err(|error| image_failure(&error))?;
+    let container = container_of(job, name)?;
+    let image = tools.images.resolve(image).map_err(|error| image_failure(&error))?;
     let id = bundle::runtime_id(&subject.uid, name, attempt);
     let told = |error: &image::Error| with_hint(chain(error), error.hint());
     let rootfs = tools

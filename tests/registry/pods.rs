@@ -1,0 +1,58 @@
+//! Images that come when a pod needs them.
+
+use crate::world::World;
+
+const IMAGE: &str = "127.0.0.1:5000/bb:1";
+
+/// A registry that has busybox, and a store that has it no more.
+fn world(name: &str) -> Option<World> {
+    let mut world = World::new(scope::enter(&format!("pods::{name}"))?);
+    world.registry(5000, "", "");
+    world.file("registries.conf", "[[registry]]\nlocation = \"127.0.0.1:5000\"\ninsecure = true\n");
+    let recipe = concat!(env!("CARGO_MANIFEST_DIR"), "/rootfs/busybox/recipe.sh");
+    world.sh(&format!("{recipe} bb.tar"));
+    world.podvisor(&format!("import -q bb.tar {IMAGE}")).ok();
+    world.podvisor(&format!("push -q {IMAGE}")).ok();
+    world.podvisor(&format!("rmi {IMAGE}")).ok();
+    Some(world)
+}
+
+fn manifest(world: &World, image: &str, policy: &str) {
+    let text = format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: one}}\nspec:\n  restartPolicy: Never\n  \
+         containers: [{{name: a, image: \"{image}\", imagePullPolicy: {policy}, command: [\"true\"]}}]\n"
+    );
+    world.file("pod.yaml", &text);
+}
+
+#[test]
+fn run_brings_its_image() {
+    let Some(world) = world("run_brings_its_image") else { return };
+    world.podvisor(&format!("run --rm --pull never {IMAGE} echo hi")).fails(&["podvisor load"]);
+    let out = world.podvisor(&format!("run --rm {IMAGE} echo hi")).ok();
+    assert_eq!(out, "hi\n");
+    let out = world.podvisor(&format!("run --rm --pull always {IMAGE} echo hi"));
+    assert!(out.err.contains("there already"), "{}", out.err);
+    world.podvisor("run --rm 127.0.0.1:5000/none:1 true").fails(&["repository none", "not found"]);
+}
+
+#[test]
+fn a_pod_brings_its_image_and_waits_for_one_that_is_not_there() {
+    let name = "a_pod_brings_its_image_and_waits_for_one_that_is_not_there";
+    let Some(world) = world(name) else { return };
+    manifest(&world, IMAGE, "Always");
+    world.podvisor("up --until-done -f pod.yaml").ok();
+    assert!(world.podvisor("images -q").ok().contains(IMAGE));
+    world.podvisor("down").ok();
+    manifest(&world, "127.0.0.1:5000/late:1", "IfNotPresent");
+    world.podvisor("up -d -f pod.yaml").ok();
+    let shown = || world.podvisor("get pods -o json").ok();
+    world.until("the pull has failed", || {
+        let pods = shown();
+        (pods.contains("ErrImagePull") || pods.contains("ImagePullBackOff"))
+            .then(|| assert!(pods.contains("repository late"), "{pods}"))
+    });
+    world.podvisor(&format!("push -q {IMAGE} 127.0.0.1:5000/late:1")).ok();
+    world.until("it has run", || shown().contains("Succeeded").then_some(()));
+    world.podvisor("down").ok();
+}
