@@ -55,6 +55,32 @@ pub fn size(bytes: u64) -> String {
     if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
 }
 
+/// Bytes of a size as people write it: `20GiB`, `500MB`, `1.5G`, `4096`.
+#[must_use]
+pub fn parse_size(text: &str) -> Option<u64> {
+    let end = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let unit = unit.to_ascii_lowercase();
+    let (letter, base) = match unit.strip_suffix("ib") {
+        Some(letter) => (letter, 1024.0),
+        // A bare letter is docker's: a power of 1,024.
+        None => match unit.strip_suffix('b') {
+            Some(letter) => (letter, 1000.0),
+            None => (unit.as_str(), 1024.0),
+        },
+    };
+    let power = match letter {
+        "" => 0,
+        "k" => 1,
+        "m" => 2,
+        "g" => 3,
+        "t" => 4,
+        _ => return None,
+    };
+    let bytes = number.parse::<f64>().ok()? * f64::powi(base, power);
+    (bytes.is_finite() && (0.0..9e18).contains(&bytes)).then_some(bytes as u64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,5 +122,24 @@ mod tests {
         }
         assert_eq!(size(512), "512 B");
         assert_eq!(size(1_572_864), "1.5 MiB");
+    }
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        for (text, bytes) in [
+            ("4096", Some(4096)),
+            ("1k", Some(1024)),
+            ("1.5KiB", Some(1536)),
+            ("500MB", Some(500_000_000)),
+            ("20GiB", Some(20 << 30)),
+            ("2t", Some(2 << 40)),
+            ("GiB", None),
+            ("-1", None),
+            ("1x", None),
+            ("infMB", None),
+            ("1e30", None),
+        ] {
+            assert_eq!(parse_size(text), bytes, "{text}");
+        }
     }
 }

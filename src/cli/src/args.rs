@@ -29,8 +29,8 @@ pub use registry::{
 };
 pub use run::{PullWhen, RunArgs};
 pub use store::{
-    DfArgs, ImageArgs, ImageVerb, MountArgs, PruneArgs, SaveArgs, SaveForm, SystemArgs, SystemVerb,
-    TagArgs,
+    DfArgs, ImageArgs, ImageVerb, LimitArgs, MountArgs, PruneArgs, SaveArgs, SaveForm, SystemArgs,
+    SystemVerb, TagArgs,
 };
 
 /// OCI images into supervised pods, with nothing underneath but the kernel.

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use crate::budget::Budget;
 use crate::digest::Digest;
 use crate::document::{self, Descriptor};
 use crate::error::{At, Error, Result};
@@ -30,6 +32,7 @@ pub(crate) struct NewBlob {
     file: Option<File>,
     hasher: SideHasher,
     size: u64,
+    budget: Arc<Budget>,
 }
 
 impl NewBlob {
@@ -37,7 +40,10 @@ impl NewBlob {
         self.hasher.update(bytes);
         self.size += bytes.len() as u64;
         match &mut self.file {
-            Some(file) => file.write_all(bytes).at("writing", &self.path),
+            Some(file) => {
+                self.budget.take(bytes.len() as u64)?;
+                file.write_all(bytes).at("writing", &self.path)
+            }
             None => Ok(()),
         }
     }
@@ -59,9 +65,10 @@ impl<'a> Blobs<'a> {
     /// Begins a blob. With `expected` in the store already, it is only hashed.
     pub(crate) fn begin(&self, expected: Option<&Digest>) -> Result<NewBlob> {
         let path = self.staging.path().join("blob");
+        let budget = Arc::clone(self.staging.budget());
         let known = expected.is_some_and(|d| self.path(d).is_some());
         let file = if known { None } else { Some(File::create(&path).at("making", &path)?) };
-        Ok(NewBlob { path, file, hasher: SideHasher::default(), size: 0 })
+        Ok(NewBlob { path, file, hasher: SideHasher::default(), size: 0, budget })
     }
 
     /// Ends a blob; `what` names it in the error when it does not have the digest `expected`.

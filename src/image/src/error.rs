@@ -205,6 +205,21 @@ pub enum Error {
         /// The system's error.
         source: io::Error,
     },
+    /// The store has no room by its own limit.
+    #[error(
+        "the store {root} may take {limit} bytes: {used} are used, {needed} more and counting \
+         would be over it"
+    )]
+    Limit {
+        /// The store's root.
+        root: String,
+        /// How many bytes it may take.
+        limit: u64,
+        /// How many it takes.
+        used: u64,
+        /// How many the operation has asked for so far.
+        needed: u64,
+    },
     /// Where images cannot be written to.
     #[error("{path} {problem}")]
     Target {
@@ -248,9 +263,7 @@ impl Error {
                 "`podvisor images` lists what is there; `podvisor load FILE` brings images in"
                     .into()
             }
-            Error::AmbiguousId { matches, .. } => {
-                format!("give more digits: {}", matches.join(", "))
-            }
+            Error::AmbiguousId { matches, .. } => format!("say more: {}", matches.join(", ")),
             Error::BadReference { .. } => {
                 "names look like web, web:1 or registry.example/team/web:1, in lower case".into()
             }
@@ -297,6 +310,9 @@ impl Error {
                 }
                 _ => return None,
             },
+            Error::Limit { .. } => {
+                "`image prune --all` makes room, `system limit` gives more".into()
+            }
             Error::Target { .. } => "name a folder that is not there yet".into(),
             Error::Untrusted { policy, .. } => {
                 format!(

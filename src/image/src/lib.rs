@@ -12,6 +12,7 @@
 //! `tarball` only with a test of the hostile archive in mind. Not here: mounting.
 
 mod blobs;
+mod budget;
 mod catalog;
 mod compression;
 mod container;

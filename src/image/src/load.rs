@@ -13,6 +13,7 @@ mod legacy;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::blobs::Blobs;
 use crate::catalog::Image;
@@ -150,6 +151,7 @@ impl Store {
     ) -> Result<()> {
         let snapshots = self.snapshots();
         let _lock = self.lock_names()?;
+        staging.budget().check()?;
         for (chain, path) in unpacked {
             snapshots.commit(path, chain)?;
         }
@@ -196,7 +198,8 @@ impl Store {
             fresh.push((chain.clone(), target.clone()));
             unpacked.insert(chain.clone(), target.clone());
             let (descriptor, diff_id) = (layer.descriptor.clone(), layer.unpacked.clone());
-            jobs.push(Job { number, count, descriptor, diff_id, blob, target });
+            let budget = Arc::clone(blobs.staging().budget());
+            jobs.push(Job { number, count, descriptor, diff_id, blob, target, budget });
         }
         let done = unpack::unpack_all(blobs.archive(), &jobs, progress)?;
         let place = |chain: &Digest| place(&snapshots, unpacked, chain);

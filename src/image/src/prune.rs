@@ -100,7 +100,7 @@ impl Store {
 
 /// Bytes of disk below a folder; hard links count once, other file systems and what vanishes
 /// meanwhile not at all.
-fn on_disk(folder: &Path) -> Result<u64> {
+pub(crate) fn on_disk(folder: &Path) -> Result<u64> {
     let device = fs::symlink_metadata(folder).at("reading", folder)?.dev();
     let mut seen = BTreeSet::new();
     let mut bytes = 0;

@@ -176,11 +176,16 @@ impl Store {
         }
         let mut wanted: Vec<Wanted> = wanted.into_values().collect();
         wanted.sort_by_key(|w| w.number);
+        let coming = wanted.iter().filter(|w| blobs.path(&w.descriptor.digest).is_none());
+        for wanted in coming {
+            blobs.staging().budget().take(wanted.descriptor.size)?;
+        }
         let context = Context {
             remote,
             name: blobs.archive(),
             count,
             staging: blobs.staging().path(),
+            budget: blobs.staging().budget(),
             stored: &self.blobs(),
             partial: &partial::folder(self.root())?,
         };

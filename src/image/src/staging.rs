@@ -9,8 +9,10 @@ use std::fs::{self, DirBuilder, File};
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::budget::Budget;
 use crate::error::{At, Error, Result};
 
 static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -19,6 +21,7 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 pub(crate) struct Staging {
     path: PathBuf,
     lock: File,
+    budget: Arc<Budget>,
 }
 
 pub(crate) fn make_private(path: &Path) -> std::io::Result<()> {
@@ -28,6 +31,7 @@ pub(crate) fn make_private(path: &Path) -> std::io::Result<()> {
 impl Staging {
     /// Makes one below `parent`, readable by its owner alone.
     pub(crate) fn new(parent: &Path) -> Result<Staging> {
+        let budget = Arc::new(Budget::of(parent.parent().unwrap_or(parent))?);
         let making = File::open(parent).at("opening", parent)?;
         making.lock_shared().at("locking", parent)?;
         loop {
@@ -40,7 +44,7 @@ impl Staging {
                     made.at("making", &path)?;
                     let lock = File::open(&path).at("opening", &path)?;
                     lock.lock().at("locking", &path)?;
-                    return Ok(Staging { path, lock });
+                    return Ok(Staging { path, lock, budget });
                 }
             }
         }
@@ -48,6 +52,11 @@ impl Staging {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What the operation may take of the store.
+    pub(crate) fn budget(&self) -> &Arc<Budget> {
+        &self.budget
     }
 
     /// Makes everything on its file system durable.

@@ -6,10 +6,11 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
 
+use crate::budget::{Budget, Counted};
 use crate::compression::{Compression, Decoder};
 use crate::digest::Digest;
 use crate::document::Descriptor;
@@ -35,6 +36,8 @@ pub(crate) struct Job {
     pub(crate) blob: File,
     /// An empty folder of ours.
     pub(crate) target: PathBuf,
+    /// What it may take.
+    pub(crate) budget: Arc<Budget>,
 }
 
 impl Job {
@@ -135,8 +138,8 @@ pub(crate) fn from_stream(
     let (writer, digester, output) = pipeline::new();
     let (extracted, hashed) = std::thread::scope(|threads| {
         threads.spawn(move || {
-            if let Ok(decoder) = Decoder::of_known_digest(input, compression) {
-                writer.pump(decoder);
+            if let Ok(input) = Decoder::of_known_digest(input, compression) {
+                writer.pump(Counted { input, budget: &job.budget });
             }
         });
         let hashed = threads.spawn(move || digester.digest());
@@ -214,6 +217,10 @@ fn explain(archive: &str, job: &Job, Failed { entry, fault }: Failed) -> Error {
     let (archive, layer) = (archive.to_owned(), job.label());
     match fault {
         Fault::Escapes(why) => Error::EscapesRoot { archive, layer, entry, why },
+        Fault::Read(source) => match source.downcast::<Error>() {
+            Ok(error) => error,
+            Err(source) => Error::Layer { archive, layer, entry, source: Fault::Read(source) },
+        },
         Fault::Truncated => Error::Truncated { archive, entry: format!("{layer}, entry {entry}") },
         Fault::Os { step, source } => {
             match Error::io(&format!("unpacking {layer} of {archive}"), &job.target, source) {

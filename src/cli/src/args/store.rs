@@ -140,8 +140,18 @@ pub struct SystemArgs {
 pub enum SystemVerb {
     /// Show what images and containers take up
     Df(DfArgs),
-    /// Remove what nothing needs any more
+    /// Remove what nothing needs any more, the build cache too
     Prune(PruneArgs),
+    /// Show or set how many bytes images may take
+    Limit(LimitArgs),
+}
+
+/// `podvisor system limit`
+#[derive(Debug, Args)]
+pub struct LimitArgs {
+    /// As in 20GiB or 500MB; none takes the limit away
+    #[arg(value_name = "SIZE")]
+    pub size: Option<String>,
 }
 
 /// `podvisor system df`

@@ -10,7 +10,9 @@ use super::Ended;
 use super::get::pretty;
 use super::images::{self, failure, near, open};
 use super::{pull, remote};
-use crate::args::{DfArgs, ImageVerb, Output, PruneArgs, SaveArgs, SaveForm, SystemVerb, TagArgs};
+use crate::args::{
+    DfArgs, ImageVerb, LimitArgs, Output, PruneArgs, SaveArgs, SaveForm, SystemVerb, TagArgs,
+};
 use crate::failure::Failure;
 use crate::progress::Bar;
 use crate::settings::Settings;
@@ -44,7 +46,16 @@ pub(super) fn image(verb: &ImageVerb, settings: &Settings) -> Ended {
 pub(super) fn system(verb: &SystemVerb, settings: &Settings) -> Ended {
     match verb {
         SystemVerb::Df(args) => df(args, settings),
-        SystemVerb::Prune(args) => prune(args, settings, "system prune"),
+        SystemVerb::Prune(args) => {
+            let store = open(settings, "system prune")?;
+            let freed = store.prune_build_cache(std::time::Duration::ZERO, true);
+            let freed = freed.map_err(|error| failure("system prune", &error))?;
+            if freed > 0 {
+                print::note(&format!("freed {} of the build cache", age::size(freed)));
+            }
+            prune(args, settings, "system prune")
+        }
+        SystemVerb::Limit(args) => limit(args, settings),
     }
 }
 
@@ -128,6 +139,25 @@ pub(super) fn told(removed: &Removed) -> Result<(), Failure> {
         print::note(&format!("freed {}", age::size(removed.freed_bytes)));
     }
     Ok(())
+}
+
+fn limit(args: &LimitArgs, settings: &Settings) -> Ended {
+    let what = "system limit";
+    let store = open(settings, what)?;
+    if let Some(text) = &args.size {
+        let bytes = match text.as_str() {
+            "none" => None,
+            text => Some(age::parse_size(text).ok_or_else(|| {
+                let problem = format!("{text:?} is no size");
+                Failure::new(what, problem).hint("as in 20GiB, 500MB, or none").code(2)
+            })?),
+        };
+        store.set_limit(bytes).map_err(|error| failure(what, &error))?;
+    }
+    let (limit, used) = store.limit().map_err(|error| failure(what, &error))?;
+    let limit = limit.map_or("no limit".into(), |bytes| format!("limit {}", age::size(bytes)));
+    print::out(&format!("{limit}, {} used\n", age::size(used)))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn df(args: &DfArgs, settings: &Settings) -> Ended {

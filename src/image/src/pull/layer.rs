@@ -6,11 +6,13 @@
 use std::fs::{self, File};
 use std::io::{BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use registry::Remote;
 
 use super::partial::Partial;
 use super::stream::Stream;
+use crate::budget::Budget;
 use crate::digest::{Digest, Hasher};
 use crate::document::Descriptor;
 use crate::error::{At, Error, Result};
@@ -48,6 +50,7 @@ pub(super) struct Context<'a> {
     pub(super) name: &'a str,
     pub(super) count: usize,
     pub(super) staging: &'a Path,
+    pub(super) budget: &'a Arc<Budget>,
     /// `store/blobs/sha256`.
     pub(super) stored: &'a Path,
     pub(super) partial: &'a Path,
@@ -210,6 +213,7 @@ impl Context<'_> {
             diff_id: target.diff_id.clone(),
             blob: source.file.try_clone().at("opening", source.path)?,
             target: target.path.clone(),
+            budget: Arc::clone(self.budget),
         };
         let mut first = Vec::new();
         let stopped = |e| Error::Layer {

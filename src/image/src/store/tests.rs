@@ -338,3 +338,40 @@ fn an_archive_comes_through_a_pipe_and_docker_links_are_followed() {
     assert_eq!(files(&at.join("root")), 2);
     sh(at, "rm -rf *");
 }
+
+#[test]
+fn a_limit_holds_before_and_during_and_afterwards() {
+    let name = "store::tests::a_limit_holds_before_and_during_and_afterwards";
+    let Some(scope) = scope::enter(name) else { return };
+    let at = scope.folder();
+    let store = Store::open(&at.join("root")).unwrap();
+    import(&store, at, "small:1", &rootfs("etc/motd", b"hello"));
+    let (limit, used) = store.limit().unwrap();
+    assert!(limit.is_none() && used > 0);
+    // Packed it is small, unpacked 3 MB.
+    sh(at, "mkdir t; head -c 3000000 /dev/zero >t/zeros; tar -C t -czf zeros.tar.gz .");
+    let opts = ImportOptions::default();
+    let big = |store: &Store| store.import(&at.join("zeros.tar.gz"), "big:1", &opts, &mut Quiet);
+    for room in [0, 1000, 1_000_000, 2_900_000] {
+        store.set_limit(Some(used + room)).unwrap();
+        let error = big(&store).unwrap_err();
+        let Error::Limit { used: told, needed, .. } = error else { panic!("{room}: {error:?}") };
+        assert!(told == used && needed > room, "{room}: {told} and {needed}");
+        assert!(needed < room + (1 << 20), "{room}: noticed only after {needed}");
+        assert_eq!(files(&at.join("root/staging")), 0);
+        assert!(store.resolve("big:1").is_err());
+    }
+    // What is there can be tagged and removed at any limit.
+    store.set_limit(Some(1)).unwrap();
+    store.tag("small:1", &["small:2".into()]).unwrap();
+    store.remove("small:2", false).unwrap();
+    store.set_limit(Some(used + 3_200_000)).unwrap();
+    big(&store).unwrap();
+    store.set_limit(None).unwrap();
+    assert!(store.limit().unwrap().0.is_none());
+    fs::write(at.join("root/limit"), "much").unwrap();
+    assert!(matches!(big(&store), Err(Error::Document { .. })));
+    store.set_limit(None).unwrap();
+    store.remove("big:1", false).unwrap();
+    sh(at, "rm -rf *");
+}
