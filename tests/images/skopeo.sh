@@ -59,6 +59,19 @@ PODVISOR_ROOT="$root/old" expect 'the same tree' 0 '' same_of_ours rich:1
 skopeo copy -q oci:oci:rich:1 docker-archive:skopeo.tar:rich:1 && old skopeo skopeo.tar
 expect "skopeo's, as docker before 1.10 wrote it" 0 '' "$podvisor" --root "$root/old2" load skopeo.tar
 PODVISOR_ROOT="$root/old2" expect 'the same tree of that' 0 '' same_of_ours rich:1
+expect 'rmi says untagged, not deleted, of an image with another name' 0 '' \
+  sh -c "$podvisor rmi $alias_ >out && ! grep deleted out"
+"$podvisor" images -q | grep '^back:' | xargs "$podvisor" rmi >/dev/null 2>&1
+expect 'mount' 0 'rootfs$' "$podvisor" image mount rich:1
+expect 'rmi of what is mounted' 1 'is used by mount-' "$podvisor" rmi rich:1
+expect 'rmi -f says that files stay' 0 'in use' sh -c "$podvisor rmi -f rich:1 2>&1 | tee out"
+expect 'and not that they are deleted' 1 '' grep '^deleted' out
+expect 'its files are there' 0 '^base$' sh -c "cat store/containers/mount-*/rootfs/etc/base"
+expect 'unmount by digest' 0 'unmounted' "$podvisor" image unmount "$manifest"
+expect 'then they are gone' 0 '' sh -c "test -z \"\$(ls store/containers)\""
+"$podvisor" load -q --name rich:1 oci.tar >/dev/null && "$podvisor" image mount rich:1 >/dev/null && umount store/containers/mount-*/rootfs
+expect 'prune releases a mount that ended by itself' 0 '' "$podvisor" image prune
+expect 'and its folder' 0 '' sh -c "test -z \"\$(ls store/containers)\""
 expect 'system df' 0 'layers unpacked +[0-9]' "$podvisor" system df
 expect 'prune' 0 '' "$podvisor" image prune --all
 expect 'nothing is left' 0 '^0$' sh -c "find store/store/blobs store/snapshots -type f | wc -l"

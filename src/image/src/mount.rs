@@ -51,18 +51,39 @@ impl Store {
         Ok(target)
     }
 
-    /// Ends the mount of an image; whether there was one.
+    /// Ends the mount of an image; whether there was one. An image that was removed by force while
+    /// it was mounted is named by the beginning of its digest.
     ///
     /// # Errors
     /// As [`Store::resolve`]; umount2(2)'s.
     pub fn unmount(&self, name: &str) -> Result<bool> {
-        let id = id(&self.resolve(name)?);
+        let id = match self.resolve(name) {
+            Ok(image) => id(&image),
+            Err(error) => self.mounted(name).ok_or(error)?,
+        };
         let folder = self.containers().join(&id);
         let target = folder.join(TARGET);
         sys::volume::unmount(&target).at("unmounting", &target)?;
         let there = folder.is_dir();
         self.release(&id)?;
         Ok(there)
+    }
+
+    /// The mount whose image's digest begins so.
+    fn mounted(&self, name: &str) -> Option<String> {
+        let digits = name.strip_prefix("sha256:").unwrap_or(name);
+        let digits = digits.get(..12).unwrap_or(digits);
+        if digits.len() < 4 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return None;
+        }
+        let wanted = format!("{PREFIX}{digits}");
+        let entries = fs::read_dir(self.containers()).ok()?;
+        let mut found = entries
+            .flatten()
+            .filter_map(|e| e.file_name().into_string().ok())
+            .filter(|n| n.starts_with(&wanted));
+        let first = found.next()?;
+        found.next().is_none().then_some(first)
     }
 
     /// Releases mounts that ended without us.
