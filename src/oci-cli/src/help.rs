@@ -19,33 +19,42 @@ pub(crate) fn version() {
     print(&format!("podvisor-oci version {version}\ncommit: {COMMIT}\nspec: {SPEC}\n"));
 }
 
+/// The name that the program was called by: it may stand where another runtime did.
+pub(crate) fn name() -> String {
+    let called = std::env::args_os().next();
+    let name = called.as_deref().and_then(|path| std::path::Path::new(path).file_name());
+    name.map_or_else(|| "podvisor-oci".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
 /// What the program is, its verbs and its global options.
 pub(crate) fn program() {
-    let mut text = String::from(
-        "podvisor-oci: an OCI container runtime with runc's command line\n\n\
-         Usage: podvisor-oci [OPTIONS] VERB [VERB OPTIONS] [ARGUMENTS]\n\nVerbs:\n",
+    let name = name();
+    let mut text = format!(
+        "NAME:\n   {name} - Open Container Initiative runtime, podvisor's: makes and runs \
+         containers\n\nUSAGE:\n   {name} [OPTIONS] VERB [VERB OPTIONS] [ARGUMENTS]\n\nVERBS:\n"
     );
     for verb in VERBS.iter().filter(|v| !v.hidden) {
         text.push_str(&format!("  {:<10}{}\n", verb.name, verb.help));
     }
-    text.push_str("\nOptions:\n");
+    text.push_str("\nOPTIONS:\n");
     GLOBAL.iter().for_each(|f| flag(&mut text, f));
-    text.push_str(
-        "\nExamples:\n  podvisor-oci run --bundle /containers/web web\n  \
-         podvisor-oci exec web sh -c 'echo hello'\n",
-    );
+    text.push_str(&format!(
+        "\nEXAMPLES:\n  {name} run --bundle /containers/web web\n  \
+         {name} exec web sh -c 'echo hello'\n",
+    ));
     print(&text);
 }
 
 /// One verb.
 pub(crate) fn verb(verb: &Verb) {
+    let name = name();
     let mut text = format!(
-        "podvisor-oci {}: {}\n\nUsage: podvisor-oci {} [OPTIONS] {}\n\nOptions:\n",
+        "NAME:\n   {name} {} - {}\n\nUSAGE:\n   {name} {} [OPTIONS] {}\n\nOPTIONS:\n",
         verb.name, verb.help, verb.name, verb.arguments
     );
     verb.flags.iter().for_each(|f| flag(&mut text, f));
-    text.push_str("\nExamples:\n");
-    verb.examples.iter().for_each(|e| text.push_str(&format!("  podvisor-oci {e}\n")));
+    text.push_str("\nEXAMPLES:\n");
+    verb.examples.iter().for_each(|e| text.push_str(&format!("  {name} {e}\n")));
     print(&text);
 }
 

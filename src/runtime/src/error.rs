@@ -67,7 +67,10 @@ pub enum Error {
         findings: Vec<Finding>,
     },
     /// A step of the set-up failed in the container's process.
-    #[error("{stage}: {step}: {}", sys::errno::full(*errno))]
+    #[error(
+        "unable to start container process: error during container init: {step}: {}",
+        sys::errno::full(*errno)
+    )]
     Step {
         /// Which stage.
         stage: &'static str,

@@ -8,6 +8,7 @@ use sys::foreground::Signals;
 
 use super::{Verb, id, open};
 use crate::args::{Flag, Given, Words};
+use crate::help;
 use crate::report::Failure;
 
 pub(super) const BUNDLE: Flag =
@@ -55,7 +56,9 @@ pub(super) const CREATE: Verb = Verb {
     most: 1,
     hidden: false,
     examples: ["create --bundle /containers/web web", "create web --pid-file /run/web.pid"],
-    run: create,
+    run: |globals, given| {
+        create(globals, given).map_err(|f| f.within(&format!("{} create failed", help::name())))
+    },
 };
 
 /// `run ID`.
@@ -64,7 +67,9 @@ pub(super) const RUN: Verb = Verb {
     help: "make and start a container, and wait for its end",
     flags: &RUN_FLAGS,
     examples: ["run --bundle /containers/web web", "run --detach --pid-file /run/web.pid web"],
-    run,
+    run: |globals, given| {
+        run(globals, given).map_err(|f| f.within(&format!("{} run failed", help::name())))
+    },
     ..CREATE
 };
 

@@ -21,9 +21,12 @@ pub(crate) fn step(program: &Compiled, index: u32) -> String {
     let text = |at: Text| text_at(program, at);
     match *op {
         Op::Mount { target, source, kind, .. } => {
-            format!("mount {} ({}) at {}", text(kind), text(source), text(target))
+            let (kind, source) = (text(kind), text(source));
+            format!("error mounting {source:?} ({kind}) to rootfs at {:?}", text(target))
         }
-        Op::Bind { target, source, .. } => format!("bind {} at {}", text(source), text(target)),
+        Op::Bind { target, source, .. } => {
+            format!("error mounting {:?} to rootfs at {:?}", text(source), text(target))
+        }
         Op::Change { target, .. } => format!("set the mount options of {}", text(target)),
         Op::Label { target, label, .. } => {
             format!("label {} with linux.mountLabel {}", text(target), text(label))
