@@ -233,6 +233,7 @@ const LOOKS: &[&str] = &[
 const ROOTS: &[&str] = &["rootfs", ".root()"];
 /// Lines of those modules that speak of it, and what they do with it.
 const SPEAKING: &[(&str, &str, &str)] = &[
+    ("bundle.rs", "let root = spec.root().as_ref()", "compared as text with destinations"),
     ("checkpoint.rs", "asked.text(Field::Root, record.rootfs", "handed to criu"),
     ("restore.rs", "asked.text(Field::Root, making.record.rootfs", "handed to criu"),
     ("restore.rs", "draft.path(&making.record.rootfs)", "handed to the child"),

@@ -1,7 +1,7 @@
 //! A bundle: its folder and its config.json, read once and validated whole.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use oci::runtime::{Capabilities, Capability, Spec};
 
@@ -38,7 +38,7 @@ impl Bundle {
         let path = std::path::absolute(path).map_err(Error::io("find", path))?;
         let file = path.join(config);
         let text = read(&file)?;
-        let spec = parse(&text, &file)?;
+        let mut spec = parse(&text, &file)?;
         oci::validate::validate(&spec)
             .map_err(|findings| Error::Invalid { what: file.display().to_string(), findings })?;
         for name in vain_ambient(&spec) {
@@ -46,6 +46,7 @@ impl Bundle {
                 "warning: can't raise ambient capability {name}: it is not inheritable and permitted"
             );
         }
+        strip_root(&mut spec, &path);
         Ok(Bundle { path, text, spec })
     }
 
@@ -70,6 +71,42 @@ fn read(file: &Path) -> Result<Vec<u8>> {
     let failed = |source| Error::Io { what: "read", path: file.to_owned(), source };
     open.take(CONFIG_MAX_BYTES).read_to_end(&mut text).map_err(failed)?;
     Ok(text)
+}
+
+/// Destinations that repeat the root's path on the host lose it, as with runc.
+fn strip_root(spec: &mut Spec, bundle: &Path) {
+    let root = spec.root().as_ref().map_or(Path::new("rootfs"), |root| root.path().as_path());
+    let root = lexical(&bundle.join(root));
+    if root == Path::new("/") {
+        return;
+    }
+    let Some(mounts) = spec.mounts().as_ref() else { return };
+    if !mounts.iter().any(|mount| mount.destination().starts_with(&root)) {
+        return;
+    }
+    let mut mounts = mounts.clone();
+    for mount in &mut mounts {
+        if let Ok(rest) = mount.destination().strip_prefix(&root) {
+            let rest = Path::new("/").join(rest);
+            mount.set_destination(rest);
+        }
+    }
+    spec.set_mounts(Some(mounts));
+}
+
+/// A path without `.` and `..`, whatever links there are.
+pub(crate) fn lexical(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                out.pop();
+            }
+            part => out.push(part),
+        }
+    }
+    out
 }
 
 /// Capabilities that the kernel cannot make ambient: it raises only what is in both other sets.

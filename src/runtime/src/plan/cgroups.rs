@@ -32,7 +32,16 @@ pub(super) fn plan(
             let source = draft.path(&path);
             let own = Attributes { set: attributes(options.flags), ..Attributes::default() };
             let (slot, deep) = (NO_SLOT, Attributes::default());
-            return draft.op(Op::Bind { target, source, slot, recursive: false, own, deep });
+            return draft.op(Op::Bind {
+                target,
+                source,
+                slot,
+                recursive: false,
+                own,
+                implied: 0,
+                firm: false,
+                deep,
+            });
         }
         let (source, kind) = (draft.text("cgroup"), draft.text("cgroup2"));
         let (flags, data) = (options.flags, draft.text(""));

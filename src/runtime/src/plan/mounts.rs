@@ -7,6 +7,7 @@ use oci::runtime::{Mount, Spec};
 
 use super::options::{self, Options};
 use super::{Birthplace, Facts, cgroups};
+use crate::bundle::lexical;
 use crate::draft::{Draft, Source};
 use crate::idmaps::{Mapping, Users, lines};
 
@@ -16,7 +17,9 @@ pub(super) fn plan(draft: &mut Draft, spec: &Spec, facts: &Facts<'_>, birth: &Bi
     let label = label.filter(|label| !label.is_empty());
     let mounts = spec.mounts().as_deref().unwrap_or_default();
     for (index, mount) in mounts.iter().enumerate() {
-        let place = Place { lasts: lasts(mounts, index), late: is_late(mounts, index) };
+        let earlier = mounts.get(..index).unwrap_or_default();
+        let inner = birth.user && is_bind(mount) && is_inner(mount, earlier, spec, facts.bundle);
+        let place = Place { lasts: lasts(mounts, index), late: is_late(mounts, index), inner };
         one(draft, mount, place, facts, (birth, label));
     }
 }
@@ -28,6 +31,23 @@ struct Place {
     lasts: bool,
     /// See [`is_late`].
     late: bool,
+    /// See [`is_inner`].
+    inner: bool,
+}
+
+/// Whether its source has earlier mounts of the container in it, or is in one: those are seen by
+/// the child alone.
+fn is_inner(mount: &Mount, earlier: &[Mount], spec: &Spec, bundle: &Path) -> bool {
+    let root = spec.root().as_ref().map_or(Path::new("rootfs"), |root| root.path().as_path());
+    let source = mount.source().as_ref().map(|source| lexical(&bundle.join(source)));
+    let Some(source) = source else { return false };
+    let Ok(inside) = source.strip_prefix(lexical(&bundle.join(root))) else { return false };
+    let inside = Path::new("/").join(inside);
+    let meets = |other: &Mount| {
+        let other = absolute(other.destination());
+        inside.starts_with(&other) || other.starts_with(&inside)
+    };
+    earlier.iter().any(meets)
 }
 
 /// What is read-only at the end alone: more is to be put into it.
@@ -113,7 +133,7 @@ fn one(
     let kind = mount.typ().as_deref().unwrap_or("none");
     let destination: PathBuf = absolute(mount.destination()).components().collect();
     if is_bind(mount) && !options.remount {
-        return bind(draft, mount, &options, facts, birth);
+        return bind(draft, mount, (&options, place.inner), facts, birth);
     }
     if is_bind(mount) {
         return change(draft, &destination, options.own, options.deep);
@@ -153,19 +173,22 @@ fn one(
 fn bind(
     draft: &mut Draft,
     mount: &Mount,
-    options: &Options,
+    (options, inner): (&Options, bool),
     facts: &Facts<'_>,
     birth: &Birthplace,
 ) {
     let source = facts.bundle.join(mount.source().as_deref().unwrap_or(Path::new("")));
     let recursive = options.bind.unwrap_or(mount.typ().as_deref() == Some("bind"));
     let target = draft.path(&absolute(mount.destination()));
-    let (own, mut deep) = (options.own, options.deep);
+    let ((own, implied), mut deep) = (options.of_bind(), options.deep);
     let path = source.clone();
     let tree = match mapping(mount, options, birth) {
         Some(map) => Some(Source::MappedTree { path, recursive, map }),
-        None => (birth.user && !birth.unprivileged).then_some(Source::Tree { path, recursive }),
+        None => (birth.user && !birth.unprivileged && !inner)
+            .then_some(Source::Tree { path, recursive }),
     };
+    // The kernel does not know that what was cloned outside may not be loosened inside.
+    let firm = tree.is_some() && birth.user;
     let slot = match tree {
         Some(tree) => {
             // A clone of the host's namespace would send mounts back there.
@@ -177,7 +200,7 @@ fn bind(
         None => NO_SLOT,
     };
     let source = draft.path(&source);
-    draft.op(Op::Bind { target, source, slot, recursive, own, deep });
+    draft.op(Op::Bind { target, source, slot, recursive, own, implied, firm, deep });
 }
 
 /// How a mount's owners are mapped: by its own maps, or as in the container's user namespace.

@@ -151,6 +151,35 @@ impl Options {
     }
 }
 
+/// What a word that takes a flag away may have taken: atime's words take nothing by themselves.
+const TAKEN: u64 = RDONLY | NOSUID | NODEV | NOEXEC | NOSYMFOLLOW;
+
+impl Options {
+    /// The attributes of a bind mount, and those of its source that go because they were not asked
+    /// for, where they can. As runc reads mount(8): without any flag all stays as it is; with one,
+    /// the mount has what was asked for alone, and atime changes when it was spoken of.
+    pub(super) fn of_bind(&self) -> (Attributes, u64) {
+        let clear = self.own.clear & TAKEN;
+        let mut own = Attributes { set: self.own.set & TAKEN, clear, ..self.own };
+        if self.flags | self.own.set | self.own.clear == 0 {
+            return (own, 0);
+        }
+        let asked = |flag: u64| self.flags & flag != 0;
+        let [strict, never] = [sys::abi::MS_STRICTATIME, sys::abi::MS_NOATIME].map(asked);
+        let no_folders = asked(sys::abi::MS_NODIRATIME);
+        if strict || never || no_folders || asked(sys::abi::MS_RELATIME) {
+            own.set |= match (strict, never) {
+                (true, _) => STRICTATIME,
+                (_, true) => NOATIME,
+                _ => 0,
+            };
+            own.set |= if no_folders { NODIRATIME } else { 0 };
+            own.clear |= ATIME | if no_folders { 0 } else { NODIRATIME };
+        }
+        (own, TAKEN & !own.set & !own.clear)
+    }
+}
+
 /// The last word wins.
 fn change(to: &mut Attributes, set: u64, clear: u64) {
     to.set = to.set & !clear | set;

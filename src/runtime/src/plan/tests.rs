@@ -233,6 +233,14 @@ fn mount_options_become_flags_attributes_and_data() {
     assert_eq!(bind.deep.propagation, sys::abi::MS_PRIVATE);
     assert_eq!(bind.own.set, sys::abi::MOUNT_ATTR_NOEXEC);
     assert_eq!(bind.own.clear, sys::abi::MOUNT_ATTR__ATIME);
+    // A bind mount with any flag loses what its source has, and atime where it was spoken of.
+    let cleared = |text: &str| read(text).of_bind();
+    assert_eq!(cleared("bind").1, 0);
+    let (own, implied) = cleared("bind rw nosuid diratime");
+    assert_eq!((own.set, own.clear), (sys::abi::MOUNT_ATTR_NOSUID, sys::abi::MOUNT_ATTR_RDONLY));
+    assert_eq!(implied, 0x20_000c);
+    let (own, _) = cleared("bind nodiratime norelatime");
+    assert_eq!((own.set, own.clear), (0x80, sys::abi::MOUNT_ATTR__ATIME));
 }
 
 #[test]
