@@ -11,6 +11,8 @@ import time
 
 import images
 
+# PODVISOR_BENCH_RUNS for a quick look.
+RUNS = int(os.environ.get("PODVISOR_BENCH_RUNS", "5"))
 PODMAN = ["--cgroup-manager", "cgroupfs", "--events-backend", "file"]
 
 
@@ -95,13 +97,13 @@ def section(tools):
              "skopeo + umoci": disk.umoci(archive), "ctr import": disk.containerd(archive),
              "igzip | tar": disk.tar(archive, "igzip -dc"), "gzip | tar": disk.tar(archive, "gzip -dc")}
     # Ours ends with everything on the disk; the others leave that to the kernel.
-    title = "load + unpack, 500 MB, 30,000 files, {}, fresh ext4, median of 5"
-    tools.table(title.format("gzip"), *tools.alternate(cases, 5), "s", 1, "podvisor load")
+    title = f"load + unpack, 500 MB, 30,000 files, {{}}, fresh ext4, median of {RUNS}"
+    tools.table(title.format("gzip"), *tools.alternate(cases, RUNS), "s", 1, "podvisor load")
     disk.finish()
     zstd = images.big_image(tools.CACHE / "big30-zstd.oci.tar", packer="zstd")
     cases = {"podvisor load": disk.load(zstd), "podman load": disk.podman_load(zstd),
              "zstd | tar": disk.tar(zstd, "zstd -dc")}
-    tools.table(title.format("zstd"), *tools.alternate(cases, 5), "s", 1, "podvisor load")
+    tools.table(title.format("zstd"), *tools.alternate(cases, RUNS), "s", 1, "podvisor load")
     again(tools, disk, archive)
     disk.close()
 
@@ -125,7 +127,7 @@ def again(tools, disk, archive):
              "the same image again": (both, lambda: disk.podvisor("load", archive)),
              "podvisor image prune --all": (both, lambda: disk.podvisor("image", "prune", "--all")),
              "rm -rf of the same files": (tree, lambda: tools.sh(["rm", "-rf", str(disk.at / "copy")]))}
-    tools.table("the same layers again, and removal", *tools.alternate(cases, 3), "s", 1, "rm -rf of the same files")
+    tools.table("the same layers again, and removal", *tools.alternate(cases, min(RUNS, 3)), "s", 1, "rm -rf of the same files")
     disk.wipe("pv")
     process = subprocess.Popen([str(tools.BINARIES / "podvisor"), "--root", str(disk.at / "pv"), "load", str(archive)],
                                stdout=subprocess.DEVNULL)

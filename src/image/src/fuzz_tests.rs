@@ -54,14 +54,22 @@ fn fuzz_reference() {
 
 #[test]
 fn fuzz_gzip() {
+    const MOST: u64 = 4 << 20;
+    let all = |input: &mut dyn Read| {
+        let mut out = Vec::new();
+        input.take(MOST).read_to_end(&mut out).map(|_| out)
+    };
     fuzz::run("gzip", |input| {
-        let most = 4 << 20;
-        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-        let decoder = Decoder::new(BufReader::with_capacity(61, input), Compression::Gzip).unwrap();
-        if decoder.take(most).read_to_end(&mut ours).is_ok() {
-            let read = flate2::bufread::MultiGzDecoder::new(input);
-            read.take(most).read_to_end(&mut theirs).unwrap();
-            assert!(ours == theirs);
+        let theirs = all(&mut flate2::bufread::MultiGzDecoder::new(input));
+        let pieces = || BufReader::with_capacity(61, input);
+        let ours = all(&mut Decoder::new(pieces(), Compression::Gzip).unwrap());
+        let unchecked = all(&mut Decoder::of_known_digest(pieces(), Compression::Gzip).unwrap());
+        match (theirs, ours) {
+            (Ok(theirs), Ok(ours)) => assert!(ours == theirs && unchecked.unwrap() == theirs),
+            (Err(_), Err(_)) => {}
+            // Up to three bytes in front of the CRC of a member that is not the last one.
+            (Err(_), Ok(_)) if input[1..].windows(3).any(|w| w == [0x1f, 0x8b, 8]) => {}
+            (theirs, ours) => panic!("flate2: {theirs:?}\nours: {ours:?}"),
         }
     });
 }

@@ -21,6 +21,9 @@ const ZLIB: [u8; 2] = [0x78, 0x01];
 const MAGIC: [u8; 3] = [0x1f, 0x8b, 8];
 /// Bytes that fdeflate may have read too far.
 const OVERSHOOT: usize = 3;
+/// The last bytes of a buffer, and so of the input, that fdeflate gets one by one: then it reads
+/// none too far, and nothing can hide in front of the CRC of the last member.
+const SINGLY: usize = 16;
 /// A CRC and what may follow it in the bytes read too far.
 const KEPT: usize = 4 + OVERSHOOT;
 
@@ -170,6 +173,10 @@ impl<R: BufRead> Gunzip<R> {
         }
         let input = self.source.fill()?;
         let at_end = input.is_empty();
+        let input = match input.len().checked_sub(SINGLY) {
+            None | Some(0) => &input[..input.len().min(1)],
+            Some(most) => &input[..most],
+        };
         let (used, made) =
             self.inflate.read(input, &mut self.window, end, at_end).map_err(explain)?;
         let fresh = &input[used.saturating_sub(KEPT)..used];
