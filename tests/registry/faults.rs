@@ -89,6 +89,36 @@ fn a_wrong_blob_is_fetched_once_more_and_then_refused() {
 }
 
 #[test]
+fn of_a_chunked_layer_only_the_difference_is_downloaded() {
+    let name = "of_a_chunked_layer_only_the_difference_is_downloaded";
+    let Some(world) = world(name, "pass", 1) else { return };
+    // Two layers that differ in one small file; skopeo compresses them in pieces.
+    for (tag, platform) in [("old", "linux/amd64"), ("new", "linux/arm64")] {
+        world.layout(&format!("lay-{tag} 1 1 {SIZE} {platform}"));
+        world.sh(&format!(
+            "skopeo copy -q --dest-decompress oci:lay-{tag}:1 dir:plain-{tag}
+             skopeo copy -q --dest-compress --dest-compress-format zstd:chunked dir:plain-{tag} \
+             oci:chunked-{tag}:1"
+        ));
+        assert!(world.sh(&format!("cat chunked-{tag}/blobs/sha256/*")).contains("zstd-chunked"));
+        world.podvisor(&format!("copy -q oci:chunked-{tag}:1 127.0.0.1:5000/c:{tag}")).ok();
+    }
+    world.podvisor("pull -q 127.0.0.1:5001/c:old").ok();
+    let (before, _) = world.sent(5001);
+    assert!(before > SIZE, "{before}");
+    world.podvisor("pull -q --platform linux/arm64 127.0.0.1:5001/c:new").ok();
+    let (after, _) = world.sent(5001);
+    assert!(after - before < 100_000, "{} bytes: {}", after - before, world.read("proxy5001"));
+    let last = world.sh("ls -d root/snapshots/[0-9]* | sort -V | tail -n 1");
+    assert_eq!(world.sh(&format!("cat {}/platform", last.trim())), "linux/arm64");
+    world.sh(&format!("cmp {}/file0 root/snapshots/1/file0", last.trim()));
+    assert_eq!(
+        world.sh("skopeo inspect oci:root/store:127.0.0.1:5001/c:new >/dev/null && echo ok"),
+        "ok\n"
+    );
+}
+
+#[test]
 fn a_busy_registry_is_asked_again() {
     let Some(world) = world("a_busy_registry_is_asked_again", "busy:3", 1) else { return };
     world.podvisor(PULL).ok();

@@ -6,12 +6,14 @@
 //! gone on with by the next one. Whether an image may come in, `trust.rs` decides before the first
 //! layer.
 
+mod assembled;
+mod chunked;
 mod layer;
 mod manifest;
 mod partial;
 mod stream;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use registry::{Purpose, Remote, Settings};
@@ -26,6 +28,7 @@ use crate::reference::Reference;
 use crate::store::Store;
 use crate::trust::{self, Policy};
 use crate::{side_by_side, snapshot};
+use chunked::{Local, Table};
 use layer::{Context, Done, Target, Wanted};
 
 /// Layers on their way at the same time.
@@ -138,6 +141,26 @@ impl Store {
         Ok(Loaded { names, digest: found.image.digest, layers, reused })
     }
 
+    /// What the store's zstd:chunked layers have, when one of the wanted is of that kind. What
+    /// cannot be read is done without.
+    fn local_pieces(&self, wanted: &[Wanted]) -> Local {
+        let mut local = Local::default();
+        if !wanted.iter().any(|w| Table::of(&w.descriptor).is_some()) {
+            return local;
+        }
+        let mut seen = BTreeSet::new();
+        for (digest, _) in self.named().unwrap_or_default() {
+            let Ok(image) = self.image(&digest) else { continue };
+            for layer in &image.layers {
+                if seen.insert(layer.descriptor.digest.clone()) {
+                    let path = self.blobs().join(layer.descriptor.digest.hex());
+                    local.add(&layer.descriptor, &path);
+                }
+            }
+        }
+        local
+    }
+
     /// Fetches the blobs that are missing and unpacks the layers without a snapshot; tells whether
     /// anything came, and how many layers were there.
     fn fetch_layers(
@@ -188,6 +211,7 @@ impl Store {
             budget: blobs.staging().budget(),
             stored: &self.blobs(),
             partial: &partial::folder(self.root())?,
+            local: &self.local_pieces(&wanted),
         };
         let done =
             side_by_side::each(&wanted, AT_ONCE, progress, |one, told| context.fetch(one, told))?;

@@ -25,6 +25,8 @@ pub struct Blob<'a> {
     digest: String,
     size: u64,
     at: u64,
+    /// Where it is to end: the size, or before it.
+    end: u64,
     /// Which of the remote's servers is read from.
     server: usize,
     body: Option<Box<dyn Read + Send>>,
@@ -34,11 +36,11 @@ pub struct Blob<'a> {
 }
 
 impl<'a> Blob<'a> {
-    pub(crate) fn new(remote: &'a Remote, digest: &str, size: u64, from: u64) -> Blob<'a> {
+    pub(crate) fn new(remote: &'a Remote, digest: &str, size: u64, part: (u64, u64)) -> Blob<'a> {
         let digest = digest.to_owned();
-        let at = from.min(size);
+        let (at, end) = (part.0.min(size), part.1.min(size));
         let server = remote.first();
-        Blob { remote, digest, size, at, server, body: None, failures: 0, broke_at: from }
+        Blob { remote, digest, size, at, end, server, body: None, failures: 0, broke_at: at }
     }
 
     /// Opens the connection, so that a blob that is not there is told at once.
@@ -46,9 +48,9 @@ impl<'a> Blob<'a> {
     /// # Errors
     /// What every server said.
     pub fn open(&mut self) -> Result<()> {
-        while self.body.is_none() && self.at < self.size {
+        while self.body.is_none() && self.at < self.end {
             let Some(server) = self.remote.servers().get(self.server) else { break };
-            match begin(server, &self.digest, self.at, self.size) {
+            match begin(server, &self.digest, (self.at, self.end), self.size) {
                 Ok(body) => self.body = Some(body),
                 Err(error) => self.failed(error)?,
             }
@@ -100,6 +102,9 @@ impl<'a> Blob<'a> {
     /// At the end of what was promised nothing may follow.
     fn ended(&mut self) -> io::Result<usize> {
         let Some(mut body) = self.body.take() else { return Ok(0) };
+        if self.end < self.size {
+            return Ok(0);
+        }
         match body.read(&mut [0; 1]) {
             Ok(1..) => {
                 let problem = format!("the blob is longer than the {} bytes promised", self.size);
@@ -121,14 +126,14 @@ impl Read for Blob<'_> {
             return Ok(0);
         }
         loop {
-            if self.at >= self.size {
+            if self.at >= self.end {
                 return self.ended();
             }
             self.open().map_err(io::Error::other)?;
             let Some(body) = &mut self.body else {
                 return Err(io::Error::other(self.broke(io::ErrorKind::NotFound.into())));
             };
-            let most = usize::try_from(self.size - self.at).unwrap_or(usize::MAX);
+            let most = usize::try_from(self.end - self.at).unwrap_or(usize::MAX);
             let most = most.min(buffer.len());
             let source = match body.read(&mut buffer[..most]) {
                 Ok(0) => io::ErrorKind::UnexpectedEof.into(),
@@ -150,11 +155,19 @@ pub(crate) fn short(digest: &str) -> &str {
     digest.get(..19).unwrap_or(digest)
 }
 
-fn begin(server: &Repository, digest: &str, from: u64, size: u64) -> Result<Box<dyn Read + Send>> {
+fn begin(
+    server: &Repository,
+    digest: &str,
+    (from, end): (u64, u64),
+    size: u64,
+) -> Result<Box<dyn Read + Send>> {
     let session = server.session();
     let action = server.doing(&format!("downloading blob {}", short(digest)));
     let mut headers = Vec::new();
-    if from > 0 {
+    let is_part = from > 0 || end < size;
+    if end < size {
+        headers.push(("Range", format!("bytes={from}-{}", end.saturating_sub(1))));
+    } else if is_part {
         headers.push(("Range", format!("bytes={from}-")));
     }
     let call = Call {
@@ -171,15 +184,20 @@ fn begin(server: &Repository, digest: &str, from: u64, size: u64) -> Result<Box<
         return Err(session.refused(answer, &action));
     }
     let wrong = |problem: String| session.protocol(&action, &problem);
-    let rest = match from {
-        0 if status == 200 => Rest::Follows,
-        from => range::of(status, header(&answer, "content-range"), from, size).map_err(wrong)?,
+    if status == 200 && end < size {
+        // Passing over the rest of a large blob is not what a small part is asked for.
+        return Err(wrong("the server sends no parts".into()));
+    }
+    let rest = if !is_part && status == 200 {
+        Rest::Follows
+    } else {
+        range::of(status, header(&answer, "content-range"), (from, end), size).map_err(wrong)?
     };
     let skip = match rest {
         Rest::Follows => 0,
         Rest::Whole { skip } => skip,
     };
-    let expected = if status == 200 { size } else { size - from };
+    let expected = if status == 200 { size } else { end - from };
     let length = answer.body().content_length();
     if let Some(length) = length.filter(|l| *l != expected) {
         return Err(wrong(format!("{length} bytes come, {expected} were promised")));

@@ -12,14 +12,14 @@ pub(crate) enum Rest {
     },
 }
 
-/// Reads an answer to `Range: bytes=FROM-` of a blob of `size` bytes.
+/// Reads an answer to a request for the bytes `from` up to `end` of a blob of `size` bytes.
 ///
 /// # Errors
 /// What is wrong with it.
 pub(crate) fn of(
     status: u16,
     content_range: Option<&str>,
-    from: u64,
+    (from, end): (u64, u64),
     size: u64,
 ) -> Result<Rest, String> {
     match status {
@@ -31,7 +31,7 @@ pub(crate) fn of(
             if first != from {
                 return Err(format!("bytes from {first} came, from {from} were asked for"));
             }
-            if last != size - 1 || total.is_some_and(|t| t != size) {
+            if last + 1 != end || total.is_some_and(|t| t != size) {
                 return Err(format!("Content-Range {header:?} does not fit {size} bytes"));
             }
             Ok(Rest::Follows)
@@ -59,9 +59,10 @@ mod tests {
 
     #[test]
     fn answers_to_a_range_are_checked() {
-        assert_eq!(of(206, Some("bytes 4-9/10"), 4, 10), Ok(Rest::Follows));
-        assert_eq!(of(206, Some("bytes 4-9/*"), 4, 10), Ok(Rest::Follows));
-        assert_eq!(of(200, None, 4, 10), Ok(Rest::Whole { skip: 4 }));
+        assert_eq!(of(206, Some("bytes 4-9/10"), (4, 10), 10), Ok(Rest::Follows));
+        assert_eq!(of(206, Some("bytes 4-9/*"), (4, 10), 10), Ok(Rest::Follows));
+        assert_eq!(of(200, None, (4, 10), 10), Ok(Rest::Whole { skip: 4 }));
+        assert_eq!(of(206, Some("bytes 4-6/10"), (4, 7), 10), Ok(Rest::Follows));
         for (status, header) in [
             (206, None),
             (206, Some("bytes 0-9/10")),
@@ -76,7 +77,7 @@ mod tests {
             (416, None),
             (204, None),
         ] {
-            assert!(of(status, header, 4, 10).is_err(), "{status} {header:?}");
+            assert!(of(status, header, (4, 10), 10).is_err(), "{status} {header:?}");
         }
     }
 }

@@ -119,6 +119,12 @@ impl Remote {
     /// A blob of a known size, from the byte `from` on.
     #[must_use]
     pub fn blob(&self, digest: &str, size: u64, from: u64) -> Blob<'_> {
-        Blob::new(self, digest, size, from)
+        Blob::new(self, digest, size, (from, size))
+    }
+
+    /// The bytes `from` up to `end` of a blob.
+    #[must_use]
+    pub fn part(&self, digest: &str, size: u64, (from, end): (u64, u64)) -> Blob<'_> {
+        Blob::new(self, digest, size, (from, end))
     }
 }

@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use registry::Remote;
 
+use super::assembled::Assembled;
+use super::chunked::{From, Local, Table};
 use super::partial::Partial;
 use super::stream::Stream;
 use crate::budget::Budget;
@@ -54,16 +56,19 @@ pub(super) struct Context<'a> {
     /// `store/blobs/sha256`.
     pub(super) stored: &'a Path,
     pub(super) partial: &'a Path,
+    /// What local zstd:chunked layers have.
+    pub(super) local: &'a Local,
 }
 
 /// A layer that is unpacked: its number and what was made.
 pub(super) type Done = (usize, Unpacked);
 
-/// Where bytes are and how many of them.
+/// Where bytes are and how many of them, and where the others are to be taken from.
 struct Source<'a> {
     path: &'a Path,
     file: &'a File,
     kept: u64,
+    plan: Option<&'a [From]>,
 }
 
 impl Context<'_> {
@@ -84,7 +89,8 @@ impl Context<'_> {
             }
         }
         let file = File::open(&stored).at("opening", &stored)?;
-        let source = Source { path: &stored, file: &file, kept: wanted.descriptor.size };
+        let source =
+            Source { path: &stored, file: &file, kept: wanted.descriptor.size, plan: None };
         self.each(wanted, &wanted.targets, &source, told)
     }
 
@@ -92,6 +98,7 @@ impl Context<'_> {
         let Partial { path, file } = partial;
         let size = wanted.descriptor.size;
         let mut kept = file.metadata().at("reading", path)?.len();
+        let plan = if kept < size { self.plan(&wanted.descriptor) } else { None };
         let mut last = false;
         loop {
             if kept > size || last {
@@ -99,7 +106,9 @@ impl Context<'_> {
                 kept = 0;
             }
             let first = wanted.targets.first();
-            match self.one(wanted, first, &Source { path, file, kept }, told) {
+            let plan = plan.as_deref().filter(|_| !last);
+            let source = Source { path, file, kept, plan };
+            match self.one(wanted, first, &source, told) {
                 Err(Error::DigestMismatch { .. }) if !last => last = true,
                 Err(error) => {
                     if matches!(error, Error::DigestMismatch { .. }) {
@@ -112,7 +121,7 @@ impl Context<'_> {
                     let _ = sys::dir::begin_write_back(file);
                     let to = self.staging.join(wanted.descriptor.digest.hex());
                     fs::hard_link(path, &to).at("linking", &to)?;
-                    let source = Source { path, file, kept: size };
+                    let source = Source { path, file, kept: size, plan: None };
                     let rest = wanted.targets.get(1..).unwrap_or_default();
                     let mut all: Vec<Done> = done.into_iter().collect();
                     all.extend(self.each(wanted, rest, &source, told)?);
@@ -148,12 +157,7 @@ impl Context<'_> {
         let (number, count) = (target.map_or(wanted.number, |t| t.number), self.count);
         let (path, mut file) = (source.path, source.file);
         file.seek(SeekFrom::Start(0)).at("reading", path)?;
-        let mut blob = None;
-        if source.kept < *size {
-            let mut opened = self.remote.blob(digest.as_str(), *size, source.kept);
-            opened.open()?;
-            blob = Some(opened);
-        }
+        let blob = if source.kept < *size { Some(self.open(wanted, source)?) } else { None };
         let digest_text = digest.to_string();
         let downloads = blob.is_some();
         let tell = |bytes| {
@@ -192,6 +196,31 @@ impl Context<'_> {
         let event = Event::LayerDone { number, count, digest: digest_text, entries, bytes };
         told.on(event);
         Ok(Some((number, done)))
+    }
+
+    /// The bytes that are not kept.
+    fn open(&self, wanted: &Wanted, source: &Source) -> Result<Box<dyn Read + Send + '_>> {
+        let Descriptor { digest, size, .. } = &wanted.descriptor;
+        if let Some(runs) = source.plan {
+            let blob = (digest.as_str(), *size);
+            return Ok(Box::new(Assembled::new(self.remote, blob, runs, source.kept)));
+        }
+        let mut blob = self.remote.blob(digest.as_str(), *size, source.kept);
+        blob.open()?;
+        Ok(Box::new(blob))
+    }
+
+    /// How to put a blob together, when local layers have some of it. Without ranges at the server
+    /// there is no plan.
+    fn plan(&self, layer: &Descriptor) -> Option<Vec<From>> {
+        let table = Table::of(layer).filter(|_| !self.local.is_empty())?;
+        let mut packed = Vec::new();
+        let part = (table.offset, table.offset + table.packed);
+        let mut bytes = self.remote.part(layer.digest.as_str(), layer.size, part);
+        // What cannot be had is done without.
+        bytes.read_to_end(&mut packed).ok()?;
+        let plan = self.local.plan(&table.read(&packed), layer.size);
+        plan.iter().any(|run| matches!(run, From::Local { .. })).then_some(plan)
     }
 
     fn unpack(

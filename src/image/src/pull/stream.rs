@@ -6,8 +6,6 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 
-use registry::Blob;
-
 use crate::digest::{Digest, Hasher};
 use crate::error::Error;
 use crate::fault::Fault;
@@ -21,7 +19,7 @@ pub(super) struct Stream<'a> {
     pub(super) path: &'a std::path::Path,
     pub(super) kept: u64,
     /// From `kept` on; none when all is kept.
-    pub(super) blob: Option<Blob<'a>>,
+    pub(super) blob: Option<Box<dyn Read + Send + 'a>>,
     pub(super) at: u64,
     pub(super) hasher: Hasher,
     pub(super) failure: Option<Error>,
