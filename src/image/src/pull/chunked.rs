@@ -1,7 +1,7 @@
 //! zstd:chunked layers: what local layers have of them is not downloaded.
 //!
-//! Such a layer is compressed piece by piece, and a table of contents at its end says which bytes of
-//! the blob are which piece of which file. Pieces with the same contents, and what lies between two
+//! Such a layer is compressed piece by piece, and a table of contents at its end says which bytes
+//! of the blob are which piece of which file. Pieces with the same contents, and what lies between two
 //! files with the same headers, have the same compressed bytes when the same program made them: so
 //! the blob is put together from local blobs and ranges of the remote one. Nothing of the table is
 //! believed: the blob's digest and the layer's diff_id are verified as for any other download, and
