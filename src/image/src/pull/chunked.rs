@@ -2,10 +2,11 @@
 //!
 //! Such a layer is compressed piece by piece, and a table of contents at its end says which bytes
 //! of the blob are which piece of which file. Pieces with the same contents, and what lies between
-//! two files with the same headers, have the same compressed bytes when the same program made them: so
-//! the blob is put together from local blobs and ranges of the remote one. Nothing of the table is
-//! believed: the blob's digest and the layer's diff_id are verified as for any other download, and
-//! a blob that does not come out right is downloaded whole. Pure, but for reading local blobs.
+//! two files with the same headers, have the same compressed bytes when the same program made
+//! them: so the blob is put together from local blobs and ranges of the remote one. Nothing of the
+//! table is believed: the blob's digest and the layer's diff_id are verified as for any other
+//! download, and a blob that does not come out right is downloaded whole. Pure, but for reading
+//! local blobs.
 
 use std::collections::BTreeMap;
 use std::fs::File;
