@@ -94,6 +94,8 @@ impl Sweep {
                 let what = format!("{verb:?}, call {number} ({hit}) treated as {how}");
                 assert_ne!(code, 124, "{what}: hangs");
                 self.check_valid(&what);
+                let junk = sh(&at, "ls | grep partial || true");
+                assert_eq!(junk, "", "{what}: left beside the output");
                 let again = self.trial.podvisor(verb);
                 // The work was done before the kill.
                 let over = again.err.contains("is not in the store");

@@ -229,8 +229,17 @@ fn each_layer<K: Ord + Clone>(
 struct Output {
     file: File,
     to: PathBuf,
-    /// Under this name until it is whole; `None` for pipes and devices.
-    partial: Option<PathBuf>,
+    kind: Kind,
+}
+
+/// What an output is until it is whole.
+enum Kind {
+    /// A pipe or a device: what is written is out.
+    Stream,
+    /// A file without a name.
+    Nameless,
+    /// A file of this name, where the file system knows none without.
+    Partial(PathBuf),
 }
 
 impl Output {
@@ -239,7 +248,7 @@ impl Output {
             let stdout = io::stdout();
             let file = std::os::fd::AsFd::as_fd(&stdout).try_clone_to_owned();
             let file = File::from(file.at("opening", Path::new("standard output"))?);
-            return Ok(Output { file, to: to.to_owned(), partial: None });
+            return Ok(Output { file, to: to.to_owned(), kind: Kind::Stream });
         }
         match fs::metadata(to) {
             Ok(found) if found.is_dir() => {
@@ -248,32 +257,46 @@ impl Output {
             }
             Ok(found) if !found.is_file() => {
                 let file = File::options().write(true).open(to).at("opening", to)?;
-                return Ok(Output { file, to: to.to_owned(), partial: None });
+                return Ok(Output { file, to: to.to_owned(), kind: Kind::Stream });
             }
             _ => {}
         }
-        let mut name = to.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".{}.partial", std::process::id()));
-        let partial = to.with_file_name(name);
+        let folder = to.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if let Some(file) = sys::nameless::create(folder).at("making a file in", folder)? {
+            return Ok(Output { file, to: to.to_owned(), kind: Kind::Nameless });
+        }
+        let partial = beside(to);
         let file = File::create(&partial).at("making", &partial)?;
-        Ok(Output { file, to: to.to_owned(), partial: Some(partial) })
+        Ok(Output { file, to: to.to_owned(), kind: Kind::Partial(partial) })
     }
 
     fn write(mut self, body: impl FnOnce(&mut Archive) -> Result<()>) -> Result<()> {
-        let mut archive = Archive::new(&self.file, self.partial.is_some());
+        let mut archive = Archive::new(&self.file, !matches!(self.kind, Kind::Stream));
         body(&mut archive)?;
         archive.finish()?;
-        let Some(partial) = &self.partial else { return Ok(()) };
+        if matches!(self.kind, Kind::Stream) {
+            return Ok(());
+        }
         self.file.sync_all().at("writing to disk", &self.to)?;
-        fs::rename(partial, &self.to).at("replacing", &self.to)?;
-        self.partial = None;
+        let replaced = match &self.kind {
+            Kind::Partial(partial) => fs::rename(partial, &self.to),
+            _ => sys::nameless::replace(&self.file, &self.to, &beside(&self.to)),
+        };
+        replaced.at("replacing", &self.to)?;
+        self.kind = Kind::Nameless;
         Ok(())
     }
 }
 
+fn beside(to: &Path) -> PathBuf {
+    let mut name = to.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.partial", std::process::id()));
+    to.with_file_name(name)
+}
+
 impl Drop for Output {
     fn drop(&mut self) {
-        if let Some(partial) = &self.partial {
+        if let Kind::Partial(partial) = &self.kind {
             // The error that led here is the one to tell.
             let _ = fs::remove_file(partial);
         }

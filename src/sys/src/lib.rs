@@ -33,6 +33,7 @@ pub mod launch;
 pub mod loopback;
 pub mod machine;
 pub mod malloc;
+pub mod nameless;
 pub mod netlink;
 pub mod overlay;
 pub mod pattern;
