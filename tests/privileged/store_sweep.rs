@@ -62,7 +62,7 @@ impl Sweep {
     /// The verb with call `number` treated as `how`; the call that was hit, and how it ended.
     fn once(&self, number: usize, how: &str, verb: &[&str]) -> (i64, i32) {
         let at = self.trial.path("");
-        sh(&at, "rm -rf store out*; cp -a begin store");
+        sh(&at, "rm -rf store saved*; cp -a begin store");
         let report = self.trial.path("report");
         let first = [report.to_str().expect("path"), &number.to_string(), how];
         let done = self.trial.podvisor_under(&self.inject, &first, verb);
@@ -103,7 +103,7 @@ impl Sweep {
                 assert_eq!(sh(&at, LISTING), self.done, "{what}: another store than wanted");
                 tried += 1;
                 if tried % 20 == 0 && self.done.contains("web:2") {
-                    sh(&at, "skopeo inspect oci:store/store:web:2 >out");
+                    sh(&at, "skopeo inspect oci:store/store:web:2 >shown");
                 }
                 if hit < 0 {
                     break;
@@ -160,5 +160,5 @@ fn prune() {
 
 #[test]
 fn save() {
-    sweep("store_sweep::save", BOTH, &["save", "-q", "-o", "AT/out", "web:2"]);
+    sweep("store_sweep::save", BOTH, &["save", "-q", "-o", "AT/saved.tar", "web:2"]);
 }
