@@ -80,7 +80,7 @@ class Disk:
 
     def tar(self, archive, program):
         """The layers' files by tar alone, which verifies nothing."""
-        return (lambda: [self.wipe("tar"), (self.at / "tar").mkdir()],
+        return (lambda: [self.wipe("tar"), (self.at / "tar").mkdir(exist_ok=True)],
                 lambda: [self.tools.sh(f"{program} <{layer} | tar -xC {self.at}/tar")
                          for layer in images.layers_of(archive)])
 
@@ -129,11 +129,9 @@ def again(tools, disk, archive):
              "rm -rf of the same files": (tree, lambda: tools.sh(["rm", "-rf", str(disk.at / "copy")]))}
     tools.table("the same layers again, and removal", *tools.alternate(cases, min(RUNS, 3)), "s", 1, "rm -rf of the same files")
     disk.wipe("pv")
-    process = subprocess.Popen([str(tools.BINARIES / "podvisor"), "--root", str(disk.at / "pv"), "load", str(archive)],
-                               stdout=subprocess.DEVNULL)
-    _, _, used = os.wait4(process.pid, 0)
-    print(f"  peak memory of load: {used.ru_maxrss / 1024:.1f} MiB, "
-          f"user {used.ru_utime:.2f} s, system {used.ru_stime:.2f} s")
+    peak = tools.sh([str(tools.CACHE / "peak"), str(tools.BINARIES / "podvisor"), "--root", str(disk.at / "pv"),
+                     "load", "-q", str(archive)])
+    print(f"  peak memory of load: {int(peak.split()[-1]) / 1024:.1f} MiB")
 
 
 def section_scale(tools):
