@@ -43,6 +43,19 @@ pub struct Departure {
 /// `args` is whole; its stack, `departure` and what that points to is left alone until the clone
 /// has executed its program or ended.
 pub unsafe fn clone(args: &mut libc::clone_args, departure: &Departure) -> Result<i32, c_int> {
+    // SAFETY: the caller's promise.
+    unsafe { clone_into(args, leave, departure) }
+}
+
+/// The same with another beginning, which never comes back.
+///
+/// # Safety
+/// As of [`clone`], with `data` in the place of `departure`.
+pub(crate) unsafe fn clone_into<T>(
+    args: &mut libc::clone_args,
+    begin: unsafe extern "C" fn(*const T) -> !,
+    data: *const T,
+) -> Result<i32, c_int> {
     let number = libc::SYS_clone3 as isize;
     let size = size_of::<libc::clone_args>();
     let result: isize;
@@ -61,7 +74,7 @@ pub unsafe fn clone(args: &mut libc::clone_args, departure: &Departure) -> Resul
             "2:",
             inlateout("rax") number => result,
             in("rdi") core::ptr::from_mut(args), in("rsi") size,
-            in("r12") core::ptr::from_ref(departure), in("r13") leave as *const (),
+            in("r12") data, in("r13") begin as *const (),
             lateout("rcx") _, lateout("r11") _,
         );
     }
@@ -77,7 +90,7 @@ pub unsafe fn clone(args: &mut libc::clone_args, departure: &Departure) -> Resul
             "brk 1",
             "2:",
             inlateout("x0") core::ptr::from_mut(args) => result, in("x1") size, in("x8") number,
-            in("x20") core::ptr::from_ref(departure), in("x21") leave as *const (),
+            in("x20") data, in("x21") begin as *const (),
         );
     }
     if result < 0 { Err(-result as c_int) } else { Ok(result as i32) }

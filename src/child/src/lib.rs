@@ -45,6 +45,7 @@ mod root;
 mod run;
 mod schedule;
 mod target;
+pub mod visit;
 
 pub use image::{IMAGE_AT, Image, Role, Span, begin};
 pub use op::{Attributes, FRAME_BYTES, Frame, Keep, Kind, NO_SLOT, Op, Scheduling, Text, stage};

@@ -24,8 +24,6 @@ const LOCKED: u64 = libc::MOUNT_ATTR_RDONLY
     | libc::MOUNT_ATTR_NOSUID
     | libc::MOUNT_ATTR_NODEV
     | libc::MOUNT_ATTR_NOEXEC;
-const ATIME: u64 = libc::MOUNT_ATTR__ATIME;
-const NODIRATIME: u64 = libc::MOUNT_ATTR_NODIRATIME;
 
 /// The kernel's struct mount_attr.
 #[repr(C)]
@@ -71,45 +69,14 @@ fn change(mount: c_int, to: Attributes, recursive: bool) -> Done {
     set_attributes(mount, recursive, to.set, to.clear, to.propagation)
 }
 
-/// The attributes of a bind mount: `implied` ones go, unless the kernel has locked them, or would
-/// have locked them had a `firm` tree been cloned in the container.
-fn restrict(tree: c_int, own: Attributes, implied: u64, firm: bool) -> Done {
-    if own.is_empty() && implied == 0 {
-        return Ok(());
+/// The attributes of a bind mount: `implied` ones go, unless the kernel has locked them.
+fn restrict(tree: c_int, own: Attributes, implied: u64) -> Done {
+    let all = Attributes { clear: own.clear | implied, ..own };
+    match change(tree, all, false) {
+        Err(libc::EPERM) if implied & LOCKED != 0 => {}
+        other => return other,
     }
-    if firm {
-        let held = held(tree)?;
-        let atime = ATIME | NODIRATIME;
-        let atime_changes = own.clear & ATIME != 0 && (held ^ own.set) & atime != 0;
-        if atime_changes || held & own.clear & LOCKED != 0 {
-            return Err(libc::EPERM);
-        }
-    } else {
-        let all = Attributes { clear: own.clear | implied, ..own };
-        match change(tree, all, false) {
-            Err(libc::EPERM) => {}
-            other => return other,
-        }
-    }
-    let least = Attributes { clear: own.clear | implied & !LOCKED, ..own };
-    change(tree, least, false)
-}
-
-/// The attributes that a mount has.
-fn held(mount: c_int) -> Done<u64> {
-    // The kernel's struct statfs of 64-bit machines, whose words are all of one size.
-    let mut found = [0u64; 15];
-    syscall!(libc::SYS_fstatfs, mount, found.as_mut_ptr())?;
-    let flags = found[10];
-    let has = |flag: libc::c_ulong| flags & flag != 0;
-    let atime = match (has(libc::ST_NOATIME), has(libc::ST_RELATIME)) {
-        (true, _) => libc::MOUNT_ATTR_NOATIME,
-        (_, true) => 0,
-        _ => libc::MOUNT_ATTR_STRICTATIME,
-    };
-    let no_folders = if has(libc::ST_NODIRATIME) { NODIRATIME } else { 0 };
-    // The numbers of ro to noexec are those of mount_setattr(2).
-    Ok(flags & LOCKED | no_folders | atime)
+    change(tree, Attributes { clear: own.clear | implied & !LOCKED, ..own }, false)
 }
 
 /// `mode=` of a folder, and `options` behind it.
@@ -206,14 +173,14 @@ impl Child<'_> {
     }
 
     fn bind(&self, op: &Op) -> Done {
-        let Op::Bind { target, source, slot, recursive, own, implied, firm, deep } = *op else {
+        let Op::Bind { target, source, slot, recursive, own, implied, deep } = *op else {
             return Err(libc::ENOSYS);
         };
         let tree = match slot {
             NO_SLOT => clone_tree(libc::AT_FDCWD, self.text(source)?, recursive)?,
             slot => self.slot(slot)?,
         };
-        restrict(tree, own, implied, firm)?;
+        restrict(tree, own, implied)?;
         change(tree, deep, true)?;
         let place = match self.target(target) {
             Err(libc::ENOENT) => {

@@ -100,7 +100,7 @@ pub enum Op {
     },
     /// Clones `source` (or takes a slot's tree) onto `target`, which is made if it is missing; its
     /// attributes are set before it is attached: `own` of the mount, `deep` of all below too.
-    /// `implied` are cleared as well, but where they are locked; a `firm` tree is taken for locked.
+    /// `implied` are cleared as well, but where they are locked.
     Bind {
         target: Text,
         source: Text,
@@ -108,7 +108,6 @@ pub enum Op {
         recursive: bool,
         own: Attributes,
         implied: u64,
-        firm: bool,
         deep: Attributes,
     },
     /// mount_setattr(2) on what is mounted at `target`.

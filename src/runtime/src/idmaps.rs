@@ -7,7 +7,7 @@
 //! allowed. Others map their own id, or what newuidmap(1) lets them.
 
 use std::fs;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -40,10 +40,8 @@ pub(crate) enum Users {
 pub(crate) struct Known(Vec<(Users, OwnedFd)>);
 
 impl Known {
-    /// A detached clone of the tree at `path` with its owners mapped.
-    pub(crate) fn tree(&mut self, path: &Path, deep: bool, map: &Mapping) -> Result<OwnedFd> {
-        let tree = sys::tree::clone(path, deep).and_then(above_stdio);
-        let tree = tree.map_err(Error::io("open", path))?;
+    /// Maps the owners of a detached tree, cloned from `path`.
+    pub(crate) fn map(&mut self, tree: BorrowedFd<'_>, path: &Path, map: &Mapping) -> Result<()> {
         if !self.0.iter().any(|(users, _)| *users == map.by) {
             let made = match &map.by {
                 Users::New { uids, gids } => namespace(uids, gids)?,
@@ -54,11 +52,9 @@ impl Known {
             self.0.push((map.by.clone(), made));
         }
         let users = self.0.iter().find(|(users, _)| *users == map.by);
-        if let Some((_, users)) = users {
-            let mapped = sys::tree::map_ids(tree.as_fd(), users.as_fd(), map.deep);
-            mapped.map_err(Error::io("map the ids of", path))?;
-        }
-        Ok(tree)
+        let Some((_, users)) = users else { return Ok(()) };
+        let mapped = sys::tree::map_ids(tree, users.as_fd(), map.deep);
+        mapped.map_err(Error::io("map the ids of", path))
     }
 }
 

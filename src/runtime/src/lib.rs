@@ -46,6 +46,7 @@ mod spawn;
 mod start;
 mod store;
 mod systemd;
+mod trees;
 
 pub use bundle::Bundle;
 pub use checkpoint::{CgroupsMode, CheckpointOptions, CriuOptions, NetworkLock};

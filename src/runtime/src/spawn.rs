@@ -15,7 +15,6 @@ use sys::launch::{Birth, Launched, Told, WORD_HEADER_BYTES, above_stdio};
 use crate::cgroup::Cgroup;
 use crate::draft::{Draft, Source};
 use crate::error::{Error, Result};
-use crate::idmaps::Known;
 use crate::plan::{Birthplace, place, point, step};
 use crate::seccomp;
 
@@ -71,7 +70,7 @@ pub(crate) fn begin(
     if draft.program.ops.iter().any(|op| matches!(op, child::Op::Seccomp { .. })) {
         draft.program.inbox_bytes = WORD_HEADER_BYTES + FILTER_MAX_BYTES;
     }
-    let made = open_sources(&draft.sources)?;
+    let made = open_sources(&draft.sources, birth.user && !birth.unprivileged)?;
     let slots = fill(&draft.sources, &made, &given)?;
     let place = Birth {
         namespaces: birth.flags,
@@ -103,14 +102,9 @@ fn namespace(path: &Path) -> Result<OwnedFd> {
 }
 
 /// What the plan names by path; `None` for what is given.
-fn open_sources(sources: &[Source]) -> Result<Vec<Option<OwnedFd>>> {
-    let mut known = Known::default();
-    let open = |source: &Source| match source {
-        Source::Tree { path, recursive } => {
-            let tree = sys::tree::clone(path, *recursive).and_then(above_stdio);
-            tree.map(Some).map_err(Error::io("open", path))
-        }
-        Source::MappedTree { path, recursive, map } => known.tree(path, *recursive, map).map(Some),
+fn open_sources(sources: &[Source], lock: bool) -> Result<Vec<Option<OwnedFd>>> {
+    let trees = crate::trees::open(sources, lock)?;
+    let open = |(source, tree): (&Source, Option<OwnedFd>)| match source {
         Source::Namespace { path, kind } => {
             let file = namespace(path)?;
             if *kind == sys::abi::CLONE_NEWNS.cast_unsigned() {
@@ -123,9 +117,9 @@ fn open_sources(sources: &[Source]) -> Result<Vec<Option<OwnedFd>>> {
             let problem = std::io::Error::other("is no namespace of the type that was given");
             Err(Error::io("join", path)(problem))
         }
-        _ => Ok(None),
+        _ => Ok(tree),
     };
-    sources.iter().map(open).collect()
+    sources.iter().zip(trees).map(open).collect()
 }
 
 /// Setting up a container changes the root of whoever is in its mount namespace.

@@ -30,6 +30,7 @@ pub mod folder;
 pub mod foreground;
 pub mod kernel_file;
 pub mod launch;
+pub mod locked;
 pub mod loopback;
 pub mod machine;
 pub mod malloc;

@@ -62,6 +62,16 @@ pub(crate) fn set_attributes(
     if done < 0 { Err(Error::last_os_error()) } else { Ok(()) }
 }
 
+/// Whether a mount forbids writing, set-user-ID, devices or execution.
+///
+/// # Errors
+/// fstatvfs(3)'s.
+pub fn is_restricted(tree: BorrowedFd<'_>) -> Result<bool> {
+    use nix::sys::statvfs::{FsFlags, fstatvfs};
+    let any = FsFlags::ST_RDONLY | FsFlags::ST_NOSUID | FsFlags::ST_NODEV | FsFlags::ST_NOEXEC;
+    Ok(fstatvfs(tree)?.flags().intersects(any))
+}
+
 /// A folder's handle (O_PATH).
 ///
 /// # Errors

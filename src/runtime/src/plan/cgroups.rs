@@ -39,7 +39,6 @@ pub(super) fn plan(
                 recursive: false,
                 own,
                 implied: 0,
-                firm: false,
                 deep,
             });
         }

@@ -187,8 +187,6 @@ fn bind(
         None => (birth.user && !birth.unprivileged && !inner)
             .then_some(Source::Tree { path, recursive }),
     };
-    // The kernel does not know that what was cloned outside may not be loosened inside.
-    let firm = tree.is_some() && birth.user;
     let slot = match tree {
         Some(tree) => {
             // A clone of the host's namespace would send mounts back there.
@@ -200,7 +198,7 @@ fn bind(
         None => NO_SLOT,
     };
     let source = draft.path(&source);
-    draft.op(Op::Bind { target, source, slot, recursive, own, implied, firm, deep });
+    draft.op(Op::Bind { target, source, slot, recursive, own, implied, deep });
 }
 
 /// How a mount's owners are mapped: by its own maps, or as in the container's user namespace.
