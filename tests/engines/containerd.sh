@@ -32,7 +32,8 @@ expect 'not executable' 1 'permission denied' $run --rm $image x3 /etc/passwd
 expect 'terminal' 0 '/dev/pts/0$' script -qec "$run --rm -t $image x4 tty" /dev/null
 expect 'memory' 0 '^67108864$' $run --rm --memory-limit 67108864 \
   --mount type=bind,src=/sys/fs/cgroup,dst=/mnt,options=rbind:ro $image x5 \
-  sh -c 'cat /mnt/memory$(sed -n "s/.*:memory://p" /proc/self/cgroup)/memory.limit_in_bytes || cat /sys/fs/cgroup/memory/memory.limit_in_bytes'
+  sh -c 'cat /mnt/memory$(sed -n "s/.*:memory://p" /proc/self/cgroup)/memory.limit_in_bytes ||
+    cat /mnt/$(sed -n "s/^0:://p" /proc/self/cgroup)/memory.max || cat $0' $memory_max
 expect 'privileged' 0 'ffff' $run --rm --privileged $image x6 grep CapEff /proc/self/status
 expect 'read-only' 1 'Read-only' $run --rm --read-only $image x7 touch /x
 expect 'seccomp' 0 '2$' $run --rm --seccomp $image x8 grep Seccomp: /proc/self/status
@@ -47,7 +48,7 @@ expect 'exec: terminal' 0 '/dev/pts/0$' script -qec "$c task exec -t --exec-id e
 expect 'pause' 0 '' $c task pause a
 expect 'paused' 0 'a .*PAUSED' $c task ls
 expect 'resume' 0 '' $c task resume a
-expect 'metrics' 0 'memory.usage_in_bytes +[1-9]' $c task metrics a
+expect 'metrics' 0 'memory.usage(_in_bytes)? +[1-9]' $c task metrics a
 expect 'processes' 0 '^[1-9]' $c task ps a
 # This host's criu, where there is one, cannot start on its kernel.
 expect 'checkpoint fails in words' 1 'criu' $c task checkpoint a
@@ -59,7 +60,7 @@ expect 'nothing is left' 0 '^1$' sh -c "$c task ls | wc -l"
 
 $c -n k8s.io image import "$root/image.tar" >/dev/null
 mkdir "$root/logs"
-expect 'CRI' 0 '^left 0$' "$here/cri.py" "$root/containerd.sock" $image podvisor "$root/logs"
+expect 'CRI' 0 '^left 0$' "$here/cri.py" "$root/containerd.sock" $image podvisor "$root/logs" $memory_max
 cp "$root/said" "$root/cri"
 for line in 'version containerd' 'state 1' 'exec 67108864' 'exit 9' 'updated 104857600' 'stats True' \
   'log F from the container' 'exited 137' 'left 0'; do

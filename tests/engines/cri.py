@@ -2,7 +2,7 @@
 """A small CRI client: one pod sandbox and one container through containerd's CRI plug-in, as a
 kubelet would make them. Messages are encoded here, so no generated code is needed.
 
-usage: cri.py SOCKET IMAGE HANDLER LOG-FOLDER    prints what was seen, a line each
+usage: cri.py SOCKET IMAGE HANDLER LOG-FOLDER MEMORY-MAX    prints what was seen, a line each
 Source: k8s.io/cri-api runtime/v1 api.proto, for the numbers of the fields.
 """
 
@@ -62,7 +62,7 @@ def decode(data):
 
 
 def main():
-    socket, image, handler, logs = sys.argv[1:]
+    socket, image, handler, logs, memory_max = sys.argv[1:]
     channel = grpc.insecure_channel(f"unix://{socket}")
 
     def call(method, body):
@@ -88,7 +88,7 @@ def main():
     container = call("CreateContainer", body)[1][0].decode()
     call("StartContainer", message((1, container)))
     print("state", decode(call("ContainerStatus", message((1, container)))[1][0])[3][0])
-    limit = "cat /sys/fs/cgroup/memory/memory.limit_in_bytes"
+    limit = f"cat {memory_max}"
     answer = call("ExecSync", message((1, container), (2, "sh"), (2, "-c"), (2, limit), (3, 10)))
     print("exec", answer[1][0].decode().strip())
     answer = call("ExecSync", message((1, container), (2, "sh"), (2, "-c"), (2, "exit 9"), (3, 10)))

@@ -22,8 +22,8 @@ expect 'not executable' 126 'permission denied' $once bb /etc/passwd
 expect 'terminal' 0 '/dev/pts/0$' script -qec "$once -it bb tty" /dev/null
 expect 'init' 0 '1 root .*docker-init' $once --init bb ps
 expect "the host's network" 0 '' $d run --rm --network host bb true
-expect 'limits' 0 '^67108864 50 50000$' $once --memory 64m --cpus 0.5 --pids-limit 50 bb \
-  sh -c 'cd /sys/fs/cgroup; echo $(cat memory/memory.limit_in_bytes pids/pids.max cpu/cpu.cfs_quota_us)'
+expect 'limits' 0 "^67108864 50 $half_a_cpu\$" $once --memory 64m --cpus 0.5 --pids-limit 50 bb \
+  sh -c "echo \$(cat $memory_max $pids_max $cpu_max)"
 expect 'security' 0 '^1 0000000000000000 1 2$' $once --user 1:1 --cap-drop all --security-opt no-new-privileges \
   bb sh -c 'echo $(id -u; awk "/CapEff|NoNewPrivs|Seccomp:/{print \$2}" /proc/self/status)'
 # docker asks for every capability that the kernel knows, which no runtime can give where one is missing.
@@ -44,7 +44,7 @@ expect 'exec: terminal' 0 '/dev/pts/0$' script -qec "$d exec -it one tty" /dev/n
 expect 'exec: privileged user' 0 '^uid=1' $d exec --user 1 -w /tmp one id
 expect 'cp' 0 '' $d cp "$root/daemon.json" one:/copied
 expect 'update' 0 '^one$' $d update --memory 100m --memory-swap 200m one
-expect 'update: in force' 0 '^104857600$' $d exec one cat /sys/fs/cgroup/memory/memory.limit_in_bytes
+expect 'update: in force' 0 '^104857600$' $d exec one cat $memory_max
 expect 'top' 0 'sleep 1000' $d top one
 expect 'stats' 0 '^one .* / 100MiB' $d stats --no-stream --format '{{.Name}} {{.MemUsage}}' one
 expect 'pause' 0 '^one$' $d pause one

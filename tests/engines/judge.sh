@@ -9,6 +9,17 @@ export HOME="$root" TMPDIR="$root"
 failed=0
 count=0
 
+# A container's files of limits, by the host's version of cgroups.
+v2=
+[ ! -e /sys/fs/cgroup/cgroup.controllers ] || v2=1
+if [ $v2 ]; then
+  memory_max=/sys/fs/cgroup/memory.max pids_max=/sys/fs/cgroup/pids.max
+  cpu_max=/sys/fs/cgroup/cpu.max cpus=/sys/fs/cgroup/cpuset.cpus half_a_cpu='50000 100000'
+else
+  memory_max=/sys/fs/cgroup/memory/memory.limit_in_bytes pids_max=/sys/fs/cgroup/pids/pids.max
+  cpu_max=/sys/fs/cgroup/cpu/cpu.cfs_quota_us cpus=/sys/fs/cgroup/cpuset/cpuset.cpus half_a_cpu=50000
+fi
+
 hide() { # FOLDER...
   for folder in "$@"; do
     [ -d "$folder" ] && mount -t tmpfs hidden "$folder"

@@ -54,7 +54,7 @@ until_ok $p exec a test -e /detached || failed=1
 expect 'cp' 0 '' $p cp "$root/storage.conf" a:/copied
 expect 'diff' 0 '' $p diff a
 expect 'update' 0 '' $p update --memory 100m --cpus 0.5 a
-expect 'update: in force' 0 '^104857600$' $p exec a cat /sys/fs/cgroup/memory/memory.limit_in_bytes
+expect 'update: in force' 0 '^104857600$' $p exec a cat $memory_max
 expect 'top' 0 'sleep 1000' $p top a
 expect 'stats' 0 '^a [0-9.]+kB' $p stats --no-stream --format '{{.Name}} {{.MemUsage}}' a
 expect 'pause' 0 '^a$' $p pause a
@@ -87,9 +87,11 @@ expect 'pod: pause' 0 '' sh -c "$p pod pause pod && $p pod unpause pod"
 expect 'pod: stop and remove' 0 '' sh -c "$p pod stop -t 0 pod && $p pod rm pod"
 expect 'pod: shared pids' 0 'catatonit|pause' sh -c "$p pod create --name pids --share pid,net >/dev/null
   $p run --rm --pod pids bb ps; code=\$?; $p pod rm -f -t 0 pids >/dev/null; exit \$code"
+pod_limits='/sys/fs/cgroup/memory/*/*/memory.limit_in_bytes'
+[ ! $v2 ] || pod_limits='/sys/fs/cgroup/*/*/memory.max'
 expect 'pod: limits' 0 '^67108864$' sh -c "$p pod create --name limited --memory 64m --cpus 0.5 >/dev/null
-  $p run --rm --pod limited bb cat /sys/fs/cgroup/memory/memory.limit_in_bytes >$root/own
-  cat /sys/fs/cgroup/memory/*/*/memory.limit_in_bytes; $p pod rm -f -t 0 limited >/dev/null"
+  $p run --rm --pod limited bb cat $memory_max >$root/own
+  cat $pod_limits; $p pod rm -f -t 0 limited >/dev/null"
 cat >"$root/pod.yaml" <<'END'
 apiVersion: v1
 kind: Pod
@@ -122,11 +124,14 @@ expect 'tmpfs and shm' 0 '^1024 2048$' \
 expect 'user and groups' 0 'uid=1\(daemon\) gid=1\(daemon\) groups=.*29' $once --user 1:1 --group-add 29 bb id
 expect 'user namespace' 0 '0 +100000 +1000' $once --uidmap 0:100000:1000 bb cat /proc/self/uid_map
 expect 'read-only' 1 'Read-only' $once --read-only bb touch /x
-expect 'memory' 0 '^33554432$' $once --memory 32m bb cat /sys/fs/cgroup/memory/memory.limit_in_bytes
+expect 'memory' 0 '^33554432$' $once --memory 32m bb cat $memory_max
 expect 'killed for memory' 0 '^137$' sh -c "$p run --name oom --network none --memory 16m bb \
   dd if=/dev/zero of=/dev/null bs=64M count=1; $p inspect -f '{{.State.ExitCode}}' oom; $p rm oom"
-expect 'other limits' 0 '^20 0 50000 512$' $once --cpus 0.5 --cpu-shares 512 --pids-limit 20 --cpuset-cpus 0 bb \
-  sh -c 'cd /sys/fs/cgroup; echo $(cat pids/pids.max cpuset/cpuset.cpus cpu/cpu.cfs_quota_us cpu/cpu.shares)'
+shares=/sys/fs/cgroup/cpu/cpu.shares of_512=512
+# The weight of 512 shares by the formula of old and by that of newer runtimes.
+[ ! $v2 ] || { shares=/sys/fs/cgroup/cpu.weight; of_512='(20|59)'; }
+expect 'other limits' 0 "^20 0 $half_a_cpu $of_512\$" $once --cpus 0.5 --cpu-shares 512 --pids-limit 20 --cpuset-cpus 0 bb \
+  sh -c "echo \$(cat $pids_max $cpus $cpu_max $shares)"
 expect 'no capabilities' 0 '0000000000000000' $once --cap-drop all bb grep CapEff /proc/self/status
 expect 'one capability more' 0 '0000000000001000' \
   $once --cap-drop all --cap-add net_admin bb grep CapEff /proc/self/status

@@ -1,13 +1,13 @@
 #!/bin/bash
 # Boots Debian's kernel under QEMU's software emulation on pure cgroup v2, with the root of root.sh
 # below a tmpfs and FOLDER at /added, runs /added/start there and powers off.
-# usage: machine.sh CACHE FOLDER LOG        LOG gets the console's text; VM_TIMEOUT: seconds (900)
+# usage: machine.sh CACHE FOLDER LOG [ROOT]    ROOT is the name of one of root.sh's; LOG gets the console's text; VM_TIMEOUT: seconds (900)
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-cache=$(realpath -m "$1")/vm added=$(realpath "$2") console=$(realpath -m "$3")
+cache=$(realpath -m "$1")/vm added=$(realpath "$2") console=$(realpath -m "$3") root=${4:-root}.ext4
 mkdir -p "$cache"
 "$here/kernel.sh" "$cache/kernel"
-"$here/root.sh" "$cache/root.ext4"
+"$here/root.sh" "$cache/$root"
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -15,7 +15,8 @@ mkdir -p "$work/tree/bin"
 cp /bin/busybox "$work/tree/bin/busybox"
 "$here/modules.sh" "$cache/kernel" "$work/tree" virtio_blk overlay veth tun dummy bridge loop \
   inet_diag tcp_diag udp_diag raw_diag unix_diag af_packet_diag netlink_diag \
-  nf_tables nfnetlink nf_conntrack_netlink nft_ct nft_compat nft_reject_inet
+  nf_tables nfnetlink nf_conntrack_netlink nft_ct nft_compat nft_reject_inet \
+  nft_chain_nat nft_masq nft_nat nft_fib_inet fuse
 cp -a "$added" "$work/tree/added"
 cat >"$work/tree/init" <<'INIT'
 #!/bin/busybox sh
@@ -53,7 +54,7 @@ chmod 755 "$work/tree/init"
 # One thread: several lose track of code that the kernel patches while another runs it.
 timeout "${VM_TIMEOUT:-900}" qemu-system-x86_64 -accel tcg,thread=single -cpu Haswell-noTSX -m 2048 -smp 2 \
   -kernel "$cache/kernel/vmlinuz" -initrd "$work/initramfs" -nodefaults -nographic -serial stdio -no-reboot \
-  -drive "file=$cache/root.ext4,if=virtio,format=raw,readonly=on" \
+  -drive "file=$cache/$root,if=virtio,format=raw,readonly=on" \
   -append "console=ttyS0 panic=-1 quiet cgroup_no_v1=all lsm=landlock mitigations=off" \
-  </dev/null 2>"$console.qemu" | tr -d '\r' >"$console" ||
+  </dev/null 2>"$console.qemu" | stdbuf -oL tr -d '\r' >"$console" ||
   { tail -n 20 "$console"; echo "vm: did not power off in time"; exit 1; }

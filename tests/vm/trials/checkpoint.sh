@@ -52,6 +52,11 @@ stop
 judge 'restore' quietly oci restore --image-path /run/images4 -d c
 judge 'it counts on' counts_on
 judge 'pause' oci pause c
+judge 'leave a paused one' oci checkpoint --image-path /run/images6 --leave-running c
+judge 'it is still paused' is paused c
+judge 'resume' oci resume c
+judge 'and counts on' counts
+judge 'pause again' oci pause c
 judge 'checkpoint of a paused one' oci checkpoint --image-path /run/images5 c
 judge 'it is gone' gone c
 oci delete --force c
