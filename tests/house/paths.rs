@@ -117,6 +117,9 @@ const EXCEPTIONS: &[(&str, &str, usize, &str)] = &[
         2,
         "`.`, the old root by its handle; the host's procfs, before the root is moved",
     ),
+    ("visit.rs", "AT_FDCWD", 1, "sources of bind mounts: the host's, with no container there yet"),
+    ("visit.rs", "openat", 1, "`/` and the kernel's procfs, with no container there yet"),
+    ("visit.rs", "chroot", 1, "`.`, the caller's root in its copy"),
 ];
 
 /// A call's name, and its arguments, wherever one is made by `syscall!` or `libc::syscall`.
@@ -198,14 +201,15 @@ const TOUCHING: &[(&str, &str)] = &[
     ("create.rs", "pid file and sockets of the caller; the kernel's procfs"),
     ("exec.rs", "the kernel's procfs; cgroup folders"),
     ("hooks.rs", "files in memory"),
-    ("idmaps.rs", "the kernel's procfs; sources of bind mounts, as handles"),
+    ("idmaps.rs", "the kernel's procfs"),
+    ("trees.rs", "sources of bind mounts, as handles"),
     ("checkpoint.rs", "the images' folder; procfs; what is mounted in a container, as handles"),
     ("criu.rs", "criu's log, and where criu is"),
     ("restore.rs", "the images' folder; procfs; sources of bind mounts"),
     ("modules.rs", "what the kernel says of itself"),
     ("rdt.rs", "resctrl of the host"),
     ("seccomp/cache.rs", "the runtime's own folder"),
-    ("spawn.rs", "the kernel's procfs; sources of bind mounts, as handles"),
+    ("spawn.rs", "the kernel's procfs"),
     ("start.rs", "the runtime's own folder"),
     ("store.rs", "the runtime's own folder"),
     ("systemd.rs", "the kernel's procfs; the bus"),
