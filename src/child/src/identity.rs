@@ -3,7 +3,7 @@
 use core::ffi::c_int;
 
 use crate::op::{Kind, Op, Text};
-use crate::raw::{Done, close, fd, syscall, unit};
+use crate::raw::{Done, close, exit, fd, syscall, unit};
 use crate::run::Child;
 
 const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
@@ -21,11 +21,19 @@ struct FilterProgram {
     filter: *const u8,
 }
 
-/// The kernel's struct sigaction, of which only the handler matters here.
+/// SA_RESTORER of x86, without which it refuses a handler; a flag without a meaning elsewhere.
+const SA_RESTORER: u64 = 0x0400_0000;
+
+/// The code of one that SIGTERM ends, as shells count.
+const TERMINATED: c_int = 128 + libc::SIGTERM;
+
+/// The kernel's struct sigaction. Where there is no restorer, the mask is in its place.
 #[repr(C)]
 struct Disposition {
     handler: usize,
-    rest: [u64; 3],
+    flags: u64,
+    restorer: usize,
+    mask: u64,
 }
 
 impl Child<'_> {
@@ -151,11 +159,24 @@ fn prctl(option: c_int, value: u64, more: u64) -> Done {
     unit(syscall!(libc::SYS_prctl, option, value, more, 0, 0))
 }
 
+/// Ends a process that waits for `start`.
+extern "C" fn terminate(_: c_int) -> ! {
+    exit(TERMINATED)
+}
+
+/// All as it is by default, but for SIGTERM until the execve, which takes its handler away: the
+/// kernel keeps it from the first process of a PID namespace unless there is one.
 fn reset_signals() -> Done {
-    let default = Disposition { handler: libc::SIG_DFL, rest: [0; 3] };
+    let default = Disposition { handler: libc::SIG_DFL, flags: 0, restorer: 0, mask: 0 };
+    // Nothing returns from the handler, so that nothing is restored.
+    let restorer = if cfg!(target_arch = "x86_64") { terminate as *const () as usize } else { 0 };
+    let flags = if cfg!(target_arch = "x86_64") { SA_RESTORER } else { 0 };
+    let handler = terminate as *const () as usize;
+    let ending = Disposition { handler, flags, restorer, mask: 0 };
     for signal in 1..=64 {
+        let wanted = if signal == libc::SIGTERM { &raw const ending } else { &raw const default };
         // SIGKILL and SIGSTOP refuse, and are what they are.
-        let _ = syscall!(libc::SYS_rt_sigaction, signal, &raw const default, 0, SIGNAL_SET_BYTES);
+        let _ = syscall!(libc::SYS_rt_sigaction, signal, wanted, 0, SIGNAL_SET_BYTES);
     }
     let none = 0u64;
     let how = libc::SIG_SETMASK;
