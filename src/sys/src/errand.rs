@@ -113,7 +113,8 @@ impl Errand<'_> {
         match shared.departure.errno.load(Ordering::Acquire) {
             LEFT => Ok((pid, pidfd)),
             errno => {
-                crate::foreground::reap(pidfd.as_fd())?;
+                // Nothing is left to reap where the caller ignores SIGCHLD.
+                let _ = crate::foreground::reap(pidfd.as_fd());
                 Err(Error::from_raw_os_error(errno))
             }
         }
@@ -156,6 +157,31 @@ fn give_up(pidfd: &OwnedFd, shared: Box<Shared>) {
 mod tests {
     use super::*;
     use std::io::Write;
+
+    /// Names what the test below is to do in a process of its own.
+    const IGNORING: &str = "ERRAND_IGNORES_SIGCHLD";
+
+    #[test]
+    fn a_caller_that_ignores_sigchld_is_told_why_a_program_did_not_start() {
+        if std::env::var_os(IGNORING).is_none() {
+            let name = "errand::tests::\
+                a_caller_that_ignores_sigchld_is_told_why_a_program_did_not_start";
+            let mut again = std::process::Command::new("env");
+            again
+                .arg("--ignore-signal=CHLD")
+                .arg(std::env::current_exe().unwrap())
+                .args(["--exact", name])
+                .env(IGNORING, "1");
+            let told = again.output().unwrap();
+            let text = String::from_utf8_lossy(&told.stdout);
+            assert!(told.status.success() && text.contains("1 passed"), "{text}");
+            return;
+        }
+        let file = std::fs::File::open("/etc/passwd").unwrap();
+        let errand = Errand { file: file.as_fd(), name: c"none", keep: Vec::new(), ambient: false };
+        let error = errand.try_leave(0, None).expect_err("no program");
+        assert_eq!(error.raw_os_error(), Some(libc::EACCES), "{error}");
+    }
 
     #[test]
     fn a_program_that_somebody_holds_open_for_writing_is_waited_for() {
