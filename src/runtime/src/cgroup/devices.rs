@@ -104,7 +104,7 @@ pub(super) fn rules(given: &[LinuxDeviceCgroup]) -> Result<Vec<Rule>, Error> {
             // Docker writes the bare `{"allow": false}` and means everything.
             None => ALL,
             Some(text) => access_bits(text).ok_or_else(|| {
-                field(format!("access {text:?} has letters other than r, w and m"))
+                field(format!("access {text:?} has letters other than r, w, m and a"))
             })?,
         };
         let (major, minor) = (number("major", rule.major())?, number("minor", rule.minor())?);
@@ -119,6 +119,8 @@ fn access_bits(text: &str) -> Option<u8> {
         'r' => Some(bits | READ),
         'w' => Some(bits | WRITE),
         'm' => Some(bits | MKNOD),
+        // As runc takes it: a type's letter, which is no access and adds none.
+        'a' => Some(bits),
         _ => None,
     })
 }

@@ -5,7 +5,8 @@
 //! access is decided by the last rule that matches it, as `devices.allow`/`deny` would. Neighbours
 //! that allow all of single devices, as the default ones are, share the test of the kind and take
 //! one comparison each: the kernel follows every path of a program before it takes it, which is
-//! most of what a container's devices cost. No loops, no maps, no calls, and no instruction that
+//! most of what a container's devices cost. Where there are more rules than a jump can pass over,
+//! each is a block of its own. No loops, no maps, no calls, and no instruction that
 //! the verifier could find unreachable.
 
 use super::{ALL, Rule};
@@ -32,6 +33,8 @@ const MINOR: u8 = 5;
 const DEVICE: u8 = 6;
 const MINOR_BITS: u32 = 20;
 const MAJOR_BITS: u32 = 12;
+/// Most rules that are joined: a rule is nine instructions at most, and a jump has 15 bits.
+const JOINED_MAX: usize = 3_600;
 const SCRATCH: u8 = 1; // the context pointer is not needed after the prologue
 
 fn op(code: u8, dst: u8, src: u8, offset: i16, value: i32) -> [u8; 8] {
@@ -62,9 +65,10 @@ pub(in crate::cgroup) fn program(rules: &[Rule]) -> Vec<[u8; 8]> {
     let mut named = false;
     let end = strong_first.iter().position(Rule::is_total).unwrap_or(strong_first.len());
     let (walked, last) = strong_first.split_at(end);
-    for same in walked.chunk_by(|a, b| single(a) && single(b) && a.kind == b.kind) {
+    let joins = |rule: &Rule| walked.len() <= JOINED_MAX && single(rule);
+    for same in walked.chunk_by(|a, b| joins(a) && joins(b) && a.kind == b.kind) {
         match same {
-            [rule, ..] if single(rule) => {
+            [rule, ..] if joins(rule) => {
                 if !std::mem::replace(&mut named, true) {
                     out.push(op(MOVE_REG, DEVICE, MAJOR, 0, 0));
                     out.push(op(LEFT32, DEVICE, 0, 0, MINOR_BITS.cast_signed()));

@@ -71,6 +71,26 @@ fn naive(rules: &[Rule], kind: Kind, major: u32, minor: u32, access: u8) -> bool
     })
 }
 
+/// More than a jump can pass over.
+#[test]
+fn a_program_of_very_many_rules_decides_as_they_say() {
+    let one = |n: u32| Rule {
+        allow: true,
+        kind: Some(Kind::Char),
+        major: Some(n >> 8),
+        minor: Some(n & 0xff),
+        access: ALL,
+    };
+    let all: Vec<Rule> = (1..40_000).map(one).collect();
+    let code = program(&all);
+    for n in [0, 1, 2, 7_000, 20_000, 39_998, 39_999, 40_000] {
+        let wanted = (1..40_000).contains(&n);
+        for (kind, wanted) in [(Kind::Char, wanted), (Kind::Block, false)] {
+            assert_eq!(run(&code, kind, n >> 8, n & 0xff, READ), wanted, "{n} {kind:?}");
+        }
+    }
+}
+
 #[test]
 fn programs_decide_as_the_rules_say() {
     let sets = [
