@@ -27,8 +27,8 @@ pub struct ExecOptions {
     pub pid_file: Option<PathBuf>,
     /// The unix socket that gets the pidfd.
     pub pidfd_socket: Option<PathBuf>,
-    /// A cgroup below the container's own: `PATH`, or `CONTROLLER:PATH`.
-    pub cgroup: Option<String>,
+    /// Cgroups below the container's own: `PATH`, or `CONTROLLER,...:PATH`.
+    pub cgroups: Vec<String>,
     /// Also when the container is paused.
     pub ignore_paused: bool,
 }
@@ -47,7 +47,7 @@ pub(crate) fn exec(
     let status = runtime.check(&record, &runtime.store.folder(id)?, operation)?;
     let refused = || Error::Refused { operation: "exec in", id: id.to_owned(), status };
     let init = record.process().ok_or_else(refused)?;
-    let cgroup = cgroup(&record.cgroups, options.cgroup.as_deref())?;
+    let cgroup = cgroup(&record.cgroups, &options.cgroups)?;
     let given = given(&cgroup, init, options.stdio)?;
     let terminal = process.terminal() == Some(true);
     let unprivileged = sys::seqpacket::own_uid() != 0;
@@ -141,31 +141,33 @@ pub(crate) fn given(cgroup: &Cgroup, init: OwnedFd, stdio: Stdio) -> Result<Give
 }
 
 /// The container's cgroup, or what `--cgroup` names below it.
-fn cgroup(
-    paths: &std::collections::BTreeMap<String, PathBuf>,
-    below: Option<&str>,
-) -> Result<Cgroup> {
+fn cgroup(paths: &std::collections::BTreeMap<String, PathBuf>, below: &[String]) -> Result<Cgroup> {
     let mut paths = paths.clone();
-    if let Some(text) = below.filter(|text| !text.is_empty()) {
+    for text in below.iter().filter(|text| !text.is_empty()) {
         let (controllers, path) = match text.split_once(':') {
             Some((controllers, path)) => (Some(controllers), path),
-            None => (None, text),
+            None => (None, text.as_str()),
         };
+        let refused = |words: String| Error::io("--cgroup", text)(std::io::Error::other(words));
         let inner = std::path::Path::new(path.trim_start_matches('/'));
         let climbs = inner.components().any(|c| !matches!(c, std::path::Component::Normal(_)));
         if climbs {
-            let source = std::io::Error::other(format!("{path} is not a sub cgroup path"));
-            return Err(Error::io("--cgroup", text)(source));
+            return Err(refused(format!("{path} is not a sub cgroup path")));
+        }
+        let names = || controllers.into_iter().flat_map(|all| all.split(','));
+        if let Some(unknown) = names().find(|name| !paths.contains_key(*name)) {
+            return Err(refused(format!("unknown controller {unknown}")));
         }
         for (controller, folder) in &mut paths {
-            let named = controllers.is_none_or(|all| all.split(',').any(|c| c == controller));
-            if !named {
+            if controllers.is_some() && !names().any(|name| name == controller) {
                 continue;
             }
             *folder = folder.join(inner);
             if !folder.is_dir() {
-                return Err(Error::io("open cgroup", folder.clone())(
-                    std::io::ErrorKind::NotFound.into(),
+                let tasks = folder.join("cgroup.procs");
+                let missing = std::io::Error::other("no such file or directory");
+                return Err(Error::io("--cgroup: adding pid of the new process to", tasks)(
+                    missing,
                 ));
             }
         }

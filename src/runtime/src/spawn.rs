@@ -330,6 +330,10 @@ fn failure(draft: &Draft, command: &str, (stage, index, errno): (u32, u32, i32))
     if matches!((op, errno), (Some(child::Op::Mount { firm: true, .. }), sys::abi::ELOOP)) {
         step.push_str(", which must be mounted on ordinary directory");
     }
+    if let (Some(child::Op::Scheduler(_)), sys::abi::EPERM) = (op, errno) {
+        step.push_str("; SCHED_DEADLINE wants all CPUs: ");
+        step.push_str("process scheduler can't be used together with AllowedCPUs");
+    }
     Error::Step { stage: place(stage), step, errno }
 }
 

@@ -60,7 +60,7 @@ fn exec(globals: &Given, given: &Given) -> Result<u8, Failure> {
         preserve_fds: given.number("preserve-fds")?.unwrap_or(0),
         pid_file: given.path("pid-file"),
         pidfd_socket: given.path("pidfd-socket"),
-        cgroup: given.text("cgroup")?.map(str::to_owned),
+        cgroups: given.all("cgroup")?,
         ignore_paused: given.has("ignore-paused"),
         ..ExecOptions::default()
     };
