@@ -14,7 +14,6 @@ use image::user::ResolvedUser;
 use serde_json::{Value, json};
 
 use crate::error::{At, Result};
-use crate::instruction::Network;
 use crate::interrupt::Interrupt;
 
 const CAPABILITIES: [&str; 14] = [
@@ -43,7 +42,8 @@ pub(crate) struct Process<'a> {
     pub(crate) env: Vec<(String, String)>,
     pub(crate) cwd: String,
     pub(crate) user: ResolvedUser,
-    pub(crate) network: Network,
+    /// Path of the network namespace; the host's when there is none.
+    pub(crate) network: Option<String>,
     /// Beyond those that every container has.
     pub(crate) mounts: Vec<Value>,
     pub(crate) root: &'a Path,
@@ -78,12 +78,10 @@ pub(crate) fn document(process: &Process<'_>) -> serde_json::Result<Value> {
     if let Some(mounts) = config["mounts"].as_array_mut() {
         mounts.extend(process.mounts.iter().cloned());
     }
-    let mut kinds = vec!["mount", "cgroup", "ipc", "uts", "pid"];
-    if process.network == Network::None {
-        kinds.push("network");
-    }
+    let kinds = ["mount", "cgroup", "ipc", "uts", "pid"].map(|kind| json!({ "type": kind }));
+    let network = process.network.iter().map(|path| json!({ "type": "network", "path": path }));
     let linux = &mut config["linux"];
-    linux["namespaces"] = kinds.iter().map(|kind| json!({ "type": kind })).collect();
+    linux["namespaces"] = kinds.into_iter().chain(network).collect();
     linux["cgroupsPath"] = json!(process.cgroup);
     linux["seccomp"] = oci::profile::seccomp(&caps)?;
     Ok(config)

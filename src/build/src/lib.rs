@@ -39,6 +39,7 @@ pub use instruction::{Command, Copy, Health, Instruction, Mount, MountKind, Netw
 pub use interrupt::{Interrupt, sweep};
 pub use options::{Event, Options, Report};
 pub use source::HereDocument;
+pub use state::change;
 pub use work::{build, images};
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use image::Stack;
 use serde_json::{Map, Value, json};
 
+use crate::error::{Error, Place};
+use crate::file;
 use crate::instruction::{Command, Health, Instruction};
 use crate::words;
 
@@ -308,6 +310,30 @@ impl State {
         }
         self.stack
     }
+}
+
+/// Does instructions that only change the configuration, as `commit --change` gives them.
+///
+/// # Errors
+/// Mistakes of an instruction, and those that need a build.
+pub fn change(stack: &mut Stack, changes: &[String]) -> crate::Result<()> {
+    const NAME: &str = "--change";
+    let mut state = State::new(stack.clone(), '\\');
+    for (i, text) in changes.iter().enumerate() {
+        let step = file::trigger(text, NAME, Place { line: i + 1, column: 1 })?;
+        if matches!(
+            step.instruction,
+            Instruction::From { .. } | Instruction::Run(_) | Instruction::Copy(_)
+        ) {
+            let problem = format!("{text} cannot be done by {NAME}");
+            return Err(Error::refused(problem, "write a Containerfile: `podvisor build`"));
+        }
+        let nothing = BTreeMap::new();
+        let done = state.apply(&step.instruction, &nothing, &nothing);
+        done.map_err(|problem| Error::refused(format!("{text}: {problem}"), ""))?;
+    }
+    *stack = state.finished();
+    Ok(())
 }
 
 /// `80`, `53/udp`, `8000-8002/tcp` as the keys of ExposedPorts.

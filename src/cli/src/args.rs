@@ -153,6 +153,14 @@ pub enum Verb {
     System(SystemArgs),
     /// List images
     Images(ImagesArgs),
+    /// Make an image of a container's changes
+    Commit(CommitArgs),
+    /// Show how an image was made
+    History(HistoryArgs),
+    /// List the files that a container, or each layer of an image, changes
+    Diff(DiffArgs),
+    /// Write a container's root file system as a tar
+    Export(ExportArgs),
     /// Remove images
     Rmi(RmiArgs),
     /// Show an image as JSON

@@ -2,6 +2,7 @@
 
 mod apply;
 mod build;
+mod container_image;
 mod delete;
 mod describe;
 mod down;
@@ -38,6 +39,7 @@ pub type Ended = Result<ExitCode, Failure>;
 /// # Errors
 /// [`Failure`]: what is to be said, and the exit code.
 pub fn dispatch(verb: Verb, settings: &Settings) -> Ended {
+    build::sweep(settings)?;
     match verb {
         Verb::Run(args) => block_on(run::run(&args, settings)),
         Verb::Up(args) => block_on(up::up(&args, settings)),
@@ -64,6 +66,10 @@ pub fn dispatch(verb: Verb, settings: &Settings) -> Ended {
         Verb::Image(args) => store::image(&args.verb, settings),
         Verb::System(args) => store::system(&args.verb, settings),
         Verb::Images(args) => images::images(&args, settings),
+        Verb::Commit(args) => container_image::commit(&args, settings),
+        Verb::History(args) => container_image::history(&args, settings),
+        Verb::Diff(args) => container_image::diff(&args, settings),
+        Verb::Export(args) => container_image::export(&args, settings),
         Verb::Rmi(args) => images::rmi(&args, settings),
         Verb::Inspect(args) => images::inspect(&args, settings),
         Verb::Serve(args) => serve::serve(&args, settings),

@@ -133,6 +133,16 @@ impl Store {
         Ok((self.image(digest)?, self.containers().join(id).join("upper")))
     }
 
+    /// The unpacked layers of a container's image, top first, and the folder of its changes.
+    ///
+    /// # Errors
+    /// As [`Store::used_by`].
+    pub fn layers_of(&self, id: &str) -> Result<(Vec<PathBuf>, PathBuf)> {
+        let _lease = self.lease()?;
+        let (image, upper) = self.used_by(id)?;
+        Ok((self.lower(&image)?, upper))
+    }
+
     /// The ids of all containers that have a root file system here.
     ///
     /// # Errors
@@ -199,15 +209,7 @@ impl Workshop {
         (key, created): (&Digest, &str),
     ) -> Result<u64> {
         let mut blobs = Blobs::new(&self.staging, self.blobs(), "the new image".into());
-        let packed = pack::layer(upper, packing, &mut blobs)?;
-        stack.push(Layer {
-            digest: packed.descriptor.digest.to_string(),
-            diff_id: packed.diff_id.to_string(),
-            media_type: packed.descriptor.media_type.clone(),
-            size: packed.descriptor.size,
-            descriptor: packed.descriptor,
-            unpacked: packed.diff_id,
-        });
+        let entries = pack_onto(stack, upper, packing, &mut blobs)?;
         let found = self.found(stack, &[], &mut blobs)?;
         let mut unpacked = Unpacked::new();
         self.store.unpack(&found.image, &blobs, &mut unpacked, &mut Quiet)?;
@@ -226,7 +228,7 @@ impl Workshop {
             sync_folder(&folder)?;
         }
         self.store.remember_step(&self.staging, key, (&found.manifest.digest, created))?;
-        Ok(packed.entries)
+        Ok(entries)
     }
 
     /// Takes the layer that the cache has for `key`, when it stands on this very stack; says when
@@ -258,6 +260,24 @@ impl Workshop {
         let mut blobs = Blobs::new(&self.staging, self.blobs(), "the new image".into());
         let found = self.found(stack, names, &mut blobs)?;
         let mut kept = self.store.keep(&[found], &blobs, &self.staging, progress)?;
+        kept.pop().ok_or_else(|| blobs.wrong("image", "was not kept".into()))
+    }
+
+    /// Adds the changes in `upper` as a layer and makes the stack an image of the store.
+    ///
+    /// # Errors
+    /// A file that no layer can hold, a full disk.
+    pub fn commit(
+        &self,
+        stack: &mut Stack,
+        upper: &Path,
+        packing: Packing,
+        names: &[Reference],
+    ) -> Result<Loaded> {
+        let mut blobs = Blobs::new(&self.staging, self.blobs(), "the new image".into());
+        pack_onto(stack, upper, packing, &mut blobs)?;
+        let found = self.found(stack, names, &mut blobs)?;
+        let mut kept = self.store.keep(&[found], &blobs, &self.staging, &mut Quiet)?;
         kept.pop().ok_or_else(|| blobs.wrong("image", "was not kept".into()))
     }
 
@@ -317,6 +337,19 @@ impl Workshop {
         }
         Ok(path)
     }
+}
+
+fn pack_onto(stack: &mut Stack, upper: &Path, packing: Packing, blobs: &mut Blobs) -> Result<u64> {
+    let packed = pack::layer(upper, packing, blobs)?;
+    stack.push(Layer {
+        digest: packed.descriptor.digest.to_string(),
+        diff_id: packed.diff_id.to_string(),
+        media_type: packed.descriptor.media_type.clone(),
+        size: packed.descriptor.size,
+        descriptor: packed.descriptor,
+        unpacked: packed.diff_id,
+    });
+    Ok(packed.entries)
 }
 
 #[cfg(test)]

@@ -40,7 +40,8 @@ impl Paths {
     }
 
     /// The runtime's own state.
-    pub(crate) fn runtime(&self) -> PathBuf {
+    #[must_use]
+    pub fn runtime(&self) -> PathBuf {
         self.state.join("oci")
     }
 

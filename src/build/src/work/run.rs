@@ -33,6 +33,11 @@ fn argv(state: &State, run: &Run) -> Vec<String> {
     state.argv(&Command::Shell(script))
 }
 
+/// A path of our open file that other processes can open, too.
+fn own_path(file: &std::fs::File) -> String {
+    format!("/proc/{}/fd/{}", std::process::id(), std::os::fd::AsRawFd::as_raw_fd(file))
+}
+
 impl Work<'_> {
     pub(super) fn run(
         &mut self,
@@ -63,12 +68,18 @@ impl Work<'_> {
             let lower = work.workshop.lower(&state.stack)?;
             work.made += 1;
             let id = format!("build-{}-{}", std::process::id(), work.made);
+            let isolated = match network {
+                Network::Host => None,
+                Network::None => {
+                    Some(sys::loopback::namespace().at("making", Path::new("a network"))?)
+                }
+            };
             let process = Process {
                 argv,
                 env: env.into_iter().collect(),
                 cwd: state.workdir(),
                 user: user::lookup(&lower, state.user())?,
-                network,
+                network: isolated.as_ref().map(own_path),
                 mounts: std::mem::take(&mut mounts.list),
                 root: &mounted.merged,
                 cgroup: format!("{}/{id}", work.options.cgroup_parent.trim_end_matches('/')),

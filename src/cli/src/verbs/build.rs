@@ -35,6 +35,12 @@ pub(super) fn state(settings: &Settings) -> PathBuf {
     settings.state.join("build")
 }
 
+/// Removes what builds that were killed have left; costs one look where there was none.
+pub(super) fn sweep(settings: &Settings) -> Result<(), Failure> {
+    let swept = build::sweep(&state(settings), &supervisor::runtime_program());
+    swept.map_err(|error| told("sweep up after a build", &error))
+}
+
 pub(super) fn build(args: &BuildArgs, settings: &Settings) -> Ended {
     let what = format!("build {}", args.context.display());
     let failed = |error: build::Error| told(&what, &error);
