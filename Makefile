@@ -85,6 +85,7 @@ unit: ## every crate's own tests, the privileged ones in scopes of their own (ro
 privileged: build ## the whole product on the real kernel, each test in its own scope (root)
 	cargo test --test e2e
 	cargo test --test registry
+	cargo test --test build
 	cargo test --test hostile
 	cargo test --test privileged
 

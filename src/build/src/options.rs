@@ -46,8 +46,8 @@ pub struct Options {
     pub runtime: PathBuf,
     /// Folder of the state of steps that run; see [`crate::sweep`].
     pub state: PathBuf,
-    /// Cgroup above the steps', absolute.
-    pub cgroup_parent: String,
+    /// What the names of the steps' cgroups begin with, absolute: a cgroup above them would stay.
+    pub cgroup: String,
 }
 
 /// A step of a build, as told.

@@ -82,7 +82,7 @@ impl Work<'_> {
                 network: isolated.as_ref().map(own_path),
                 mounts: std::mem::take(&mut mounts.list),
                 root: &mounted.merged,
-                cgroup: format!("{}/{id}", work.options.cgroup_parent.trim_end_matches('/')),
+                cgroup: format!("{}-{id}", work.options.cgroup),
             };
             let mut told = |seconds, line| report.on(&Event::Output { number, seconds, line });
             let code = work.contained(&process, (&id, &folder, mounted), &mut told)?;

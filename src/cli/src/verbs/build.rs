@@ -203,7 +203,7 @@ fn options(
         stamp: pod::status::rfc3339,
         runtime: supervisor::runtime_program(),
         state: state(settings),
-        cgroup_parent: format!("/{}/build", settings.cgroup_parent.trim_matches('/')),
+        cgroup: format!("/{}", settings.cgroup_parent.trim_matches('/')),
     })
 }
 
