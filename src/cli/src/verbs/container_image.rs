@@ -1,4 +1,4 @@
-//! `commit`, `export`, `diff`, `history`: containers as images and archives, images as they were made.
+//! `commit`, `export`, `diff`, `history`: containers as images, images as they were made.
 
 use std::fs::File;
 use std::io::{BufWriter, IsTerminal, Write};
