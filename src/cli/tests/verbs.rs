@@ -112,7 +112,7 @@ fn a_wrong_manifest_is_told_by_place_and_nothing_is_asked() {
 #[test]
 fn an_image_that_is_missing_is_told_before_anything_runs() {
     let host = Host::new("image");
-    let failure = host.fails(&["run", "no-such-image"]);
+    let failure = host.fails(&["run", "--pull", "never", "no-such-image"]);
     let text = failure.text();
     assert_eq!(failure.code, 125, "{text}");
     assert!(text.contains("no-such-image") && text.contains("podvisor load"), "{text}");
