@@ -87,9 +87,22 @@ impl Log {
         Ok(Log { file, json })
     }
 
+    /// Writes one line for `--debug`: to the log file alone where there is one.
+    pub(crate) fn debug(&self, text: &str) {
+        let line = format_line((self.json, "debug"), text, SystemTime::now());
+        match &self.file {
+            Some(file) => {
+                let mut file: &File = file;
+                // A verb does not fail for what it says on the way.
+                let _ = file.write_all(line.as_bytes());
+            }
+            None => eprint!("{line}"),
+        }
+    }
+
     /// Writes one error line.
     pub(crate) fn line(&self, text: &str) {
-        let line = format_line(self.json, text, SystemTime::now());
+        let line = format_line((self.json, "error"), text, SystemTime::now());
         match &self.file {
             Some(file) => {
                 let mut file: &File = file;
@@ -111,13 +124,13 @@ impl Log {
     }
 }
 
-fn format_line(json: bool, text: &str, now: SystemTime) -> String {
+fn format_line((json, level): (bool, &str), text: &str, now: SystemTime) -> String {
     let time = timestamp(now);
     if json {
         let message = serde_json::Value::from(text);
-        format!("{{\"level\":\"error\",\"msg\":{message},\"time\":\"{time}\"}}\n")
+        format!("{{\"level\":\"{level}\",\"msg\":{message},\"time\":\"{time}\"}}\n")
     } else {
-        format!("time=\"{time}\" level=error msg={text:?}\n")
+        format!("time=\"{time}\" level={level} msg={text:?}\n")
     }
 }
 
@@ -154,12 +167,12 @@ mod tests {
     fn lines_are_runcs() {
         let at = UNIX_EPOCH + Duration::from_secs(1_709_210_096);
         assert_eq!(
-            format_line(true, "container \"x\" does not exist", at),
+            format_line((true, "error"), "container \"x\" does not exist", at),
             "{\"level\":\"error\",\"msg\":\"container \\\"x\\\" does not exist\",\"time\":\"2024-02-29T12:34:56Z\"}\n"
         );
         assert_eq!(
-            format_line(false, "say \"no\"", at),
-            "time=\"2024-02-29T12:34:56Z\" level=error msg=\"say \\\"no\\\"\"\n"
+            format_line((false, "debug"), "say \"no\"", at),
+            "time=\"2024-02-29T12:34:56Z\" level=debug msg=\"say \\\"no\\\"\"\n"
         );
         assert_eq!(format_time(0, Some(5)), "1970-01-01T00:00:00.000000005Z");
         assert_eq!(format_time(951_868_800, None), "2000-03-01T00:00:00Z");

@@ -3,7 +3,7 @@
 use runtime::CgroupDriver;
 
 use crate::args::{Flag, Given, UsageError, Words};
-use crate::report::Failure;
+use crate::report::{Failure, Log};
 
 mod checkpoint;
 mod container;
@@ -47,8 +47,8 @@ pub(crate) const GLOBAL: &[Flag] = &[
     Flag::value("root", 0, "DIR", "folder of the containers' state (default /run/podvisor-oci)"),
     Flag::value("log", 0, "FILE", "write errors to FILE as well"),
     Flag::value("log-format", 0, "FORMAT", "text (default) or json"),
-    Flag::value("log-level", 0, "LEVEL", "accepted for crun's callers; only errors are logged"),
-    Flag::switch("debug", 0, "accepted for runc's callers; only errors are logged"),
+    Flag::value("log-level", 0, "LEVEL", "debug logs as --debug does; others log errors alone"),
+    Flag::switch("debug", 0, "log the steps of create, run and exec, too"),
     Flag::switch("systemd-cgroup", 0, "make each container's cgroup a systemd scope"),
     Flag::value("cgroup-manager", 0, "NAME", "cgroupfs (default), systemd or disabled"),
     Flag::value("criu", 0, "FILE", "criu, for checkpoint and restore (default: that of PATH)"),
@@ -108,7 +108,12 @@ fn open(globals: &Given) -> Result<runtime::Runtime, Failure> {
         )
     };
     let root = globals.path("root").unwrap_or_else(own);
-    Ok(runtime::Runtime::new(&root)?.with_cgroups(driver))
+    let runtime = runtime::Runtime::new(&root)?.with_cgroups(driver);
+    if !globals.has("debug") && globals.text("log-level")? != Some("debug") {
+        return Ok(runtime);
+    }
+    let log = Log::open(globals)?;
+    Ok(runtime.telling(move |line| log.debug(line)))
 }
 
 /// The container's id, the first word.

@@ -229,7 +229,8 @@ impl<'r> Making<'r> {
         let tasks = cgroup.map(Cgroup::v1_task_files).transpose()?.unwrap_or_default();
         let tasks = tasks.into_iter().map(above_stdio).collect::<std::io::Result<Vec<_>>>();
         let tasks = tasks.map_err(|source| Error::Clone { source })?;
-        let mut given = Given { tasks, ..Given::default() };
+        let notes = self.runtime.notes.clone();
+        let mut given = Given { tasks, notes, ..Given::default() };
         if let Stdio::Fds(fds) = std::mem::take(&mut self.options.stdio) {
             let [first, second, third] = fds.map(above_stdio);
             let all = [first, second, third].into_iter().collect::<std::io::Result<Vec<_>>>();

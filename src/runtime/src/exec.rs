@@ -48,7 +48,8 @@ pub(crate) fn exec(
     let refused = || Error::Refused { operation: "exec in", id: id.to_owned(), status };
     let init = record.process().ok_or_else(refused)?;
     let cgroup = cgroup(&record.cgroups, &options.cgroups)?;
-    let given = given(&cgroup, init, options.stdio)?;
+    let mut given = given(&cgroup, init, options.stdio)?;
+    given.notes = runtime.notes.clone();
     let terminal = process.terminal() == Some(true);
     let unprivileged = sys::seqpacket::own_uid() != 0;
     let keyring = format!("_ses.{id}");

@@ -37,6 +37,7 @@ mod idmaps;
 mod lifecycle;
 mod modules;
 mod netdevices;
+mod notes;
 mod plan;
 mod rdt;
 mod remove;
@@ -82,6 +83,7 @@ pub enum CgroupDriver {
 pub struct Runtime {
     store: store::Store,
     driver: CgroupDriver,
+    notes: notes::Notes,
 }
 
 /// A container as `list` shows it.
@@ -110,13 +112,20 @@ impl Runtime {
     /// [`Error::Io`] when the path cannot be made absolute.
     pub fn new(root: &Path) -> Result<Runtime> {
         let root = std::path::absolute(root).map_err(Error::io("find", root))?;
-        Ok(Runtime { store: store::Store { root }, driver: CgroupDriver::default() })
+        let store = store::Store { root };
+        Ok(Runtime { store, driver: CgroupDriver::default(), notes: notes::Notes::default() })
     }
 
     /// The same with another driver for what is made from now on.
     #[must_use]
     pub fn with_cgroups(self, driver: CgroupDriver) -> Runtime {
         Runtime { driver, ..self }
+    }
+
+    /// The same, which tells `listener` of its steps, a line each.
+    #[must_use]
+    pub fn telling(self, listener: impl Fn(&str) + Send + Sync + 'static) -> Runtime {
+        Runtime { notes: notes::Notes::to(listener), ..self }
     }
 
     /// Makes a container whose process waits for [`Runtime::start`].

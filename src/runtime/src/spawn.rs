@@ -15,6 +15,7 @@ use sys::launch::{Birth, Launched, Told, WORD_HEADER_BYTES, above_stdio};
 use crate::cgroup::Cgroup;
 use crate::draft::{Draft, Source};
 use crate::error::{Error, Result};
+use crate::notes::{Notes, mask};
 use crate::plan::{Birthplace, place, point, step};
 use crate::seccomp;
 
@@ -32,6 +33,8 @@ pub(crate) struct Given {
     pub(crate) listener: Option<OwnedFd>,
     pub(crate) stdio: Option<[OwnedFd; 3]>,
     pub(crate) process: Option<OwnedFd>,
+    /// Who is told of the steps.
+    pub(crate) notes: Notes,
 }
 
 /// A child at work.
@@ -48,6 +51,9 @@ pub(crate) struct Child {
     forks: bool,
     /// Points that were reached before that was told.
     early: VecDeque<u32>,
+    notes: Notes,
+    /// It joins a container that is there.
+    joins: bool,
 }
 
 /// What a child has come to.
@@ -83,7 +89,13 @@ pub(crate) fn begin(
         _ => Error::Clone { source },
     })?;
     launched.limit_waits(SILENT_MAX_MS).map_err(|source| Error::Clone { source })?;
+    let (pid, flags) = (launched.pid, birth.flags);
+    given.notes.tell(|| format!("nsexec container setup: process {pid}, namespaces {flags:#x}"));
+    if let Some(cpus) = &birth.cpus {
+        given.notes.tell(|| format!("nsexec[{pid}]: affinity: {}", mask(cpus)));
+    }
     let command = command.to_owned();
+    let joins = given.process.is_some();
     let forks = draft.program.ops.iter().any(|op| matches!(op, child::Op::Fork { .. }));
     Ok(Child {
         launched,
@@ -94,6 +106,8 @@ pub(crate) fn begin(
         released: false,
         forks,
         early: VecDeque::new(),
+        notes: given.notes,
+        joins,
     })
 }
 
@@ -192,6 +206,9 @@ impl Child {
     pub(crate) fn last_word(&self, filter: Option<&seccomp::Filter>) -> Result<()> {
         let mut word = vec![0; WORD_HEADER_BYTES];
         word.extend_from_slice(filter.map_or(&[][..], |f| f.program.as_flattened()));
+        if let Some(filter) = filter {
+            self.notes.tell(|| format!("seccomp filter flags: {}", filter.flags));
+        }
         self.say(&word)
     }
 
@@ -225,6 +242,7 @@ impl Child {
                 None => {}
             }
         }
+        self.notes.tell(|| format!("child process in init(): {}", self.pid()));
         Ok(())
     }
 
@@ -287,13 +305,19 @@ impl Child {
 
     /// Waits until it has found its command.
     pub(crate) fn await_ready(&mut self) -> Result<()> {
-        self.await_point(point::READY)
+        self.await_point(point::READY)?;
+        let kind = if self.joins { "setns_init" } else { "init" };
+        self.notes.tell(|| format!("{kind}: about to exec {}", self.command));
+        Ok(())
     }
 
     /// Waits for execve.
     pub(crate) fn await_begin(&mut self) -> Result<()> {
         match self.next()? {
-            Reached::Begun => Ok(()),
+            Reached::Begun => {
+                self.notes.tell(|| "init: closing the pipe to signal completion".to_owned());
+                Ok(())
+            }
             Reached::Point(_) => Err(Error::Vanished),
         }
     }
