@@ -110,8 +110,9 @@ vm: build ## boot Debian's kernel on pure cgroup v2: podvisor as PID 1, conforma
 	tests/vm/trials.sh $(BIN) $(PODVISOR_TEST_CACHE) checkpoint network stuck
 	tests/vm/systemd/run.sh $(BIN) $(PODVISOR_TEST_CACHE)
 
-vm-all: build ## every conformance case there on podvisor-oci, runc and crun (root, slow)
+vm-all: build ## every conformance case there on podvisor-oci, runc and crun, and the engines (root, slow)
 	VM_TIMEOUT=5400 tests/vm/conformance.sh $(BIN) $(PODVISOR_TEST_CACHE) --peers
+	VM_TIMEOUT=2400 tests/vm/engines.sh $(BIN) $(PODVISOR_TEST_CACHE)
 
 fuzz: ## mutate the corpora of tests/fuzz for a minute each (FUZZ_SECONDS=60)
 	for target in config state seccomp mountinfo cgroup_files; do \

@@ -39,7 +39,8 @@ expect 'read-only' 1 'Read-only' $run --rm --read-only $image x7 touch /x
 expect 'seccomp' 0 '2$' $run --rm --seccomp $image x8 grep Seccomp: /proc/self/status
 expect "the host's network" 0 '' $run --rm --net-host $image x9 true
 
-expect 'detached' 0 '' $run -d $image a sleep 1000
+# It goes on when criu interrupts a sleep.
+expect 'detached' 0 '' $run -d $image a sh -c 'while :; do sleep 1000; done'
 expect 'listed' 0 'a .*RUNNING' $c task ls
 expect 'exec' 0 '^in$' $c task exec --exec-id e1 a echo in
 expect 'exec: exit code' 9 '' $c task exec --exec-id e2 a sh -c 'exit 9'
@@ -50,8 +51,12 @@ expect 'paused' 0 'a .*PAUSED' $c task ls
 expect 'resume' 0 '' $c task resume a
 expect 'metrics' 0 'memory.usage(_in_bytes)? +[1-9]' $c task metrics a
 expect 'processes' 0 '^[1-9]' $c task ps a
-# This host's criu, where there is one, cannot start on its kernel.
-expect 'checkpoint fails in words' 1 'criu' $c task checkpoint a
+# Some criu cannot start on some kernel.
+if criu check >/dev/null 2>&1; then
+  expect 'checkpoint' 0 'checkpoint/a' $c task checkpoint a
+else
+  expect 'checkpoint fails in words' 1 'criu' $c task checkpoint a
+fi
 expect 'and changes nothing' 0 'a .*RUNNING' $c task ls
 expect 'kill' 0 '' $c task kill -s KILL a
 expect 'delete' 0 '137' sh -c "until $c task ls | grep -q STOPPED; do :; done; $c task delete a"
