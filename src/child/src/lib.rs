@@ -36,6 +36,7 @@ mod identity;
 mod image;
 mod landlock;
 mod launch;
+mod loopback;
 mod mount;
 pub mod op;
 pub mod pid1;

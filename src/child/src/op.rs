@@ -147,6 +147,8 @@ pub enum Op {
     Detach { path: Text, cover: bool },
     /// MS_MOVE and chroot(2), for hosts whose root cannot be pivoted.
     MoveRoot,
+    /// Sets the loopback link of its network namespace up.
+    Loopback,
     /// sethostname(2).
     Hostname { name: Text, length: u32 },
     /// setdomainname(2).

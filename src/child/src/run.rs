@@ -178,6 +178,7 @@ impl Child<'_> {
             | Op::LandlockPath { .. }
             | Op::LandlockPort { .. }
             | Op::LandlockEnd => self.landlock(op),
+            Op::Loopback => crate::loopback::up(),
             _ => self.identify(op),
         }
     }

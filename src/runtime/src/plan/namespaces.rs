@@ -117,6 +117,9 @@ pub(super) fn plan(draft: &mut Draft, spec: &Spec, tasks: usize, unprivileged: b
         // It shows the cgroup it was made in: after that has been entered.
         draft.op(Op::Unshare { flags: flag(Kind::Cgroup) });
     }
+    if fresh(Kind::Network) {
+        draft.op(Op::Loopback);
+    }
     if !crate::netdevices::of(spec).is_empty() {
         draft.op(Op::Sync { point: point::LINKS, tell: true });
     }

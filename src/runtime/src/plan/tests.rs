@@ -338,7 +338,7 @@ fn links_are_moved_once_the_namespaces_are_there() {
     let (draft, _) = planned(json!({"linux": linux}));
     let waits = Op::Sync { point: point::LINKS, tell: true };
     let at = draft.program.ops.iter().position(|op| *op == waits);
-    assert_eq!(at, Some(2), "{:?}", words(&draft));
+    assert_eq!(at, Some(3), "{:?}", words(&draft));
 }
 
 #[test]

@@ -45,6 +45,7 @@ pub(crate) fn step(program: &Compiled, index: u32) -> String {
         Op::Propagate { path, .. } => format!("set the propagation of {}", text(path)),
         Op::Mask { target, .. } => format!("mask {}", text(target)),
         Op::ReadOnly { target } => format!("make {} read-only", text(target)),
+        Op::Loopback => "set link lo up".to_owned(),
         Op::Hostname { name, .. } => format!("set hostname {}", text(name)),
         Op::Domainname { name, .. } => format!("set domainname {}", text(name)),
         Op::Write { path, text: value, .. } => {
