@@ -91,7 +91,7 @@ pub enum LayerForm {
 /// `podvisor commit`
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  podvisor commit web web:patched\n  podvisor commit --change 'CMD [\"/bin/web\"]' web/nginx web:2"
+    after_help = "Examples:\n  podvisor commit web web:patched\n  podvisor commit --message tuned web/nginx web:2"
 )]
 pub struct CommitArgs {
     /// POD, POD/CONTAINER, or a container's id in the store
