@@ -98,5 +98,8 @@ fn pruning_keeps_images_and_drops_the_rest() {
     bench.build("use", &["--prune"]).ok();
     assert_eq!(count(), 1, "what was not used for a day has gone");
     bench.build("use", &["--no-cache"]).ok();
+    bench.host.podvisor(&["system", "prune"]).ok();
+    assert_eq!(count(), 0);
+    bench.host.podvisor(&["inspect", "kept:1"]).ok();
     bench.clean();
 }

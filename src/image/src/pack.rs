@@ -73,12 +73,20 @@ pub(crate) struct Packed {
     pub(crate) entries: u64,
 }
 
-/// Packs the changes in `upper`, the upper folder of an overlay mount, into a blob.
-pub(crate) fn layer(upper: &Path, packing: Packing, blobs: &mut Blobs) -> Result<Packed> {
-    let root = sys::dir::open_root(upper).at("opening", upper)?;
+/// Packs the changes in `upper`, the upper folder of an overlay mount, into a blob. `below` is the
+/// uppermost of its lower folders.
+pub(crate) fn layer(
+    upper: &Path,
+    below: Option<&Path>,
+    packing: Packing,
+    blobs: &mut Blobs,
+) -> Result<Packed> {
+    let open = |path: &Path| sys::dir::open_root(path).at("opening", path);
+    let (root, below) = (open(upper)?, below.map(open).transpose()?);
     squeeze::into_blob(blobs, packing.compression, |out| {
         let mut archive = tar::Writer::new(out);
         let mut walk = tree::Walk::new(upper, packing.times, true);
+        walk.changed_root(&root, below.as_ref(), &mut archive)?;
         walk.write(&root, &mut archive)?;
         archive.finish().at("writing the layer of", upper)?;
         Ok(walk.entries)
@@ -99,7 +107,7 @@ pub(crate) fn whole(
     Ok(walk.entries)
 }
 
-pub(crate) use tree::changes;
+pub(crate) use tree::{ROOT_MODE, changes};
 
 #[cfg(test)]
 mod tests;

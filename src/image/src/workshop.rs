@@ -209,7 +209,7 @@ impl Workshop {
         (key, created): (&Digest, &str),
     ) -> Result<u64> {
         let mut blobs = Blobs::new(&self.staging, self.blobs(), "the new image".into());
-        let entries = pack_onto(stack, upper, packing, &mut blobs)?;
+        let entries = self.pack_onto(stack, upper, packing, &mut blobs)?;
         let found = self.found(stack, &[], &mut blobs)?;
         let mut unpacked = Unpacked::new();
         self.store.unpack(&found.image, &blobs, &mut unpacked, &mut Quiet)?;
@@ -275,7 +275,7 @@ impl Workshop {
         names: &[Reference],
     ) -> Result<Loaded> {
         let mut blobs = Blobs::new(&self.staging, self.blobs(), "the new image".into());
-        pack_onto(stack, upper, packing, &mut blobs)?;
+        self.pack_onto(stack, upper, packing, &mut blobs)?;
         let found = self.found(stack, names, &mut blobs)?;
         let mut kept = self.store.keep(&[found], &blobs, &self.staging, &mut Quiet)?;
         kept.pop().ok_or_else(|| blobs.wrong("image", "was not kept".into()))
@@ -333,23 +333,30 @@ impl Workshop {
                 let from = sys::dir::open_root(top).at("opening", top)?;
                 crate::snapshot::copy_attributes(&from, &to).at("setting attributes of", &path)?;
             }
-            None => sys::dir::set_mode_fd(&to, 0o755).at("making", &path)?,
+            None => sys::dir::set_mode_fd(&to, pack::ROOT_MODE).at("making", &path)?,
         }
         Ok(path)
     }
-}
 
-fn pack_onto(stack: &mut Stack, upper: &Path, packing: Packing, blobs: &mut Blobs) -> Result<u64> {
-    let packed = pack::layer(upper, packing, blobs)?;
-    stack.push(Layer {
-        digest: packed.descriptor.digest.to_string(),
-        diff_id: packed.diff_id.to_string(),
-        media_type: packed.descriptor.media_type.clone(),
-        size: packed.descriptor.size,
-        descriptor: packed.descriptor,
-        unpacked: packed.diff_id,
-    });
-    Ok(packed.entries)
+    fn pack_onto(
+        &self,
+        stack: &mut Stack,
+        upper: &Path,
+        packing: Packing,
+        blobs: &mut Blobs,
+    ) -> Result<u64> {
+        let below = self.lower(stack)?;
+        let packed = pack::layer(upper, below.first().map(PathBuf::as_path), packing, blobs)?;
+        stack.push(Layer {
+            digest: packed.descriptor.digest.to_string(),
+            diff_id: packed.diff_id.to_string(),
+            media_type: packed.descriptor.media_type.clone(),
+            size: packed.descriptor.size,
+            descriptor: packed.descriptor,
+            unpacked: packed.diff_id,
+        });
+        Ok(packed.entries)
+    }
 }
 
 #[cfg(test)]

@@ -170,9 +170,11 @@ impl Folders {
         remove_tree(parent, name).map_err(Fault::os(step))
     }
 
-    /// Sets what waited. Returns the folders that are only implied, parents first.
+    /// Sets what waited. Returns the folders that are only implied, parents first: the root, whose
+    /// path is empty, is there in any layer.
     pub(super) fn finish(mut self) -> Result<Vec<Vec<u8>>, (Vec<u8>, Fault)> {
         let mut implied = Vec::new();
+        self.known.entry(Vec::new()).or_default();
         self.open.clear();
         // Sorted by bytes: a folder comes before what is below it.
         for (path, folder) in std::mem::take(&mut self.known) {
@@ -182,7 +184,7 @@ impl Folders {
                     let fd = fd.map_err(Fault::os("opening a folder"));
                     fd.and_then(|fd| metadata::of_folder(&fd, &entry)).map_err(|f| (path, f))?;
                 }
-                None if folder.opaque || path.is_empty() => {}
+                None if folder.opaque => {}
                 None => implied.push(path),
             }
         }

@@ -31,8 +31,8 @@ impl Place {
     fn pack(&self, times: Times, compression: Compression) -> (Vec<u8>, Packed) {
         let staging = Staging::new(&self.0).unwrap();
         let mut blobs = Blobs::new(&staging, self.0.join("none"), "test".into());
-        let packed =
-            layer(&self.0.join("upper"), Packing { times, compression }, &mut blobs).unwrap();
+        let packing = Packing { times, compression };
+        let packed = layer(&self.0.join("upper"), None, packing, &mut blobs).unwrap();
         let file = blobs.open(&packed.descriptor, "layer").unwrap();
         let mut plain = Vec::new();
         let input = std::io::BufReader::new(file);
@@ -133,7 +133,7 @@ fn marks_of_overlayfs_become_files_of_the_layer() {
     fs::write(place.0.join("upper/.wh.forged"), "").unwrap();
     let staging = Staging::new(&place.0).unwrap();
     let mut blobs = Blobs::new(&staging, place.0.join("none"), "test".into());
-    let refused = layer(&place.0.join("upper"), Packing::default(), &mut blobs);
+    let refused = layer(&place.0.join("upper"), None, Packing::default(), &mut blobs);
     let refused = refused.err().unwrap().to_string();
     assert!(refused.contains(".wh.forged"), "{refused}");
 }

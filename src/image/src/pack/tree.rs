@@ -24,6 +24,8 @@ const OPAQUE_MARK: &[u8] = b".wh..wh..opq";
 const MARK: &[u8] = b".wh.";
 /// The reader's limit, too.
 const DEPTH_MAX: usize = 256;
+/// The rights of a new root.
+pub(crate) const ROOT_MODE: u32 = 0o755;
 const READ_BYTES: usize = 256 << 10;
 const WHITEOUT: Form = Form::Node(Node::Char { major: 0, minor: 0 });
 
@@ -40,6 +42,33 @@ pub(super) struct Walk {
     buffer: Vec<u8>,
 }
 
+/// What a root is besides its files.
+#[derive(PartialEq)]
+struct Rights {
+    mode: u32,
+    uid: u32,
+    gid: u32,
+    xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Default for Rights {
+    fn default() -> Rights {
+        Rights { mode: ROOT_MODE, uid: 0, gid: 0, xattrs: Vec::new() }
+    }
+}
+
+impl Rights {
+    fn of(folder: &OwnedFd) -> std::io::Result<Rights> {
+        let found = dir::attributes(folder)?;
+        let mut xattrs = Vec::new();
+        for name in dir::xattr_names_fd(folder)?.into_iter().filter(|name| allowed(name)) {
+            xattrs.extend(dir::xattr_fd(folder, &name)?.map(|value| (name, value)));
+        }
+        xattrs.sort_unstable();
+        Ok(Rights { mode: found.mode, uid: found.uid, gid: found.gid, xattrs })
+    }
+}
+
 fn is_opaque(folder: &OwnedFd) -> bool {
     dir::xattr_fd(folder, OPAQUE).is_ok_and(|value| value.as_deref() == Some(b"y"))
 }
@@ -54,6 +83,38 @@ impl Walk {
             seen: BTreeMap::new(),
             buffer: vec![0; READ_BYTES],
         }
+    }
+
+    /// Writes `root` itself when its owner, rights or attributes are not those of the root `below`;
+    /// without one, not those of a new root.
+    pub(super) fn changed_root<W: std::io::Write>(
+        &mut self,
+        root: &OwnedFd,
+        below: Option<&OwnedFd>,
+        out: &mut Writer<W>,
+    ) -> Result<()> {
+        let now = Rights::of(root).at("looking at", &self.path)?;
+        let before = below.map(Rights::of).transpose().at("looking below", &self.path)?;
+        if now == before.unwrap_or_default() {
+            return Ok(());
+        }
+        let modified = dir::attributes(root).at("looking at", &self.path)?.modified;
+        self.entries += 1;
+        self.put(
+            &Entry {
+                path: b".".to_vec(),
+                link: Vec::new(),
+                kind: Kind::Folder,
+                mode: now.mode,
+                uid: now.uid,
+                gid: now.gid,
+                modified: Stamp { seconds: self.times.of(modified), nanos: 0 },
+                size: 0,
+                sparse: None,
+                xattrs: now.xattrs,
+            },
+            out,
+        )
     }
 
     /// Writes everything below `root`, not `root` itself.

@@ -98,3 +98,37 @@ fn a_damaged_record_is_a_miss() {
         assert_eq!(workshop.add_cached(&mut Stack::scratch(), &key).unwrap(), None, "{text:?}");
     }
 }
+
+#[test]
+fn the_root_is_in_a_layer_that_changes_its_rights_and_in_no_other() {
+    let place = Place::new("root");
+    let workshop = place.store.workshop().unwrap();
+    let packing = Packing { times: Times::All(7), ..Packing::default() };
+    let mut stack = built(&workshop, "hello", &Digest::of(b"step"));
+    let mut upon = |name: &str, change: &dyn Fn(&Path)| {
+        let below = workshop.lower(&stack).unwrap();
+        let upper = workshop.upper(name, below.first()).unwrap();
+        change(&upper);
+        let key = Digest::of(name.as_bytes());
+        let made = (&key, "1970-01-01T00:00:07Z");
+        let entries = workshop.add_layer(&mut stack, &upper, packing, made).unwrap();
+        let top = sys::dir::open_root(&workshop.lower(&stack).unwrap()[0]).unwrap();
+        let rights = sys::dir::attributes(&top).unwrap();
+        let note = sys::dir::xattr_fd(&top, b"user.note").unwrap();
+        (entries, rights.mode, rights.uid, rights.gid, note)
+    };
+    let file = |upper: &Path| fs::write(upper.join("other"), "").unwrap();
+    assert_eq!(upon("file", &file), (1, 0o755, 0, 0, None));
+    let rights = |upper: &Path| {
+        let root = sys::dir::open_root(upper).unwrap();
+        sys::dir::set_owner_fd(&root, 5, 6).unwrap();
+        sys::dir::set_mode_fd(&root, 0o711).unwrap();
+    };
+    assert_eq!(upon("rights", &rights), (1, 0o711, 5, 6, None));
+    assert_eq!(upon("again", &file), (1, 0o711, 5, 6, None), "it stays");
+    let noted = |upper: &Path| {
+        let root = sys::dir::open_root(upper).unwrap();
+        sys::dir::set_xattr_fd(&root, b"user.note", b"x").unwrap();
+    };
+    assert_eq!(upon("noted", &noted), (1, 0o711, 5, 6, Some(b"x".to_vec())));
+}
