@@ -1,6 +1,6 @@
 //! Builds through the command line, on the real kernel, each test in a scope of its own. Root and
 //! the release binaries are needed. One file a concern: what instructions do, the cache, harm
-//! (signals, kills), containers as images, and buildah beside us.
+//! (signals, kills), files of the web, containers as images, and buildah beside us.
 
 #![allow(
     clippy::expect_used,
@@ -16,4 +16,5 @@ mod harm;
 mod host;
 mod instructions;
 mod peers;
+mod web;
 mod workbench;

@@ -63,6 +63,14 @@ pub enum Error {
         /// What to try.
         hint: Option<String>,
     },
+    /// A file of the web that did not come.
+    #[error("fetch {url}")]
+    Fetch {
+        /// Which.
+        url: String,
+        /// Why not.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The store.
     #[error(transparent)]
     Image(#[from] image::Error),
@@ -107,7 +115,7 @@ impl Error {
                     .into(),
             ),
             Error::Interrupted { .. } => Some("the next build goes on from its cache".into()),
-            Error::Io { .. } => None,
+            Error::Fetch { .. } | Error::Io { .. } => None,
         }
     }
 

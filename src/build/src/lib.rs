@@ -37,7 +37,7 @@ pub use file::{BuildFile, Stage, parse};
 pub use ignore::Ignore;
 pub use instruction::{Command, Copy, Health, Instruction, Mount, MountKind, Network, Run, Step};
 pub use interrupt::{Interrupt, sweep};
-pub use options::{Event, Options, Report};
+pub use options::{Event, Fetch, Options, Report};
 pub use source::HereDocument;
 pub use state::change;
 pub use work::{build, images};

@@ -1,13 +1,16 @@
 //! What a build is asked for, and what it tells while it runs.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use image::Compression;
 use image::reference::Reference;
 
 use crate::ignore::Ignore;
 use crate::instruction::Network;
+
+/// Writes what is at a URL to a new file, with the time that its server tells.
+pub type Fetch = fn(&str, &Path) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
 /// Everything that decides a build.
 #[derive(Debug, Clone)]
@@ -42,6 +45,8 @@ pub struct Options {
     pub epoch: Option<i64>,
     /// A time, seconds since 1970, as RFC 3339 text.
     pub stamp: fn(i64) -> String,
+    /// Fetches a URL (http, https) into a file.
+    pub fetch: Fetch,
     /// Path of podvisor-oci.
     pub runtime: PathBuf,
     /// Folder of the state of steps that run; see [`crate::sweep`].

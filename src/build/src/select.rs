@@ -6,7 +6,7 @@
 //! times.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -47,6 +47,8 @@ pub(crate) struct Chosen {
     pub(crate) facts: Facts,
     /// What is below, parents first; nothing for a file.
     pub(crate) items: Vec<Item>,
+    /// Whether it came from the web: never unpacked.
+    pub(crate) fetched: bool,
 }
 
 impl Chosen {
@@ -112,6 +114,11 @@ impl Tree {
         if all.is_empty() { Err(self.missing(source)) } else { Ok(all) }
     }
 
+    /// The one file at a path, whose signs all mean themselves.
+    pub(crate) fn file(&self, path: &str) -> Result<Chosen> {
+        self.one(path, &Ignore::default())?.ok_or_else(|| self.missing(path))
+    }
+
     fn missing(&self, source: &str) -> Error {
         let hidden = self.ignore.hides(&clean(source));
         let hint = if hidden { "it is left out by the .dockerignore" } else { "" };
@@ -171,7 +178,7 @@ impl Tree {
         } else if hidden {
             return Ok(None);
         }
-        Ok(Some(Chosen { path: path.into(), file, facts, items }))
+        Ok(Some(Chosen { path: path.into(), file, facts, items, fetched: false }))
     }
 }
 
@@ -252,6 +259,14 @@ pub(crate) fn digest(tree: &Tree, chosen: &Chosen) -> Result<Digest> {
             }
         }
     }
+    Ok(hasher.finish())
+}
+
+/// Digest of a file's bytes alone, read from its beginning.
+pub(crate) fn content_digest(mut file: &File) -> std::io::Result<Digest> {
+    let mut hasher = Hasher::default();
+    file.rewind()?;
+    content(&mut hasher, file)?;
     Ok(hasher.finish())
 }
 

@@ -4,6 +4,7 @@
 //! All mounts are in a namespace of the calling thread's own, so that none outlives it.
 
 mod copy;
+mod fetch;
 mod run;
 
 use std::collections::BTreeMap;

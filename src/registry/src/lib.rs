@@ -3,8 +3,9 @@
 //! Start at [`Remote`] (`remote.rs`): a repository and the servers that have it. The way of a
 //! request: `repository.rs` says what to ask, `session.rs` authenticates, follows redirects and
 //! tries again, `http.rs` holds the connections. `blob.rs` reads a blob and goes on where a
-//! connection broke, `upload.rs` writes one. Decisions are pure and stand alone: `challenge.rs`,
-//! `origin.rs` (who may see credentials), `range.rs`, `retry.rs`, `pace.rs`, `registries.rs`.
+//! connection broke, `upload.rs` writes one, `fetch.rs` brings files of the web. Decisions are pure
+//! and stand alone: `challenge.rs`, `origin.rs` (who may see credentials), `range.rs`, `retry.rs`,
+//! `pace.rs`, `registries.rs`.
 //!
 //! What must hold: credentials go to the origin they belong to and to token servers that its own
 //! answer names, over TLS; every body has a bound and a slowest pace; no answer makes this crate
@@ -14,6 +15,7 @@ mod blob;
 mod challenge;
 mod credentials;
 mod error;
+mod fetch;
 mod http;
 mod origin;
 mod pace;
@@ -35,6 +37,7 @@ use std::time::{Duration, Instant};
 pub use blob::Blob;
 pub use credentials::{Credential, Files, OWN};
 pub use error::{Error, Result};
+pub use fetch::{Fetched, fetch};
 pub use pace::Pace;
 pub use registries::{FILES, Registries, Source};
 pub use remote::{Purpose, Remote};

@@ -2,11 +2,11 @@
 
 use std::io::{Read, Seek};
 
-use image::{Digest, Times, user};
+use image::{Times, user};
 use serde_json::json;
 use sys::survey::{Facts, Form};
 
-use super::{Mounted, Work};
+use super::{Mounted, Work, fetch};
 use crate::error::{At, Error, Result};
 use crate::ignore::Ignore;
 use crate::instruction::{Copy, Step};
@@ -40,11 +40,8 @@ impl Work<'_> {
     ) -> Result<(State, bool)> {
         let expand = |text: &String| state.expand(text).map_err(refuse);
         let sources = copy.sources.iter().map(expand).collect::<Result<Vec<_>>>()?;
-        if let Some(url) = sources.iter().find(|s| copy.add && is_remote(s)) {
-            let problem = format!("{url}: ADD does not fetch");
-            let hint = "fetch it by RUN with --network=host, or put it into the context";
-            return Err(Error::refused(problem, hint));
-        }
+        let (web, sources): (Vec<String>, Vec<String>) =
+            sources.into_iter().partition(|source| copy.add && fetch::is_remote(source));
         let exclude = Ignore::of(&copy.exclude).map_err(refuse)?;
         let tree = match sources.is_empty() {
             true => None,
@@ -56,6 +53,10 @@ impl Work<'_> {
                 chosen.extend(tree.choose(source, &exclude)?);
             }
         }
+        let fetched = match web.is_empty() {
+            true => None,
+            false => Some(self.fetched(&web, &mut chosen)?),
+        };
         let mut documents = Vec::new();
         for document in &copy.documents {
             let text = if document.expands {
@@ -78,7 +79,7 @@ impl Work<'_> {
             chosen,
             documents,
         };
-        let what = described(&task, tree.as_ref(), copy)?;
+        let what = described(&task, tree.as_ref().or(fetched.as_ref()), copy)?;
         let times = match self.options.epoch {
             // The times of a context say when it was fetched, nothing else.
             Some(epoch) if !task.owners => Times::All(epoch),
@@ -126,7 +127,7 @@ impl Work<'_> {
             if chosen.is_folder() {
                 let into = if task.parents { format!("{target}/{}", chosen.path) } else { into };
                 root.copy(chosen, &root.folder(&into)?, b"")?;
-            } else if task.unpack && is_archive(chosen)? {
+            } else if task.unpack && !chosen.fetched && is_archive(chosen)? {
                 self.unpack(chosen, &root.folder(target)?)?;
             } else if folder {
                 root.copy(chosen, &root.folder(&into)?, chosen.name().as_bytes())?;
@@ -162,10 +163,6 @@ impl Work<'_> {
     }
 }
 
-fn is_remote(source: &str) -> bool {
-    ["http://", "https://", "git@", "ssh://", "git://"].iter().any(|p| source.starts_with(p))
-}
-
 /// What cannot be right, whatever the image holds.
 fn checked(copy: &Copy, chosen: &[Chosen]) -> Result<()> {
     let many = chosen.len() + copy.documents.len() > 1;
@@ -175,12 +172,8 @@ fn checked(copy: &Copy, chosen: &[Chosen]) -> Result<()> {
     }
     if let Some(wanted) = &copy.checksum {
         let [one] = chosen else { return Err(refuse("--checksum is for one file".into())) };
-        let mut bytes = Vec::new();
-        let mut file = &one.file;
         let shown = std::path::Path::new(&one.path);
-        file.rewind().at("reading", shown)?;
-        file.read_to_end(&mut bytes).at("reading", shown)?;
-        let actual = Digest::of(&bytes);
+        let actual = select::content_digest(&one.file).at("reading", shown)?;
         if actual.as_str() != wanted {
             return Err(refuse(format!("{} has the digest {actual}, not {wanted}", one.path)));
         }

@@ -6,7 +6,7 @@ use std::io::Read;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use build::{Ignore, Interrupt, Network, Options};
 use image::reference::Reference;
@@ -27,6 +27,8 @@ use crate::transfer::Transfer;
 const FILES: [&str; 2] = ["Containerfile", "Dockerfile"];
 /// Longest build file, bytes.
 const FILE_MAX: u64 = 4 << 20;
+/// Longest file that ADD fetches, bytes.
+const FETCH_MAX: u64 = 4 << 30;
 /// What `--prune` keeps.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
 
@@ -201,10 +203,22 @@ fn options(
         },
         epoch,
         stamp: pod::status::rfc3339,
+        fetch: fetch_file,
         runtime: supervisor::runtime_program(),
         state: state(settings),
         cgroup: format!("/{}", settings.cgroup_parent.trim_matches('/')),
     })
+}
+
+/// Fetches for ADD, by the host's proxies and authorities.
+fn fetch_file(url: &str, path: &Path) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let settings = registry::Settings::usual(settings::variable)?;
+    let mut file = fs::File::create_new(path)?;
+    let fetched = registry::fetch(&settings, url, FETCH_MAX, &mut file)?;
+    if let Some(seconds) = fetched.modified {
+        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))?;
+    }
+    Ok(())
 }
 
 fn build_args(args: &BuildArgs) -> BTreeMap<String, String> {
