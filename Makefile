@@ -18,7 +18,7 @@ export PATH := $(TOOLS):$(HOME)/.cargo/bin:$(PATH)
 export PODVISOR_BIN := $(abspath $(BIN))
 export PODVISOR_TEST_CACHE := $(abspath $(OUT))/cache
 
-.PHONY: help deps deps-run deps-deny build run check test unit privileged race conformance engines images vm vm-all bench bench-scale install clean
+.PHONY: help deps deps-run deps-deny build build-real run check test unit privileged race conformance engines images vm vm-all bench bench-scale install clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -102,6 +102,10 @@ engines: build ## podman, containerd and docker with podvisor-oci as their runti
 images: build ## images out and in beside skopeo, umoci, podman, buildah, containerd, docker (root)
 	cargo build --quiet -p scope
 	tests/images/run.sh $(BIN) $(OUT)/$(TRIPLE)/debug/scope
+
+build-real: build ## build and run a Rust program, Debian's nginx, a Python service (root, network)
+	cargo build --quiet -p scope
+	tests/build/real/run.sh $(BIN) $(OUT)/$(TRIPLE)/debug/scope $(PODVISOR_TEST_CACHE)
 
 vm: build ## boot Debian's kernel on pure cgroup v2: podvisor as PID 1, conformance cases, systemd (root)
 	tests/vm/run.sh $(BIN) $(PODVISOR_TEST_CACHE)
