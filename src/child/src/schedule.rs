@@ -33,8 +33,8 @@ impl Child<'_> {
             }
             Op::MemoryPolicy { mode, nodes, length } => {
                 let nodes = self.bytes(nodes, length)?;
-                // The kernel counts one bit less than it is told.
-                let bits = if nodes.is_empty() { 0 } else { nodes.len() * 8 + 1 };
+                // The kernel takes one off the number and refuses the 0 that wraps.
+                let bits = nodes.len() * 8 + 1;
                 unit(syscall!(libc::SYS_set_mempolicy, mode, nodes.as_ptr(), bits))
             }
             _ => Err(libc::ENOSYS),
