@@ -49,10 +49,13 @@ impl Snapshot {
         let ip_forward = fs::read_to_string("/proc/sys/net/ipv4/ip_forward").unwrap();
         write!(text, "ip_forward={ip_forward}").unwrap();
         // The state of links, and their IPv6 addresses, settle in their own time.
-        for word in ["NO-CARRIER,", ",LOWER_UP", " state UNKNOWN", " state DOWN", " state UP"] {
+        let settling =
+            ["NO-CARRIER,", ",LOWER_UP", " state UNKNOWN", " state DOWN", " state UP", "linkdown "];
+        for word in settling {
             text = text.replace(word, "");
         }
-        let lines = text.lines().filter(|line| !line.contains("fe80"));
+        let own = |line: &&str| line.contains("fe80") || line.starts_with("multicast ff00::/8");
+        let lines = text.lines().filter(|line| !own(line));
         Snapshot(lines.map(str::to_owned).collect())
     }
 
