@@ -33,6 +33,18 @@ pub(crate) fn each<T: Sync, R: Send>(
     progress: &mut dyn Progress,
     work: impl Fn(&T, &Told) -> Result<R> + Sync,
 ) -> Result<Vec<R>> {
+    each_then(items, at_once, progress, work, |_| {})
+}
+
+/// The same; a worker that finds nothing left to do ends with `idle`, which gets how many have asked
+/// for work before it, items counted.
+pub(crate) fn each_then<T: Sync, R: Send>(
+    items: &[T],
+    at_once: usize,
+    progress: &mut dyn Progress,
+    work: impl Fn(&T, &Told) -> Result<R> + Sync,
+    idle: impl Fn(usize) + Sync,
+) -> Result<Vec<R>> {
     let (next, stopped) = (AtomicUsize::new(0), AtomicBool::new(false));
     let failed: Mutex<Option<Error>> = Mutex::new(None);
     let results: Mutex<Vec<(usize, R)>> = Mutex::new(Vec::new());
@@ -40,11 +52,15 @@ pub(crate) fn each<T: Sync, R: Send>(
     std::thread::scope(|threads| {
         for _ in 0..at_once.min(items.len()) {
             let told = Told { events: events.clone(), stopped: &stopped };
-            let (next, work, failed, results) = (&next, &work, &failed, &results);
+            let (next, work, idle) = (&next, &work, &idle);
+            let (failed, results) = (&failed, &results);
             threads.spawn(move || {
                 while !told.is_stopped() {
                     let at = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(item) = items.get(at) else { break };
+                    let Some(item) = items.get(at) else {
+                        idle(at);
+                        break;
+                    };
                     match work(item, &told) {
                         Ok(done) => lock(results).push((at, done)),
                         Err(error) => {

@@ -6,9 +6,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use crate::budget::{Budget, Counted};
 use crate::compression::{Compression, Decoder};
@@ -19,6 +17,7 @@ use crate::extract::{self, Failed, Unpacked};
 use crate::fault::Fault;
 use crate::pipeline;
 use crate::progress::{Event, Progress};
+use crate::side_by_side::{Told, each_then};
 use crate::tarball::Reader;
 
 /// Layers unpacked at the same time.
@@ -57,41 +56,8 @@ pub(crate) fn unpack_all(
     jobs: &[Job],
     progress: &mut dyn Progress,
 ) -> Result<Vec<Unpacked>> {
-    let next = AtomicUsize::new(0);
-    let failed: Mutex<Option<Error>> = Mutex::new(None);
-    let results: Mutex<Vec<(usize, Unpacked)>> = Mutex::new(Vec::new());
-    let (events, told) = channel();
-    std::thread::scope(|threads| {
-        for _ in 0..AT_ONCE.min(jobs.len()) {
-            let (events, next, failed, results) = (events.clone(), &next, &failed, &results);
-            threads.spawn(move || {
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(job) = jobs.get(at) else {
-                        write_back(jobs, at);
-                        break;
-                    };
-                    match one(archive, job, &events) {
-                        Ok(done) => lock(results).push((at, done)),
-                        Err(error) => {
-                            next.store(jobs.len(), Ordering::Relaxed);
-                            lock(failed).get_or_insert(error);
-                        }
-                    }
-                }
-            });
-        }
-        drop(events);
-        for event in told {
-            progress.on(&event);
-        }
-    });
-    if let Some(error) = lock(&failed).take() {
-        return Err(error);
-    }
-    let mut results = std::mem::take(&mut *lock(&results));
-    results.sort_by_key(|(at, _)| *at);
-    Ok(results.into_iter().map(|(_, done)| done).collect())
+    let work = |job: &Job, told: &Told<'_>| one(archive, job, told);
+    each_then(jobs, AT_ONCE, progress, work, |at| write_back(jobs, at))
 }
 
 /// What a worker without work does for the others: the disk gets what is there so far, so that the
@@ -105,23 +71,17 @@ fn write_back(jobs: &[Job], at: usize) {
     }
 }
 
-/// A poisoned lock only means that a worker panicked, which the scope passes on.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-fn one(archive: &str, job: &Job, events: &Sender<Event>) -> Result<Unpacked> {
+fn one(archive: &str, job: &Job, told: &Told<'_>) -> Result<Unpacked> {
     let (number, count) = (job.number, job.count);
     let started =
         Event::LayerStarted { number, count, digest: job.digest(), size: job.descriptor.size };
-    // Nobody listens any more only when the caller panicked.
-    let _ = events.send(started);
+    told.on(started);
     let compression = compression(archive, job)?;
     let blob = job.blob.try_clone().at("opening", &job.target)?;
     let input = BufReader::with_capacity(READ_BYTES, blob);
     let done = from_stream(archive, job, input, compression)?;
     let (entries, bytes) = (done.entries, done.bytes);
-    let _ = events.send(Event::LayerDone { number, count, digest: job.digest(), entries, bytes });
+    told.on(Event::LayerDone { number, count, digest: job.digest(), entries, bytes });
     Ok(done)
 }
 
