@@ -36,8 +36,8 @@ pub(crate) fn each<T: Sync, R: Send>(
     each_then(items, at_once, progress, work, |_| {})
 }
 
-/// The same; a worker that finds nothing left to do ends with `idle`, which gets how many have asked
-/// for work before it, items counted.
+/// The same; a worker that finds nothing left to do ends with `idle`, which gets how many have
+/// asked for work before it, items counted.
 pub(crate) fn each_then<T: Sync, R: Send>(
     items: &[T],
     at_once: usize,
