@@ -48,3 +48,16 @@ fn a_planted_leak_inside_a_scope_is_found() {
     sleeper.kill().expect("kill");
     sleeper.wait().expect("wait");
 }
+
+#[test]
+fn what_a_killed_scope_left_goes_with_the_next() {
+    let name = "leak::what_a_killed_scope_left_goes_with_the_next";
+    let Some(_scope) = scope::enter(name) else { return };
+    let mut ended = Command::new("true").spawn().expect("true");
+    ended.wait().expect("wait");
+    let left = format!("/sys/fs/cgroup/pids/podvisor-test-{}-0", ended.id());
+    fs::create_dir_all(format!("{left}/below")).expect("mkdir");
+    let done = scope::run_command(Path::new("true"), &[], false).expect("scope");
+    assert!(done.0.success() && done.1.is_empty(), "{done:?}");
+    assert!(!Path::new(&left).exists());
+}

@@ -5,6 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+/// What the name of each scope begins with; the pid of its maker follows.
+pub(crate) const PREFIX: &str = "podvisor-test-";
+
 /// Cgroups made for one scope; removed, with whatever is below, by [`OuterCgroups::remove`].
 #[derive(Debug)]
 pub struct OuterCgroups {
@@ -21,7 +24,7 @@ struct Hierarchy {
 }
 
 impl OuterCgroups {
-    /// Makes `<hierarchy>/<name>` everywhere.
+    /// Makes `<hierarchy>/<name>` everywhere, where what ended scopes have left goes first.
     ///
     /// # Errors
     /// The folder that could not be made, with the kernel's reason.
@@ -29,6 +32,7 @@ impl OuterCgroups {
         let hierarchies = mounted();
         let mut made = OuterCgroups { folders: Vec::new(), hierarchies };
         for h in made.hierarchies.clone() {
+            remove_left(&h.target);
             let folder = h.target.join(name);
             fs::create_dir(&folder)
                 .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", folder.display())))?;
@@ -90,6 +94,18 @@ impl OuterCgroups {
             }
         }
         Ok(())
+    }
+}
+
+/// Removes the empty cgroups of scopes whose process was killed before it could: it is gone, and
+/// the kernel removes no cgroup that still has a process.
+fn remove_left(hierarchy: &Path) {
+    for entry in fs::read_dir(hierarchy).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let owner = name.to_str().and_then(|n| n.strip_prefix(PREFIX)?.split('-').next());
+        if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            let _ = remove_tree(&entry.path());
+        }
     }
 }
 

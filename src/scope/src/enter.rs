@@ -10,6 +10,7 @@ use std::process::{Command, ExitStatus};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::cgroups::PREFIX;
 use crate::{Census, Difference, OuterCgroups};
 
 /// Set inside a scope to its folder.
@@ -102,7 +103,7 @@ pub fn run_watching(
     folders: &[PathBuf],
 ) -> io::Result<(ExitStatus, Vec<Difference>)> {
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let name = format!("podvisor-test-{}-{number}", std::process::id());
+    let name = format!("{PREFIX}{}-{number}", std::process::id());
     let folder = env::temp_dir().join(&name);
     let before = outer_census(&name, folders);
     let cgroups = OuterCgroups::create(&name)?;
