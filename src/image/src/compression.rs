@@ -11,6 +11,8 @@ use gunzip::Gunzip;
 
 /// Largest window of zstd that is taken: 2^25 bytes, 32 MiB. `zstd -19` needs 8 MiB.
 const ZSTD_WINDOW_LOG_MAX: u32 = 25;
+/// Memory that a block of xz may ask for, KiB: `xz -9` needs 65 MiB.
+const XZ_MEMORY_MAX_KIB: u32 = 66 << 10;
 /// zstd's own skippable frames: 0x184D2A50 to 0x184D2A5F, little-endian (RFC 8878, 3.1.2).
 const SKIPPABLE: [u8; 3] = [0x2a, 0x4d, 0x18];
 
@@ -80,12 +82,31 @@ pub(crate) enum Decoder<R: BufRead> {
     Plain(R),
     Gzip(Box<Gunzip<R>>),
     Zstd(Box<zstd::stream::read::Decoder<'static, R>>),
+    /// Never a layer's; see [`Decoder::of_archive`].
+    Xz(Box<lzma_rust2::XzReader<R>>),
+    /// The same.
+    Bzip2(Box<bzip2::bufread::MultiBzDecoder<R>>),
 }
 
 impl<R: BufRead> Decoder<R> {
     /// With checksums compared.
     pub(crate) fn new(input: R, compression: Compression) -> io::Result<Decoder<R>> {
         Decoder::with(input, compression, true)
+    }
+
+    /// For an archive that is no layer, which may be of xz or bzip2, too; `first` are its first six
+    /// bytes.
+    pub(crate) fn of_archive(input: R, first: &[u8]) -> io::Result<Decoder<R>> {
+        match first {
+            [b'B', b'Z', b'h', b'1'..=b'9', ..] => {
+                Ok(Decoder::Bzip2(Box::new(bzip2::bufread::MultiBzDecoder::new(input))))
+            }
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => {
+                let reader = lzma_rust2::XzReader::new_mem_limit(input, true, XZ_MEMORY_MAX_KIB);
+                Ok(Decoder::Xz(Box::new(reader)))
+            }
+            first => Decoder::new(input, Compression::of(first)),
+        }
     }
 
     /// For bytes whose digest is known: gzip's checksums, which say less, are not computed.
@@ -122,6 +143,8 @@ impl<R: BufRead> Read for Decoder<R> {
             Decoder::Plain(input) => input.read(buffer),
             Decoder::Gzip(decoder) => decoder.read(buffer).map_err(damaged("gzip")),
             Decoder::Zstd(decoder) => decoder.read(buffer).map_err(damaged("zstd")),
+            Decoder::Xz(decoder) => decoder.read(buffer).map_err(damaged("xz")),
+            Decoder::Bzip2(decoder) => decoder.read(buffer).map_err(damaged("bzip2")),
         }
     }
 }
@@ -157,5 +180,32 @@ mod tests {
         let huge = [0x28, 0xb5, 0x2f, 0xfd, 0x00, (21 << 3) | 4, 1, 0, 0];
         let mut decoder = Decoder::new(huge.as_slice(), Compression::Zstd).unwrap();
         assert!(decoder.read(&mut [0; 8]).is_err());
+    }
+
+    /// What a shell's line writes.
+    fn written(line: &str) -> Vec<u8> {
+        std::process::Command::new("sh").args(["-c", line]).output().unwrap().stdout
+    }
+
+    #[test]
+    fn archives_may_be_of_xz_and_bzip2_within_bounds() {
+        let text = |bytes: &[u8]| {
+            let mut text = String::new();
+            let done = Decoder::of_archive(bytes, bytes).unwrap().read_to_string(&mut text);
+            done.map(|_| text).map_err(|e| e.to_string())
+        };
+        for line in ["printf a | xz; printf b | xz -9", "printf a | bzip2; printf b | bzip2"] {
+            let bytes = written(line);
+            assert_eq!(text(&bytes).unwrap(), "ab", "{line}");
+            for at in [bytes.len() / 2 - 3, bytes.len() - 3] {
+                let mut damaged = bytes.clone();
+                damaged[at] ^= 0x10;
+                text(&damaged).unwrap_err();
+            }
+            text(&bytes[..bytes.len() - 4]).unwrap_err();
+        }
+        let large = written("printf a | xz --lzma2=dict=128MiB");
+        assert!(!large.is_empty());
+        text(&large).unwrap_err();
     }
 }

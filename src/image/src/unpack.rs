@@ -121,15 +121,28 @@ pub(crate) fn from_stream(
     Ok(done)
 }
 
+/// The plain bytes of an archive that is no layer, from its beginning.
+fn plain(mut file: File, shown: &Path) -> Result<Decoder<BufReader<File>>> {
+    let mut first = Vec::new();
+    file.seek(SeekFrom::Start(0)).at("reading", shown)?;
+    (&mut file).take(6).read_to_end(&mut first).at("reading", shown)?;
+    file.seek(SeekFrom::Start(0)).at("reading", shown)?;
+    let input = BufReader::with_capacity(READ_BYTES, file);
+    Decoder::of_archive(input, &first).at("reading", shown)
+}
+
+/// Whether a file is a tar, of whatever compression: whether it begins with an entry.
+pub(crate) fn is_archive(file: &File, shown: &Path) -> Result<bool> {
+    let decoder = plain(file.try_clone().at("opening", shown)?, shown)?;
+    let mut reader = Reader::new(BufReader::new(decoder));
+    Ok(matches!(reader.next(), Ok(Some(_))))
+}
+
 /// Unpacks a tar, of whatever compression, into a folder that may hold files already.
 pub(crate) fn into_folder(archive: &Path, folder: &Path) -> Result<()> {
     let shown = archive.display().to_string();
-    let mut file = File::open(archive).at("opening", archive)?;
-    let mut first = Vec::new();
-    (&mut file).take(4).read_to_end(&mut first).at("reading", archive)?;
-    file.seek(SeekFrom::Start(0)).at("reading", archive)?;
-    let input = BufReader::with_capacity(READ_BYTES, file);
-    let decoder = Decoder::new(input, Compression::of(&first)).at("reading", archive)?;
+    let file = File::open(archive).at("opening", archive)?;
+    let decoder = plain(file, archive)?;
     let root = sys::dir::open_root(folder).at("opening", folder)?;
     let extracted = std::thread::scope(|threads| {
         let worker = threads.spawn(|| {

@@ -303,7 +303,15 @@ impl Workshop {
         Ok(Found { image, manifest: described, names: names.to_vec() })
     }
 
-    /// Unpacks a tar (plain, gzip or zstd) into an open folder, with an extractor's checks.
+    /// Whether an open file is a tar (plain, gzip, zstd, xz or bzip2); `shown` names it.
+    ///
+    /// # Errors
+    /// A file that cannot be read. One that is damaged is none.
+    pub fn is_archive(&self, file: &fs::File, shown: &Path) -> Result<bool> {
+        crate::unpack::is_archive(file, shown)
+    }
+
+    /// Unpacks such a tar into an open folder, with an extractor's checks.
     ///
     /// # Errors
     /// As the layers of a load.
