@@ -1,6 +1,7 @@
 //! Builds through the command line, on the real kernel, each test in a scope of its own. Root and
 //! the release binaries are needed. One file a concern: what instructions do, the cache, harm
-//! (signals, kills), files of the web, containers as images, and buildah beside us.
+//! (signals, kills), stages side by side, files of the web, repositories, containers as images,
+//! and buildah beside us (`peers`, and `corpus` by a folder of small files).
 
 #![allow(
     clippy::expect_used,
@@ -10,11 +11,14 @@
 
 mod cache;
 mod containers;
+mod corpus;
 mod harm;
 #[path = "../e2e/host.rs"]
 #[allow(dead_code, reason = "the host of the whole product; builds use a part of it")]
 mod host;
 mod instructions;
 mod peers;
+mod repository;
+mod stages;
 mod web;
 mod workbench;

@@ -38,22 +38,58 @@ fn rootfs(bench: &Bench) -> String {
 }
 
 /// The lines of `a` that `b` has not.
-fn only(a: &str, b: &str) -> Vec<String> {
+pub(crate) fn only(a: &str, b: &str) -> Vec<String> {
     let other: Vec<&str> = b.lines().collect();
     a.lines().filter(|line| !other.contains(line)).map(str::to_owned).collect()
 }
 
+/// What is in a folder: names, kinds, rights, owners, sizes, links.
+pub(crate) fn listed(path: &str) -> String {
+    sh(&format!(
+        "cd {path}; find . -type d -printf '%p %y %m %U:%G\\n' -o \
+         -printf '%p %y %m %U:%G %s %n %l\\n' | sort"
+    ))
+}
+
+/// The same of an image of ours.
+pub(crate) fn tree(bench: &Bench, image: &str) -> String {
+    let path = bench.host.podvisor(&["image", "mount", image]).ok();
+    let listed = listed(path.trim());
+    bench.host.podvisor(&["image", "unmount", image]).ok();
+    listed
+}
+
+/// buildah with a store of the test's own.
+pub(crate) fn buildah(bench: &Bench) -> String {
+    let place = bench.host.path("buildah").display().to_string();
+    let policy = r#"{"default":[{"type":"insecureAcceptAnything"}]}"#;
+    sh(&format!("mkdir -p {place}; printf '%s' '{policy}' >{place}/policy.json"));
+    format!(
+        "env CONTAINERS_REGISTRIES_CONF=/dev/null buildah --root {place}/root \
+         --runroot {place}/run --storage-driver vfs"
+    )
+}
+
+/// Gives buildah busybox's root file system as `base`.
+pub(crate) fn base(bench: &Bench) {
+    let tool = buildah(bench);
+    let (tar, folder) = (rootfs(bench), bench.context("base", &[]));
+    let file = folder.join("Containerfile").display().to_string();
+    std::fs::write(&file, "FROM scratch\nADD rootfs.tar /\n").expect("file");
+    let folder = folder.display();
+    sh(&format!(
+        "cp {tar} {folder}/rootfs.tar; {tool} bud --format docker -t base {folder} >/dev/null 2>&1"
+    ));
+}
+
 /// Builds by buildah and loads the image as `theirs:1`.
 fn by_buildah(bench: &Bench, context: &str) {
-    let place = bench.host.path("buildah").display().to_string();
-    let global = format!("--root {place}/root --runroot {place}/run --storage-driver vfs");
+    let (tool, place) = (buildah(bench), bench.host.path("buildah").display().to_string());
+    let policy = format!("--signature-policy {place}/policy.json");
     sh(&format!(
-        "mkdir -p {place}; printf '{{\"default\":[{{\"type\":\"insecureAcceptAnything\"}}]}}' \
-         >{place}/policy.json; \
-         buildah {global} bud --signature-policy {place}/policy.json --isolation chroot \
-         -t theirs:1 {context} >{place}/log 2>&1 || {{ cat {place}/log >&2; exit 1; }}; \
-         buildah {global} push --signature-policy {place}/policy.json theirs:1 \
-         oci-archive:{place}/theirs.tar:theirs:1 >/dev/null 2>&1"
+        "{tool} bud {policy} --isolation chroot -t theirs:1 {context} >{place}/log 2>&1 || \
+         {{ cat {place}/log >&2; exit 1; }}; \
+         {tool} push {policy} theirs:1 oci-archive:{place}/theirs.tar:theirs:1 >/dev/null 2>&1"
     ));
     let archive = format!("{place}/theirs.tar");
     bench.host.podvisor(&["load", "--name", "theirs:1", &archive]).ok();
@@ -73,17 +109,7 @@ fn buildah_makes_the_same_image() {
     ));
     bench.build("context", &["-t", "ours:1"]).ok();
     by_buildah(&bench, &at);
-    let tree = |image: &str| {
-        let path = bench.host.podvisor(&["image", "mount", image]).ok();
-        let listed = sh(&format!(
-            "cd {}; find . -mindepth 1 -type d -printf '%p %y %m %U:%G\\n' -o -mindepth 1 \
-             -printf '%p %y %m %U:%G %s %n %l\\n' | sort",
-            path.trim()
-        ));
-        bench.host.podvisor(&["image", "unmount", image]).ok();
-        listed
-    };
-    let (ours, theirs) = (tree("ours:1"), tree("theirs:1"));
+    let (ours, theirs) = (tree(&bench, "ours:1"), tree(&bench, "theirs:1"));
     let (ours_only, mut theirs_only) = (only(&ours, &theirs), only(&theirs, &ours));
     // Mount points that buildah's RUN leaves in the image.
     let stubs = ["./etc/hostname ", "./etc/hosts ", "./etc/resolv.conf ", "./run "];

@@ -115,10 +115,10 @@ impl Runner<'_> {
         // It holds the pipe's other end.
         drop(command);
         let mut child =
-            spawned.at("running", self.runtime).inspect_err(|_| self.interrupt.end())?;
+            spawned.at("running", self.runtime).inspect_err(|_| self.interrupt.end(id))?;
         relay(BufReader::new(reader), |line| told(started.elapsed().as_secs_f64(), line));
         let ended = child.wait();
-        self.interrupt.end();
+        self.interrupt.end(id);
         self.interrupt.check()?;
         let status = ended.at("waiting for", self.runtime)?;
         Ok(status.code().unwrap_or(255))

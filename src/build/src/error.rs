@@ -84,6 +84,9 @@ pub enum Error {
         /// The system's error.
         source: io::Error,
     },
+    /// Another stage has failed.
+    #[error("another stage has failed")]
+    Cancelled,
     /// A signal has ended the build.
     #[error("the build was interrupted by signal {signal}")]
     Interrupted {
@@ -115,7 +118,7 @@ impl Error {
                     .into(),
             ),
             Error::Interrupted { .. } => Some("the next build goes on from its cache".into()),
-            Error::Fetch { .. } | Error::Io { .. } => None,
+            Error::Fetch { .. } | Error::Io { .. } | Error::Cancelled => None,
         }
     }
 

@@ -34,6 +34,11 @@ pub struct BuildFile {
     pub stages: Vec<Stage>,
 }
 
+/// Most instructions of a file: each is a line of the image's history.
+const LINES_MAX: usize = 10_000;
+/// Most stages.
+const STAGES_MAX: usize = 1000;
+
 /// Reads a build file.
 ///
 /// # Errors
@@ -43,7 +48,11 @@ pub fn parse(file: &str, text: &str) -> Result<BuildFile, Error> {
     let source = Source::read(text).map_err(located)?;
     let mut arguments = Vec::new();
     let mut stages: Vec<Stage> = Vec::new();
-    for line in &source.lines {
+    for (i, line) in source.lines.iter().enumerate() {
+        if i == LINES_MAX || stages.len() > STAGES_MAX {
+            let problem = format!("over {LINES_MAX} instructions, or {STAGES_MAX} stages");
+            return Err(located(line.mistake(0, problem)));
+        }
         let step = instruction::instruction(line, source.escape).map_err(located)?;
         match (step.instruction, stages.last_mut()) {
             (Instruction::From { base, platform, name }, _) => {

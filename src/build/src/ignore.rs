@@ -5,6 +5,9 @@
 
 use crate::pattern::Pattern;
 
+/// Most patterns: each is tried for every file.
+const RULES_MAX: usize = 10_000;
+
 /// The patterns, in their order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ignore {
@@ -31,6 +34,9 @@ impl Ignore {
             let path = clean(line);
             if path.is_empty() {
                 continue;
+            }
+            if rules.len() == RULES_MAX {
+                return Err((i + 1, format!("there are over {RULES_MAX} patterns")));
             }
             rules.push((Pattern::new(&path).map_err(|problem| (i + 1, problem))?, lets_in));
         }

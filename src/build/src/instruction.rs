@@ -53,6 +53,13 @@ pub enum MountKind {
         /// Whether the step fails without it.
         required: bool,
     },
+    /// The caller's SSH agent.
+    Ssh {
+        /// Its name.
+        id: String,
+        /// Whether the step fails without it.
+        required: bool,
+    },
     /// A file or folder of the context, a stage or an image.
     Bind {
         /// Stage or image; the context when it has none.

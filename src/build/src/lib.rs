@@ -3,10 +3,10 @@
 //! | module | what |
 //! |---|---|
 //! | `source`, `words`, `pattern`, `instruction`, `file` | reading: text to [`BuildFile`] (pure) |
-//! | `plan`, `ignore`, `state` | stages, `.dockerignore`, the image's configuration (pure) |
+//! | `plan`, `variables`, `ignore`, `state` | stages, `.dockerignore`, configuration (pure) |
 //! | `select`, `place` | finding and hashing files, writing them into a root file system |
-//! | `container`, `mounts` | a RUN step's config.json, its mounts, running it |
-//! | `work` | the executor: cache, overlay, layer; start here |
+//! | `container`, `mounts`, `agent` | a RUN step's config.json, its mounts, running it |
+//! | `work` | the executor: stages side by side, cache, overlay, layer; start here |
 //! | `interrupt` | ending a build, sweeping up after killed ones |
 //!
 //! Every mistake of a build file has its line and column. Invariants: a step's key holds all that
@@ -14,6 +14,7 @@
 //! builds of the same files give one digest where the commands do.
 //! Not here: how layers are written and kept (crate `image`), showing progress (crate `cli`).
 
+mod agent;
 mod container;
 mod error;
 mod file;
@@ -29,6 +30,7 @@ mod plan;
 mod select;
 mod source;
 mod state;
+mod variables;
 mod words;
 mod work;
 
@@ -37,10 +39,12 @@ pub use file::{BuildFile, Stage, parse};
 pub use ignore::Ignore;
 pub use instruction::{Command, Copy, Health, Instruction, Mount, MountKind, Network, Run, Step};
 pub use interrupt::{Interrupt, sweep};
-pub use options::{Event, Fetch, Options, Report};
+pub use options::{Event, Fetch, Options, Report, Version};
 pub use source::HereDocument;
 pub use state::change;
 pub use work::{build, images};
 
+#[cfg(test)]
+mod fuzz_tests;
 #[cfg(test)]
 mod tests;

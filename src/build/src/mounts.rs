@@ -4,7 +4,7 @@
 //! Invariant: a mount leaves nothing in the layer. The runtime makes missing mount points in the
 //! root file system; those that were not there before and are still empty are removed again.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
@@ -14,9 +14,11 @@ use serde_json::{Value, json};
 use sys::dir::{self, Stamp};
 use sys::survey::{self, Form};
 
+use crate::agent::Agent;
 use crate::error::{At, Error, Result};
 use crate::ignore::clean;
 use crate::instruction::{Mount, MountKind};
+use crate::interrupt::Interrupt;
 
 /// Prepared mounts.
 #[derive(Default)]
@@ -25,8 +27,10 @@ pub(crate) struct Mounts {
     pub(crate) list: Vec<Value>,
     /// Secrets that are given as variables.
     pub(crate) env: Vec<(String, String)>,
-    /// Locks of cache mounts, held while the step runs.
-    locks: Vec<File>,
+    /// Folders of cache mounts, and whether they are to be the step's alone.
+    caches: Vec<(PathBuf, File, bool)>,
+    /// Sockets that lead to an agent.
+    agents: Vec<Agent>,
 }
 
 fn bind(source: &Path, target: &str, writable: bool) -> Value {
@@ -53,13 +57,54 @@ impl Mounts {
             chown(&path, Some(mount.uid), Some(mount.gid)).at("giving an owner to", &path)?;
         }
         let folder = File::open(&path).at("opening", &path)?;
-        match locked {
-            true => folder.lock().at("locking", &path)?,
-            // Whoever prunes sees that it is used.
-            false => folder.lock_shared().at("locking", &path)?,
-        }
-        self.locks.push(folder);
         self.bind(&path, target, mount.writable);
+        self.caches.push((path, folder, *locked));
+        Ok(())
+    }
+
+    /// Locks the folders of cache mounts for as long as these are: whoever prunes sees that they
+    /// are used. In one order everywhere, so that no two steps wait for each other.
+    pub(crate) fn lock(&mut self, interrupt: &Interrupt) -> Result<()> {
+        self.caches.sort_by(|a, b| (&a.0, !a.2).cmp(&(&b.0, !b.2)));
+        self.caches.dedup_by(|a, b| a.0 == b.0);
+        for (path, folder, alone) in &self.caches {
+            loop {
+                let locked = if *alone { folder.try_lock() } else { folder.try_lock_shared() };
+                match locked {
+                    Ok(()) => break,
+                    Err(TryLockError::WouldBlock) => interrupt.check()?,
+                    Err(TryLockError::Error(e)) => return Err(e).at("locking", path),
+                }
+                interrupt.pause();
+            }
+        }
+        Ok(())
+    }
+
+    /// A socket in `folder` that leads to an agent of the command line.
+    pub(crate) fn agent(
+        &mut self,
+        mount: &Mount,
+        socket: Option<&Path>,
+        target: &str,
+        folder: &Path,
+    ) -> Result<()> {
+        let MountKind::Ssh { id, required } = &mount.kind else { return Ok(()) };
+        let Some(socket) = socket else {
+            let problem = format!("the SSH agent {id} is not given");
+            return match required {
+                true => Err(Error::refused(problem, &format!("give it: --ssh {id}"))),
+                false => Ok(()),
+            };
+        };
+        let name = format!("agent-{}", self.agents.len());
+        let owner = (mount.uid, mount.gid, mount.mode.unwrap_or(0o600));
+        let agent = Agent::new(folder, &name, socket, owner).at("making a socket in", folder)?;
+        if self.agents.is_empty() {
+            self.env.push(("SSH_AUTH_SOCK".into(), target.to_owned()));
+        }
+        self.agents.push(agent);
+        self.bind(&folder.join(name), target, false);
         Ok(())
     }
 

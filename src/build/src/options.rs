@@ -9,8 +9,22 @@ use image::reference::Reference;
 use crate::ignore::Ignore;
 use crate::instruction::Network;
 
-/// Writes what is at a URL to a new file, with the time that its server tells.
-pub type Fetch = fn(&str, &Path) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
+/// What a server says of a file's version, as it says it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Version {
+    /// `ETag`.
+    pub etag: Option<String>,
+    /// `Last-Modified`.
+    pub last_modified: Option<String>,
+}
+
+/// Writes what is at a URL to a new file, with the time that its server tells, and says its
+/// version; `None`, and no file: it still is of the version that is given.
+pub type Fetch = fn(
+    &str,
+    &Path,
+    Option<&Version>,
+) -> Result<Option<Version>, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Everything that decides a build.
 #[derive(Debug, Clone)]
@@ -29,6 +43,10 @@ pub struct Options {
     pub build_args: BTreeMap<String, String>,
     /// `--secret`: id and file.
     pub secrets: BTreeMap<String, PathBuf>,
+    /// `--ssh`: id and the socket of an agent.
+    pub agents: BTreeMap<String, PathBuf>,
+    /// Variables for Git: proxies, search path, where known hosts are.
+    pub git: Vec<(String, String)>,
     /// `--label`.
     pub labels: Vec<(String, String)>,
     /// Whether no step is taken from the cache.
@@ -63,6 +81,8 @@ pub enum Event {
     Started {
         /// Its number, from 1.
         number: usize,
+        /// Its stage, where there are several.
+        stage: Option<String>,
         /// As in `[builder 2/5] RUN make`.
         label: String,
     },
@@ -92,6 +112,11 @@ pub enum Event {
         /// The step's number.
         number: usize,
     },
+    /// It was given up, since another one failed or a signal came.
+    Cancelled {
+        /// The step's number.
+        number: usize,
+    },
     /// Something that the author of the build file should know.
     Warning {
         /// What.
@@ -103,6 +128,9 @@ pub enum Event {
 pub trait Report {
     /// Called for each event.
     fn on(&mut self, event: &Event);
+
+    /// Called every now and then while nothing is told, for what shows the time.
+    fn tick(&mut self) {}
 }
 
 impl<F: FnMut(&Event)> Report for F {

@@ -1,6 +1,9 @@
 //! Patterns: of file names as Go's `filepath.Match` has them, with `**`, and of variables' values.
 //! Pure; a match takes time proportional to pattern times text, whatever the stars.
 
+/// Longest pattern of a path, bytes: PATH_MAX.
+const LENGTH_MAX: usize = 4096;
+
 /// One element of a pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
@@ -23,6 +26,13 @@ pub(crate) struct Pattern {
 impl Pattern {
     /// Reads one; the error says what is wrong.
     pub(crate) fn new(text: &str) -> Result<Pattern, String> {
+        if text.len() > LENGTH_MAX {
+            return Err(format!("a pattern of {} bytes is longer than any path", text.len()));
+        }
+        Pattern::read(text)
+    }
+
+    fn read(text: &str) -> Result<Pattern, String> {
         let mut chars = text.chars().peekable();
         let mut parts = Vec::new();
         while let Some(c) = chars.next() {
@@ -123,7 +133,7 @@ fn class(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<Part> {
 
 /// A value's pattern: stars pass slashes, too.
 fn of_value(text: &str) -> Option<Pattern> {
-    let mut pattern = Pattern::new(text).ok()?;
+    let mut pattern = Pattern::read(text).ok()?;
     for part in &mut pattern.parts {
         if *part == Part::Star {
             *part = Part::Stars;
@@ -132,51 +142,78 @@ fn of_value(text: &str) -> Option<Pattern> {
     Some(pattern)
 }
 
+/// Most steps that one match may take.
+const WORK_MAX: usize = 1 << 30;
+
 impl Pattern {
-    /// As [`Pattern::matches`], without `**/`'s meaning.
-    fn covers(&self, text: &[char]) -> bool {
+    /// Which lengths of the front of `text` it is the whole of; `**/` means nothing special.
+    fn fronts(&self, text: &[char]) -> Vec<bool> {
         let mut ends = vec![false; text.len() + 1];
         ends[0] = true;
         for part in &self.parts {
             ends = step(part, text, &ends, false);
         }
-        ends[text.len()]
+        ends
+    }
+
+    fn longest(&self, text: &[char]) -> Option<usize> {
+        self.fronts(text).iter().rposition(|fits| *fits)
+    }
+}
+
+/// Whether so much work would be done for a text of a build file that nobody wants it.
+fn bounded(parts: usize, text: usize, times: usize) -> Result<(), String> {
+    let work = parts.checked_mul(text + 1).and_then(|work| work.checked_mul(times));
+    match work {
+        Some(work) if work <= WORK_MAX => Ok(()),
+        _ => Err(format!("a value of {text} characters is too long for this pattern")),
     }
 }
 
 /// Takes what matches away from the front or the end; the longest match or the shortest.
-pub(crate) fn strip(value: &str, pattern: &str, front: bool, longest: bool) -> String {
-    let Some(pattern) = of_value(pattern) else { return value.into() };
-    let text: Vec<char> = value.chars().collect();
-    let mut lengths: Vec<usize> = (0..=text.len()).collect();
-    if longest {
-        lengths.reverse();
+///
+/// # Errors
+/// A value that is too long.
+pub(crate) fn strip(
+    value: &str,
+    pattern: &str,
+    front: bool,
+    longest: bool,
+) -> Result<String, String> {
+    let Some(mut pattern) = of_value(pattern) else { return Ok(value.into()) };
+    let mut text: Vec<char> = value.chars().collect();
+    bounded(pattern.parts.len(), text.len(), 1)?;
+    // The end is the front of both turned round.
+    if !front {
+        text.reverse();
+        pattern.parts.reverse();
     }
-    for length in lengths {
-        let (part, rest) = if front {
-            text.split_at(length)
-        } else {
-            let (rest, part) = text.split_at(text.len() - length);
-            (part, rest)
-        };
-        if pattern.covers(part) {
-            return rest.iter().collect();
-        }
-    }
-    value.into()
+    let fits = pattern.fronts(&text);
+    let length = match longest {
+        true => fits.iter().rposition(|fits| *fits),
+        false => fits.iter().position(|fits| *fits),
+    };
+    let rest = &text[length.unwrap_or(0)..];
+    Ok(if front { rest.iter().collect() } else { rest.iter().rev().collect() })
 }
 
 /// Replaces the first match, or all, each as long as can be.
-pub(crate) fn replace(value: &str, pattern: &str, with: &str, all: bool) -> String {
-    let Some(pattern) = of_value(pattern) else { return value.into() };
+///
+/// # Errors
+/// A value that is too long, before or after.
+pub(crate) fn replace(value: &str, pattern: &str, with: &str, all: bool) -> Result<String, String> {
+    let Some(pattern) = of_value(pattern) else { return Ok(value.into()) };
     let text: Vec<char> = value.chars().collect();
+    bounded(pattern.parts.len(), text.len(), text.len())?;
+    bounded(with.len(), text.len(), 1)?;
     let (mut out, mut at, mut done) = (String::new(), 0, false);
     while at < text.len() {
-        let found = (at + 1..=text.len()).rev().find(|to| pattern.covers(&text[at..*to]));
-        match found.filter(|_| all || !done) {
-            Some(to) => {
+        let wanted = all || !done;
+        let found = pattern.longest(&text[at..]).filter(|length| wanted && *length > 0);
+        match found {
+            Some(length) => {
                 out.push_str(with);
-                (at, done) = (to, true);
+                (at, done) = (at + length, true);
             }
             None => {
                 out.push(text[at]);
@@ -184,5 +221,5 @@ pub(crate) fn replace(value: &str, pattern: &str, with: &str, all: bool) -> Stri
             }
         }
     }
-    out
+    Ok(out)
 }

@@ -129,11 +129,18 @@ impl<'a> Root<'a> {
             }
             return self.stamp(&file, Some(chosen.facts.modified)).at("stamping", shown);
         }
-        for item in &chosen.items {
+        for (item, earlier) in chosen.items.iter().zip(chosen.earlier_names()) {
             let shown = Path::new(&chosen.path).join(String::from_utf8_lossy(&item.path).as_ref());
             let (above, name) = parted(&item.path);
             let from = dir::open_folder(&chosen.file, above).at("opening", &shown)?;
             let to = dir::open_folder(folder, above).at("opening the target of", &shown)?;
+            if let Some(earlier) = earlier {
+                let (above, old) = parted(&chosen.items[earlier].path);
+                let there = dir::open_folder(folder, above).at("opening the target of", &shown)?;
+                clear(&to, name).at("replacing", &shown)?;
+                dir::hard_link(&there, old, &to, name).at("linking", &shown)?;
+                continue;
+            }
             self.one((&from, &to), name, &item.facts).map_err(|error| match error {
                 Error::Io { action, source, .. } => {
                     Error::Io { action, path: shown.display().to_string(), source }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::Error;
 use crate::file::{self, BuildFile};
-use crate::instruction::{Instruction, MountKind, Run};
+use crate::instruction::{Instruction, MountKind, Run, Step};
 use crate::near::nearest;
 use crate::source::Mistake;
 use crate::words;
@@ -27,6 +27,8 @@ pub(crate) struct Plan {
     pub(crate) order: Vec<usize>,
     /// What each stage of the file stands upon.
     pub(crate) bases: Vec<Origin>,
+    /// The instructions that each stage's base has for it.
+    pub(crate) triggers: Vec<Vec<String>>,
     /// The platform each stage asks for.
     pub(crate) platforms: Vec<Option<String>>,
     /// The values of the arguments before the first FROM.
@@ -52,15 +54,19 @@ pub(crate) fn origin(file: &BuildFile, before: usize, name: &str) -> Origin {
     }
 }
 
-/// What the steps of a stage name by `--from`.
-fn sources(file: &BuildFile, index: usize) -> Vec<&str> {
+/// What the steps of a stage, and those that its base has for it, name by `--from`.
+fn sources(file: &BuildFile, index: usize, triggers: &[String]) -> Vec<String> {
+    let place = file.stages[index].place;
+    // What is no instruction is told when its turn comes.
+    let own = triggers.iter().filter_map(|text| file::trigger(text, &file.file, place).ok());
+    let own: Vec<Step> = own.collect();
     let mut all = Vec::new();
-    for step in &file.stages[index].steps {
+    for step in own.iter().chain(&file.stages[index].steps) {
         match &step.instruction {
-            Instruction::Copy(copy) => all.extend(copy.from.as_deref()),
+            Instruction::Copy(copy) => all.extend(copy.from.clone()),
             Instruction::Run(Run { mounts, .. }) => {
                 all.extend(mounts.iter().filter_map(|mount| match &mount.kind {
-                    MountKind::Bind { from, .. } => from.as_deref(),
+                    MountKind::Bind { from, .. } => from.clone(),
                     _ => None,
                 }));
             }
@@ -70,8 +76,17 @@ fn sources(file: &BuildFile, index: usize) -> Vec<&str> {
     all
 }
 
-fn needs(file: &BuildFile, index: usize, base: &Origin) -> BTreeSet<usize> {
-    let named = sources(file, index).into_iter().map(|from| origin(file, index, from));
+/// The instructions that a stage has for those upon it.
+fn triggers_of_stage(file: &BuildFile, index: usize) -> Vec<String> {
+    let texts = file.stages[index].steps.iter().filter_map(|step| match &step.instruction {
+        Instruction::OnBuild(text) => Some(text.clone()),
+        _ => None,
+    });
+    texts.collect()
+}
+
+fn needs(file: &BuildFile, index: usize, base: &Origin, triggers: &[String]) -> BTreeSet<usize> {
+    let named = sources(file, index, triggers).into_iter().map(|from| origin(file, index, &from));
     let stage = |origin| match origin {
         Origin::Stage(stage) => Some(stage),
         _ => None,
@@ -79,16 +94,16 @@ fn needs(file: &BuildFile, index: usize, base: &Origin) -> BTreeSet<usize> {
     named.chain([base.clone()]).filter_map(stage).collect()
 }
 
-/// Plans a build; `given` are the `--build-arg`s and `platform` the variables that are always
-/// known before the first FROM.
+/// Plans a build; `given` are the `--build-arg`s, `platform` the variables that are always known
+/// before the first FROM, and `of_image` gives the triggers of an image.
 ///
 /// # Errors
 /// A FROM whose variables cannot be expanded, a target that is no stage.
 pub(crate) fn plan(
     file: &BuildFile,
     target: Option<&str>,
-    given: &BTreeMap<String, String>,
-    platform: &BTreeMap<String, String>,
+    (given, platform): (&BTreeMap<String, String>, &BTreeMap<String, String>),
+    of_image: &dyn Fn(&str) -> Vec<String>,
 ) -> Result<Plan, Error> {
     let mut arguments = platform.clone();
     let wrong = |index: usize, problem: String| {
@@ -124,13 +139,19 @@ pub(crate) fn plan(
         },
     };
     let mut wanted = BTreeSet::from([last]);
+    let mut triggers = vec![Vec::new(); file.stages.len()];
     // Stages only need earlier ones, so one way back finds all.
     for index in (0..=last).rev() {
         if wanted.contains(&index) {
-            wanted.extend(needs(file, index, &bases[index]));
+            triggers[index] = match &bases[index] {
+                Origin::Scratch => Vec::new(),
+                Origin::Stage(base) => triggers_of_stage(file, *base),
+                Origin::Image(name) => of_image(name),
+            };
+            wanted.extend(needs(file, index, &bases[index], &triggers[index]));
         }
     }
-    Ok(Plan { order: wanted.into_iter().collect(), bases, platforms, arguments })
+    Ok(Plan { order: wanted.into_iter().collect(), bases, triggers, platforms, arguments })
 }
 
 /// The images that a plan needs.
@@ -143,8 +164,8 @@ pub(crate) fn images(file: &BuildFile, plan: &Plan) -> BTreeSet<String> {
             }
         };
         add(&plan.bases[*index]);
-        for from in sources(file, *index) {
-            add(&origin(file, *index, from));
+        for from in sources(file, *index, &plan.triggers[*index]) {
+            add(&origin(file, *index, &from));
         }
     }
     all
@@ -178,18 +199,33 @@ mod tests {
     fn only_what_the_target_needs_is_built() {
         let file = parse("C", FILE).unwrap();
         let platform = map(&[("BUILDPLATFORM", "linux/amd64")]);
-        let ordered = |target| plan(&file, target, &map(&[]), &platform).unwrap().order;
+        let ordered =
+            |target| plan(&file, target, (&map(&[]), &platform), &|_| vec![]).unwrap().order;
         assert_eq!(ordered(None), [0, 2, 3]);
         assert_eq!(ordered(Some("Tests")), [0, 1]);
         assert_eq!(ordered(Some("2")), [2]);
-        let all = plan(&file, None, &map(&[("TAG", "9"), ("OTHER", "x")]), &platform).unwrap();
+        let all =
+            plan(&file, None, (&map(&[("TAG", "9"), ("OTHER", "x")]), &platform), &|_| vec![])
+                .unwrap();
         assert_eq!(all.bases[0], Origin::Image("debian:9".into()));
         assert_eq!((&all.bases[1], &all.bases[2]), (&Origin::Stage(0), &Origin::Scratch));
         assert_eq!(all.platforms[3].as_deref(), Some("linux/amd64"));
-        let error = plan(&file, Some("assts"), &map(&[]), &platform).unwrap_err();
+        let error = plan(&file, Some("assts"), (&map(&[]), &platform), &|_| vec![]).unwrap_err();
         assert!(error.hint().unwrap().contains("--target assets"), "{error}");
         let file = parse("C", "FROM $NONE").unwrap();
-        let error = plan(&file, None, &map(&[]), &platform).unwrap_err().to_string();
+        let error = plan(&file, None, (&map(&[]), &platform), &|_| vec![]).unwrap_err().to_string();
         assert!(error.contains("C:1:1") && error.contains("not set"), "{error}");
+    }
+
+    #[test]
+    fn what_a_trigger_names_is_built_too() {
+        let text = "FROM scratch AS a\nFROM scratch AS b\nONBUILD COPY --from=a /x /\nFROM b AS c\n\
+            FROM base AS d\n";
+        let file = parse("C", text).unwrap();
+        let of_image = |_: &str| vec!["COPY --from=c /y /".to_owned(), "NOTHING".to_owned()];
+        let all = plan(&file, None, (&map(&[]), &map(&[])), &of_image).unwrap();
+        assert_eq!(all.order, [0, 1, 2, 3]);
+        assert_eq!(all.triggers[2], ["COPY --from=a /x /"]);
+        assert_eq!(all.triggers[3].len(), 2);
     }
 }

@@ -2,9 +2,11 @@
 //!
 //! Invariants: names are resolved with the tree's root as `/` (openat2), so no link of a context or
 //! an image leads outside; below a chosen folder no link is followed. The digest is of names,
-//! kinds, permission bits, owners where they count, link texts, attributes and contents, not of
-//! times.
+//! kinds, permission bits, owners where they count, link texts, hard links, attributes and
+//! contents, not of times.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::os::fd::{AsFd, OwnedFd};
@@ -54,6 +56,24 @@ pub(crate) struct Chosen {
 impl Chosen {
     pub(crate) fn is_folder(&self) -> bool {
         self.facts.form == Form::Folder
+    }
+
+    /// For each item the one that is the same file by an earlier name (a hard link).
+    pub(crate) fn earlier_names(&self) -> Vec<Option<usize>> {
+        let mut seen = BTreeMap::new();
+        let name = |(at, item): (usize, &Item)| {
+            if item.facts.form != Form::File || item.facts.links < 2 {
+                return None;
+            }
+            match seen.entry(item.facts.identity) {
+                Entry::Occupied(first) => Some(*first.get()),
+                Entry::Vacant(free) => {
+                    free.insert(at);
+                    None
+                }
+            }
+        };
+        self.items.iter().enumerate().map(name).collect()
     }
 
     /// The last part of its path.
@@ -238,8 +258,12 @@ pub(crate) fn digest(tree: &Tree, chosen: &Chosen) -> Result<Digest> {
         content(&mut hasher, &chosen.file).at("reading", &shown)?;
         return Ok(hasher.finish());
     }
-    for item in &chosen.items {
+    for (item, earlier) in chosen.items.iter().zip(chosen.earlier_names()) {
         describe(&mut hasher, &item.path, &item.facts, tree.owners);
+        if let Some(earlier) = earlier {
+            hasher.update(format!("hard link {}", text(&chosen.items[earlier].path)).as_bytes());
+            continue;
+        }
         let (folder, name) = parted(&item.path);
         let folder = dir::open_folder(&chosen.file, folder).at("opening a folder in", &shown)?;
         match item.facts.form {

@@ -154,7 +154,7 @@ fn mistakes_say_where_they_stand_and_what_was_meant() {
         ("FROM a\nCMD", (2, 4), "needs a command", ""),
         ("FROM a\nRUN \\\n  --mount=type=cahce,target=/x y", (3, 3), "type=cahce", ""),
         ("FROM a\nRUN --mount=type=cache,tagret=/x y", (2, 5), "did you mean target", ""),
-        ("FROM a\nRUN --mount=type=ssh y", (2, 5), "secret", ""),
+        ("FROM a\nRUN --mount=type=shh y", (2, 5), "secret, ssh", ""),
         ("FROM a\nRUN --network=web y", (2, 5), "none or host", ""),
         ("FROM a\nENV a=1 b", (2, 9), "b is not name=value", "quotes"),
         ("FROM a\nENV a", (2, 5), "has no value", "a=value"),

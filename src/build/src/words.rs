@@ -58,6 +58,16 @@ pub(crate) fn expand_document(
     Expander { chars: text.chars().collect(), at: 0, escape, look_up, depth: 0 }.all(false)
 }
 
+/// For people: variables expanded, quotes and escapes left, the text itself where that cannot be.
+pub(crate) fn expand_shown(
+    text: &str,
+    escape: char,
+    look_up: &dyn Fn(&str) -> Option<String>,
+) -> String {
+    let expander = Expander { chars: text.chars().collect(), at: 0, escape, look_up, depth: 0 };
+    expander.shown().unwrap_or_else(|_| text.to_owned())
+}
+
 /// At the first slash that is not escaped.
 fn cut_at_slash(word: &str, escape: char) -> (&str, &str) {
     let mut chars = word.char_indices();
@@ -73,6 +83,10 @@ fn cut_at_slash(word: &str, escape: char) -> (&str, &str) {
 
 /// `${a:-${b:-…}}` nests no deeper.
 const DEPTH_MAX: usize = 32;
+/// Longest text that variables expand to, bytes: what no command could be given as a word any more
+/// (execve(2)). A here-document may be as long again as a whole build file.
+const WORD_MAX: usize = 128 << 10;
+const DOCUMENT_MAX: usize = 8 << 20;
 
 struct Expander<'a> {
     chars: Vec<char>,
@@ -105,7 +119,7 @@ impl Expander<'_> {
                     }
                 },
                 '"' if quotes => self.double(&mut out)?,
-                '$' => out.push_str(&self.variable()?),
+                '$' => self.put(&mut out, if quotes { WORD_MAX } else { DOCUMENT_MAX })?,
                 c if c == self.escape && quotes => out.push(self.next().unwrap_or(c)),
                 c if c == self.escape && self.peek() == Some('$') => {
                     out.push('$');
@@ -117,11 +131,35 @@ impl Expander<'_> {
         Ok(out)
     }
 
+    fn shown(mut self) -> Result<String, String> {
+        let mut out = String::new();
+        let mut single = false;
+        let mut double = false;
+        while let Some(c) = self.next() {
+            match c {
+                '$' if !single => {
+                    self.put(&mut out, WORD_MAX)?;
+                    continue;
+                }
+                '\'' if !double => single = !single,
+                '"' if !single => double = !double,
+                c if c == self.escape && !single => {
+                    out.push(c);
+                    out.extend(self.next());
+                    continue;
+                }
+                _ => {}
+            }
+            out.push(c);
+        }
+        Ok(out)
+    }
+
     fn double(&mut self, out: &mut String) -> Result<(), String> {
         loop {
             match self.next() {
                 Some('"') => return Ok(()),
-                Some('$') => out.push_str(&self.variable()?),
+                Some('$') => self.put(out, WORD_MAX)?,
                 Some(c) if c == self.escape => match self.next() {
                     Some(next) if matches!(next, '"' | '$') || next == self.escape => {
                         out.push(next);
@@ -133,6 +171,16 @@ impl Expander<'_> {
                 None => return Err("a double quote \" has no end".into()),
             }
         }
+    }
+
+    /// Appends what a variable holds.
+    fn put(&mut self, out: &mut String, max: usize) -> Result<(), String> {
+        let value = self.variable()?;
+        if out.len() + value.len() > max {
+            return Err(format!("variables expand to more than {max} bytes"));
+        }
+        out.push_str(&value);
+        Ok(())
     }
 
     fn name(&mut self) -> String {
@@ -198,12 +246,12 @@ impl Expander<'_> {
             '?' => Err(format!("{name} is not set: {}", self.inner(&word)?)),
             '#' | '%' if !colon => {
                 let (value, word) = (value.unwrap_or_default(), self.inner(&word)?);
-                Ok(pattern::strip(&value, &word, operator == '#', doubled))
+                pattern::strip(&value, &word, operator == '#', doubled)
             }
             '/' if !colon => {
                 let (from, to) = cut_at_slash(&word, self.escape);
                 let (from, to) = (self.inner(from)?, self.inner(to)?);
-                Ok(pattern::replace(&value.unwrap_or_default(), &from, &to, doubled))
+                pattern::replace(&value.unwrap_or_default(), &from, &to, doubled)
             }
             other => Err(format!("${{{name}{}{other} is not known", if colon { ":" } else { "" })),
         }

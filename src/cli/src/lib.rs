@@ -7,6 +7,7 @@
 //! | [`hosting`] | a supervisor inside this process, or one in the background |
 //! | [`session`] | a person's terminal and a process in a container |
 //! | [`failure`], [`mod@print`], [`table`], [`columns`], [`yaml`] | what is said |
+//! | [`live`], [`progress`], [`transfer`], [`build_report`] | progress |
 //! | [`target`], [`object`], [`waiting`], [`manifest`] | naming, reading, awaiting objects |
 //! | [`demo`] | the programs inside the demo's image |
 //!
@@ -22,6 +23,7 @@ pub mod demo;
 pub mod errno;
 pub mod failure;
 pub mod hosting;
+pub mod live;
 pub mod manifest;
 pub mod near;
 pub mod object;

@@ -4,7 +4,6 @@
 //! done becomes a line above. Elsewhere a line a layer. All on stderr.
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use image::Event;
@@ -12,17 +11,8 @@ use serde_json::{Value, json};
 
 use crate::age::{short, size};
 use crate::args::ProgressForm;
+use crate::live::{Form, Live};
 use crate::print;
-
-const REDRAW: Duration = Duration::from_millis(100);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
-    Bars,
-    Lines,
-    Json,
-    Nothing,
-}
 
 /// A layer on its way.
 #[derive(Debug)]
@@ -41,22 +31,15 @@ struct Moving {
 pub struct Transfer {
     form: Form,
     moving: BTreeMap<usize, Moving>,
-    drawn: usize,
-    last: Option<Instant>,
+    live: Live,
 }
 
 impl Transfer {
     /// As wanted; `quiet` shows nothing.
     #[must_use]
     pub fn new(form: ProgressForm, quiet: bool) -> Transfer {
-        let form = match form {
-            _ if quiet => Form::Nothing,
-            ProgressForm::None => Form::Nothing,
-            ProgressForm::Json => Form::Json,
-            ProgressForm::Auto if std::io::stderr().is_terminal() => Form::Bars,
-            ProgressForm::Auto | ProgressForm::Plain => Form::Lines,
-        };
-        Transfer { form, moving: BTreeMap::new(), drawn: 0, last: None }
+        let form = Form::of(form, quiet);
+        Transfer { form, moving: BTreeMap::new(), live: Live::default() }
     }
 
     fn move_on(&mut self, number: usize, verb: &'static str, event: (usize, u64, u64)) {
@@ -71,44 +54,26 @@ impl Transfer {
         });
         moving.bytes = bytes;
         let ended = bytes >= total;
-        if self.form == Form::Bars && (ended || self.last.is_none_or(|l| l.elapsed() >= REDRAW)) {
+        if self.form == Form::Live && (ended || self.live.due()) {
             self.draw(None);
         }
     }
 
     /// Draws the layers anew, below a line that stays.
     fn draw(&mut self, line: Option<&str>) {
-        let width = sys::foreground::window_size(std::os::fd::AsFd::as_fd(&std::io::stderr()))
-            .map_or(80, |(_, columns)| usize::from(columns.max(20)));
-        let mut text = String::new();
-        if self.drawn > 0 {
-            text.push_str(&format!("\x1b[{}A", self.drawn));
-        }
-        if let Some(line) = line {
-            text.push_str(&format!("\r\x1b[K{line}\n"));
-        }
-        self.drawn = self.moving.len();
-        for (number, moving) in &self.moving {
-            let bar: String = moving.line(*number).chars().take(width - 1).collect();
-            text.push_str(&format!("\r\x1b[K{bar}\n"));
-        }
-        text.push_str("\x1b[J");
-        print::err(&text);
-        self.last = Some(Instant::now());
+        let stay: Vec<String> = line.into_iter().map(str::to_owned).collect();
+        let lines: Vec<String> = self.moving.iter().map(|(n, moving)| moving.line(*n)).collect();
+        self.live.draw(&stay, &lines);
     }
 
     fn done(&mut self, number: usize, line: &str) {
         self.moving.remove(&number);
-        match self.form {
-            Form::Bars => self.draw(Some(line)),
-            Form::Lines => print::note(line),
-            Form::Json | Form::Nothing => {}
-        }
+        self.say(line);
     }
 
     fn say(&mut self, line: &str) {
         match self.form {
-            Form::Bars => self.draw(Some(line)),
+            Form::Live => self.draw(Some(line)),
             Form::Lines => print::note(line),
             Form::Json | Form::Nothing => {}
         }
@@ -193,7 +158,7 @@ impl image::Progress for Transfer {
 
 impl Drop for Transfer {
     fn drop(&mut self) {
-        if self.form == Form::Bars && self.drawn > 0 {
+        if self.form == Form::Live && self.live.shows() {
             self.moving.clear();
             self.draw(None);
         }

@@ -82,8 +82,8 @@ impl Store {
         Ok(all)
     }
 
-    /// Drops the records of the build cache that were not used for `unused`, its folders of
-    /// `--mount=type=cache` too when `mounts`; returns the freed bytes of blobs.
+    /// Drops the records and fetched files of the build cache that were not used for `unused`, its
+    /// folders of `--mount=type=cache` too when `mounts`; returns the freed bytes of blobs.
     ///
     /// # Errors
     /// Files that cannot be removed.
@@ -103,6 +103,14 @@ impl Store {
                 if used <= limit {
                     staging.discard(&entry.path())?;
                 }
+            }
+            let web = self.build_cache().join("web");
+            for entry in fs::read_dir(&web).into_iter().flatten().flatten() {
+                let used = fs::metadata(entry.path().join("version.json"));
+                if used.and_then(|m| m.modified()).is_ok_and(|used| used > limit) {
+                    continue;
+                }
+                staging.discard(&entry.path())?;
             }
             if mounts {
                 staging.discard(&self.build_cache().join("mounts"))?;

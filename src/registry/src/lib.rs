@@ -37,7 +37,7 @@ use std::time::{Duration, Instant};
 pub use blob::Blob;
 pub use credentials::{Credential, Files, OWN};
 pub use error::{Error, Result};
-pub use fetch::{Fetched, fetch};
+pub use fetch::{Fetched, Version, fetch};
 pub use pace::Pace;
 pub use registries::{FILES, Registries, Source};
 pub use remote::{Purpose, Remote};

@@ -157,12 +157,8 @@ pub(super) fn mount(text: &str) -> Result<Mount, String> {
         "secret" => &["id", "required", "env", "mode", "uid", "gid"],
         "bind" => &["from", "source", "src", "rw", "readwrite", "readonly", "ro"],
         "tmpfs" => &["size"],
-        "ssh" => {
-            return Err("--mount=type=ssh is not to be had: give the key as a secret, \
-                        --mount=type=secret,id=…"
-                .into());
-        }
-        other => return Err(format!("--mount=type={other}: cache, secret, bind or tmpfs")),
+        "ssh" => &["id", "required", "mode", "uid", "gid"],
+        other => return Err(format!("--mount=type={other}: cache, secret, ssh, bind or tmpfs")),
     };
     pairs.check(&[&["type"], &TARGET[..], own].concat())?;
     let target = pairs.get(&TARGET);
@@ -190,6 +186,10 @@ pub(super) fn mount(text: &str) -> Result<Mount, String> {
             }
             MountKind::Secret { id, env, required }
         }
+        "ssh" => MountKind::Ssh {
+            id: id.unwrap_or_else(|| "default".into()),
+            required: pairs.truth(&["required"])?.unwrap_or(false),
+        },
         "tmpfs" => {
             let size = pairs.get(&["size"]);
             let size = size.map(|text| bytes(&text).ok_or(format!("size={text} is no size")));
@@ -201,7 +201,7 @@ pub(super) fn mount(text: &str) -> Result<Mount, String> {
             MountKind::Bind { from: pairs.get(&["from"]), source }
         }
     };
-    if target.is_none() && !matches!(kind, MountKind::Secret { .. }) {
+    if target.is_none() && !matches!(kind, MountKind::Secret { .. } | MountKind::Ssh { .. }) {
         return Err("--mount needs a target: --mount=…,target=/path".into());
     }
     let (uid, gid) = (pairs.number("uid", 10)?, pairs.number("gid", 10)?);

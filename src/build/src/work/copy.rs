@@ -1,8 +1,6 @@
 //! COPY and ADD: files of the context, of a stage or of an image, archives, here-documents.
 
-use std::io::{Read, Seek};
-
-use image::{Times, user};
+use image::{Stack, Times, user};
 use serde_json::json;
 use sys::survey::{Facts, Form};
 
@@ -36,7 +34,6 @@ impl Work<'_> {
         &mut self,
         (state, step): (State, &Step),
         copy: &Copy,
-        index: usize,
     ) -> Result<(State, bool)> {
         let expand = |text: &String| state.expand(text).map_err(refuse);
         let sources = copy.sources.iter().map(expand).collect::<Result<Vec<_>>>()?;
@@ -45,7 +42,7 @@ impl Work<'_> {
         let exclude = Ignore::of(&copy.exclude).map_err(refuse)?;
         let tree = match sources.is_empty() {
             true => None,
-            false => Some(self.tree(copy.from.as_deref(), index)?),
+            false => Some(self.tree(copy.from.as_deref())?),
         };
         let mut chosen = Vec::new();
         for source in &sources {
@@ -88,20 +85,20 @@ impl Work<'_> {
         self.layer((state, step), &what, times, |work, _, mounted| work.place(&task, mounted))
     }
 
-    fn rights(&mut self, state: &State, copy: &Copy) -> Result<Rights> {
+    /// User and group of a name or number, as the image has them.
+    pub(super) fn owner(&self, stack: &Stack, text: &str) -> Result<(u32, u32)> {
+        let found = user::lookup(&self.workshop.lower(stack)?, text)?;
+        // Docker: a number alone is both.
+        let alone = text.parse::<u32>().is_ok();
+        Ok((found.uid, if alone { found.uid } else { found.gid }))
+    }
+
+    fn rights(&self, state: &State, copy: &Copy) -> Result<Rights> {
         let expanded = |text: &Option<String>| {
             text.as_ref().map(|text| state.expand(text).map_err(refuse)).transpose()
         };
-        let owner = match expanded(&copy.chown)? {
-            None => None,
-            Some(text) => {
-                let lower = self.workshop.lower(&state.stack)?;
-                let found = user::lookup(&lower, &text)?;
-                // Docker: a number alone is both.
-                let alone = text.parse::<u32>().is_ok();
-                Some((found.uid, if alone { found.uid } else { found.gid }))
-            }
-        };
+        let owner =
+            expanded(&copy.chown)?.map(|text| self.owner(&state.stack, &text)).transpose()?;
         let mode = match expanded(&copy.chmod)? {
             None => None,
             Some(text) => {
@@ -127,7 +124,7 @@ impl Work<'_> {
             if chosen.is_folder() {
                 let into = if task.parents { format!("{target}/{}", chosen.path) } else { into };
                 root.copy(chosen, &root.folder(&into)?, b"")?;
-            } else if task.unpack && !chosen.fetched && is_archive(chosen)? {
+            } else if self.unpacks(task, chosen)? {
                 self.unpack(chosen, &root.folder(target)?)?;
             } else if folder {
                 root.copy(chosen, &root.folder(&into)?, chosen.name().as_bytes())?;
@@ -150,6 +147,13 @@ impl Work<'_> {
             root.file(&root.folder(into)?, name.as_bytes(), text.as_bytes(), &facts)?;
         }
         Ok(())
+    }
+
+    /// Whether a file is to be unpacked: by what it holds, whatever its name is.
+    fn unpacks(&self, task: &Task, chosen: &Chosen) -> Result<bool> {
+        let shown = std::path::Path::new(&chosen.path);
+        let may = task.unpack && !chosen.fetched;
+        Ok(may && self.workshop.is_archive(&chosen.file, shown)?)
     }
 
     fn unpack(&self, chosen: &Chosen, folder: &std::os::fd::OwnedFd) -> Result<()> {
@@ -179,36 +183,6 @@ fn checked(copy: &Copy, chosen: &[Chosen]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Whether the file begins as a tar, compressed or not.
-fn is_archive(chosen: &Chosen) -> Result<bool> {
-    let mut first = [0u8; 512];
-    let mut file = &chosen.file;
-    let shown = std::path::Path::new(&chosen.path);
-    file.rewind().at("reading", shown)?;
-    let mut have = 0;
-    while have < first.len() {
-        match file.read(&mut first[have..]).at("reading", shown)? {
-            0 => break,
-            count => have += count,
-        }
-    }
-    file.rewind().at("reading", shown)?;
-    for (magic, name) in [(&b"BZh"[..], "bzip2"), (b"\xfd7zXZ\0", "xz")] {
-        if first.starts_with(magic) && [".tar", ".t"].iter().any(|t| chosen.path.contains(t)) {
-            let problem = format!("{}: {name} archives are not unpacked", chosen.path);
-            return Err(Error::refused(
-                problem,
-                "COPY takes it as it is; gzip and zstd are unpacked",
-            ));
-        }
-    }
-    let plain = have == first.len() && first[257..].starts_with(b"ustar");
-    let named = |ends: &[&str]| ends.iter().any(|end| chosen.path.ends_with(end));
-    let gzip = first.starts_with(&[0x1f, 0x8b]) && named(&[".tar.gz", ".tgz"]);
-    let zstd = first.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) && named(&[".tar.zst", ".tzst"]);
-    Ok(plain || gzip || zstd)
 }
 
 /// What decides the result.

@@ -1,6 +1,7 @@
 //! RUN: a command in a container of its own, upon the image so far.
 
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use image::user;
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ use crate::error::{At, Error, Result};
 use crate::ignore::Ignore;
 use crate::instruction::{Command, Mount, MountKind, Network, Run, Step};
 use crate::mounts::{self, Mounts, Stubs};
-use crate::options::{Event, Report};
+use crate::options::Event;
 use crate::select;
 use crate::state::{PROXIES, State};
 
@@ -43,10 +44,8 @@ impl Work<'_> {
         &mut self,
         (state, step): (State, &Step),
         run: &Run,
-        index: usize,
-        report: &mut dyn Report,
     ) -> Result<(State, bool)> {
-        let number = self.told;
+        let number = self.number;
         let argv = argv(&state, run);
         let network = run.network.unwrap_or(self.options.network);
         let mut env = state.step_env();
@@ -54,20 +53,21 @@ impl Work<'_> {
         counted.retain(|name, _| !PROXIES.contains(&name.as_str()));
         let mut told = Vec::new();
         for mount in &run.mounts {
-            told.push(self.described(&state, mount, index)?);
+            told.push(self.described(&state, mount)?);
         }
         let what = json!(["RUN", argv, counted, state.user(), state.workdir(), told]);
         let times = self.times();
         self.layer((state, step), &what, times, |work, state, mounted| {
             let (mut mounts, folder) = (Mounts::default(), work.fresh("bundle")?);
             for (i, mount) in run.mounts.iter().enumerate() {
-                work.prepare((state, mount), index, &mut mounts, &folder.join(format!("{i}")))?;
+                work.prepare((state, mount), &mut mounts, &folder.join(format!("{i}")))?;
             }
+            mounts.lock(work.interrupt)?;
             work.names(network, &mut mounts, &folder)?;
             env.extend(mounts.env.drain(..));
             let lower = work.workshop.lower(&state.stack)?;
-            work.made += 1;
-            let id = format!("build-{}-{}", std::process::id(), work.made);
+            let made = work.shared.contained.fetch_add(1, Ordering::Relaxed);
+            let id = format!("build-{}-{made}", std::process::id());
             let isolated = match network {
                 Network::Host => None,
                 Network::None => {
@@ -84,12 +84,16 @@ impl Work<'_> {
                 root: &mounted.merged,
                 cgroup: format!("{}-{id}", work.options.cgroup),
             };
-            let mut told = |seconds, line| report.on(&Event::Output { number, seconds, line });
+            let events = work.events.clone();
+            // The receiver outlives all stages.
+            let mut told =
+                |seconds, line| drop(events.send(Event::Output { number, seconds, line }));
             let code = work.contained(&process, (&id, &folder, mounted), &mut told)?;
             if code == 0 {
                 return Ok(());
             }
-            let (file, place, step) = (work.file.file.clone(), step.place, step.text.clone());
+            let (file, place, step) =
+                (work.shared.file.file.clone(), step.place, step.text.clone());
             Err(Error::Command { file, place, step, code })
         })
     }
@@ -106,7 +110,7 @@ impl Work<'_> {
         let stubs = Stubs::of(&mounted.merged, &config)?;
         let runner = Runner {
             runtime: &self.options.runtime,
-            root: &self.containers.path,
+            root: &self.shared.containers.path,
             interrupt: self.interrupt,
         };
         let code = runner.run(id, bundle, told);
@@ -139,17 +143,18 @@ impl Work<'_> {
             (None, MountKind::Secret { id, .. }) => {
                 Ok(format!("/run/secrets/{}", id.as_deref().unwrap_or_default()))
             }
+            (None, MountKind::Ssh { id, .. }) => Ok(format!("/run/ssh/{id}")),
             (None, _) => Err(refuse("a mount has no target".into())),
         }
     }
 
     /// What of a mount decides the step's result.
-    fn described(&mut self, state: &State, mount: &Mount, index: usize) -> Result<Value> {
+    fn described(&mut self, state: &State, mount: &Mount) -> Result<Value> {
         let target = self.target(state, mount)?;
         let MountKind::Bind { from, source } = &mount.kind else {
             return Ok(json!([format!("{:?}", mount.kind), target]));
         };
-        let tree = self.tree(from.as_deref(), index)?;
+        let tree = self.tree(from.as_deref())?;
         let mut digests = Vec::new();
         for chosen in tree.choose(source, &Ignore::default())? {
             digests.push(select::digest(&tree, &chosen)?.to_string());
@@ -160,7 +165,6 @@ impl Work<'_> {
     fn prepare(
         &mut self,
         (state, mount): (&State, &Mount),
-        index: usize,
         mounts: &mut Mounts,
         own: &Path,
     ) -> Result<()> {
@@ -175,12 +179,16 @@ impl Work<'_> {
                 let source = self.options.secrets.get(id.as_deref().unwrap_or(last));
                 mounts.secret(mount, source.map(std::path::PathBuf::as_path), &target, own)
             }
+            MountKind::Ssh { id, .. } => {
+                let socket = self.options.agents.get(id).map(std::path::PathBuf::as_path);
+                mounts.agent(mount, socket, &target, own.parent().unwrap_or(own))
+            }
             MountKind::Tmpfs { size } => {
                 mounts.tmpfs(&target, *size);
                 Ok(())
             }
             MountKind::Bind { from, source } => {
-                let (root, _) = self.origin(from.as_deref(), index)?;
+                let (root, _) = self.origin(from.as_deref())?;
                 self.bind((&root, source), mount.writable, (mounts, &target))
             }
         }

@@ -30,6 +30,9 @@ pub struct BuildArgs {
     /// A secret for RUN --mount=type=secret
     #[arg(long, value_name = "id=ID[,src=FILE|,env=NAME]")]
     pub secret: Vec<String>,
+    /// An SSH agent for RUN --mount=type=ssh [default: $SSH_AUTH_SOCK]
+    #[arg(long, value_name = "default|ID[=SOCKET]")]
+    pub ssh: Vec<String>,
     /// Label of the image
     #[arg(long, value_name = "NAME=VALUE")]
     pub label: Vec<String>,

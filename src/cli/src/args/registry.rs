@@ -22,9 +22,11 @@ pub struct RegistryArgs {
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum ProgressForm {
-    /// Bars on a terminal, lines elsewhere.
+    /// As tty on a terminal, plain elsewhere.
     #[default]
     Auto,
+    /// Lines that are drawn over: a bar a layer, a clock a step.
+    Tty,
     /// Lines.
     Plain,
     /// One JSON object a step, on stderr.

@@ -1,12 +1,13 @@
 //! `build`: a Containerfile and a folder into an image.
 
-use std::collections::BTreeMap;
+mod inputs;
+
 use std::fs;
 use std::io::Read;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use build::{Ignore, Interrupt, Network, Options};
 use image::reference::Reference;
@@ -27,8 +28,6 @@ use crate::transfer::Transfer;
 const FILES: [&str; 2] = ["Containerfile", "Dockerfile"];
 /// Longest build file, bytes.
 const FILE_MAX: u64 = 4 << 20;
-/// Longest file that ADD fetches, bytes.
-const FETCH_MAX: u64 = 4 << 30;
 /// What `--prune` keeps.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
 
@@ -186,8 +185,10 @@ fn options(
         context,
         ignore,
         target: args.target.clone(),
-        build_args: build_args(args),
-        secrets: secrets(args, what, scratch.path())?,
+        build_args: inputs::build_args(args),
+        secrets: inputs::secrets(args, what, scratch.path())?,
+        agents: inputs::agents(args, what)?,
+        git: inputs::for_git(),
         labels,
         no_cache: args.no_cache,
         platform: args.platform.clone(),
@@ -203,71 +204,11 @@ fn options(
         },
         epoch,
         stamp: pod::status::rfc3339,
-        fetch: fetch_file,
+        fetch: inputs::fetch_file,
         runtime: supervisor::runtime_program(),
         state: state(settings),
         cgroup: format!("/{}", settings.cgroup_parent.trim_matches('/')),
     })
-}
-
-/// Fetches for ADD, by the host's proxies and authorities.
-fn fetch_file(url: &str, path: &Path) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let settings = registry::Settings::usual(settings::variable)?;
-    let mut file = fs::File::create_new(path)?;
-    let fetched = registry::fetch(&settings, url, FETCH_MAX, &mut file)?;
-    if let Some(seconds) = fetched.modified {
-        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))?;
-    }
-    Ok(())
-}
-
-fn build_args(args: &BuildArgs) -> BTreeMap<String, String> {
-    let one = |text: &String| match text.split_once('=') {
-        Some((name, value)) => Some((name.to_owned(), value.to_owned())),
-        None => Some((text.clone(), settings::variable(text)?)),
-    };
-    args.build_arg.iter().filter_map(one).collect()
-}
-
-/// `id=…,src=…`: the file of each; those of the environment are written to one of ours.
-fn secrets(
-    args: &BuildArgs,
-    what: &str,
-    scratch: &Path,
-) -> Result<BTreeMap<String, PathBuf>, Failure> {
-    let mut all = BTreeMap::new();
-    for (i, text) in args.secret.iter().enumerate() {
-        let wrong = |problem: &str| {
-            usage(what, format!("--secret {text}: {problem}"), "--secret id=NAME,src=FILE")
-        };
-        let (mut id, mut file, mut env) = (None, None, None);
-        for part in text.split(',') {
-            match part.split_once('=') {
-                Some(("id", value)) => id = Some(value.to_owned()),
-                Some(("src" | "source", value)) => file = Some(PathBuf::from(value)),
-                Some(("env", value)) => env = Some(value.to_owned()),
-                Some(("type", "file" | "env")) => {}
-                _ => return Err(wrong(&format!("{part} is not known"))),
-            }
-        }
-        let id = id.ok_or_else(|| wrong("has no id"))?;
-        let path = match (file, env.or_else(|| Some(id.clone()))) {
-            (Some(file), _) => file,
-            (None, Some(name)) => {
-                let value = settings::variable(&name);
-                let value = value.ok_or_else(|| wrong("names neither a file nor a variable"))?;
-                let path = scratch.join(format!("secret-{i}"));
-                fs::write(&path, value).map_err(|e| Failure::of(what, &e))?;
-                path
-            }
-            (None, None) => return Err(wrong("names no file")),
-        };
-        if !path.is_file() {
-            return Err(wrong(&format!("{} is no file", path.display())));
-        }
-        all.insert(id, std::path::absolute(&path).unwrap_or(path));
-    }
-    Ok(all)
 }
 
 fn read(what: &str, path: &Path) -> Result<String, Failure> {
@@ -277,7 +218,11 @@ fn read(what: &str, path: &Path) -> Result<String, Failure> {
         false => Box::new(fs::File::open(path).map_err(failed)?),
     };
     let mut text = String::new();
-    file.take(FILE_MAX).read_to_string(&mut text).map_err(failed)?;
+    let length = file.take(FILE_MAX + 1).read_to_string(&mut text).map_err(failed)?;
+    if length as u64 > FILE_MAX {
+        let problem = format!("{} is longer than {FILE_MAX} bytes", path.display());
+        return Err(Failure::new(what, problem).code(2));
+    }
     Ok(text)
 }
 
