@@ -123,6 +123,10 @@ fuzz: ## mutate the corpora of tests/fuzz for a minute each (FUZZ_SECONDS=60)
 	  PODVISOR_FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test --quiet -p runtime --lib fuzz_$$target -- --nocapture; done
 	PODVISOR_FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test --quiet -p runtime --lib random_profiles
 	PODVISOR_FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test --quiet -p oci-cli --bins fuzz_user -- --nocapture
+	for target in containerfile dockerignore; do \
+	  PODVISOR_FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test --quiet -p build --lib fuzz_$$target -- --nocapture; done
+	for target in headers answers; do PODVISOR_FUZZ_SECONDS=$(FUZZ_SECONDS) \
+	  cargo test --quiet -p registry --lib fuzz_registry_$$target -- --nocapture; done
 	for target in accounts manifest index image_config reference gzip tar_beside_gnu_tar; do \
 	  PODVISOR_FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test --quiet -p image --lib fuzz_$$target -- --nocapture; done
 

@@ -1,7 +1,7 @@
 //! Hostile images by the hundred through the whole store: layers, archives and documents that a
 //! generator makes, always the same ones. Each has its expected end: words of the error, which
 //! names the layer and the entry, or harmless success. The store is then as before, a canary tree
-//! beside it too, and the memory that it took has a bound.
+//! beside it too, and the memory that it took has a bound. `running` also runs them.
 
 #![allow(
     clippy::expect_used,
@@ -13,12 +13,17 @@
 #[allow(dead_code, reason = "shared with the extractor's own tests")]
 mod forge;
 
+#[path = "../e2e/host.rs"]
+#[allow(dead_code, reason = "the host of the whole product; these tests use a part of it")]
+mod host;
+
 mod compressed;
 mod docker;
 mod documents;
 mod layers;
 mod layout;
 mod metadata;
+mod running;
 mod structure;
 
 /// What the forge needs of the tar reader.

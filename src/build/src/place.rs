@@ -26,6 +26,16 @@ pub(crate) struct Rights {
     pub(crate) time: Option<i64>,
 }
 
+/// As many links as the kernel follows in one path.
+const LINKS_MAX: usize = 40;
+
+/// What is at the end of a path.
+enum Made {
+    Folder(OwnedFd),
+    /// A link that leads nowhere: the path that it stands for.
+    Link(String),
+}
+
 /// A root file system that is written to.
 pub(crate) struct Root<'a> {
     path: &'a Path,
@@ -51,8 +61,20 @@ impl<'a> Root<'a> {
         found.and_then(survey::look_fd).is_ok_and(|facts| facts.form == Form::Folder)
     }
 
-    /// Opens a folder, making what is missing of its path.
+    /// Opens a folder, making what is missing of its path; also where a link leads that leads
+    /// nowhere yet.
     pub(crate) fn folder(&self, path: &str) -> Result<OwnedFd> {
+        let mut path = path.to_owned();
+        for _ in 0..LINKS_MAX {
+            match self.made(&path)? {
+                Made::Folder(folder) => return Ok(folder),
+                Made::Link(onward) => path = onward,
+            }
+        }
+        Err(Error::refused(format!("{path} leads through over {LINKS_MAX} links"), ""))
+    }
+
+    fn made(&self, path: &str) -> Result<Made> {
         let shown = Path::new(path);
         let mut have = String::from("/");
         let open = |path: &str| {
@@ -60,22 +82,35 @@ impl<'a> Root<'a> {
             dir::open_folder(&opened, b"")
         };
         let mut at = open(&have).at("opening", shown)?;
-        for part in path.split('/').filter(|part| !part.is_empty()) {
-            have = format!("{have}/{part}");
+        let mut parts = path.split('/').filter(|part| !part.is_empty());
+        while let Some(part) = parts.next() {
+            let whole = format!("{have}/{part}");
+            let above = std::mem::replace(&mut have, whole);
             match open(&have) {
                 Ok(next) => at = next,
                 Err(e) if is(&e, ErrorKind::NotFound) => {
-                    dir::make_folder(&at, part.as_bytes(), 0o755).at("making the folder", shown)?;
-                    at = dir::open_folder(&at, part.as_bytes()).at("opening", shown)?;
-                    let (uid, gid) = self.rights.owner.unwrap_or((0, 0));
-                    dir::set_owner_fd(&at, uid, gid).at("giving an owner to", shown)?;
-                    dir::set_mode_fd(&at, 0o755).at("giving rights to", shown)?;
-                    self.stamp(&at, None).at("giving a time to", shown)?;
+                    if let Ok(text) = dir::read_link(&at, part.as_bytes()) {
+                        let text = String::from_utf8_lossy(&text).into_owned();
+                        let base = if text.starts_with('/') { "" } else { above.as_str() };
+                        let rest: Vec<&str> = parts.collect();
+                        return Ok(Made::Link(format!("{base}/{text}/{}", rest.join("/"))));
+                    }
+                    at = self.make(&at, part).at("making the folder", shown)?;
                 }
                 Err(e) => return Err(e).at("opening the folder", shown),
             }
         }
-        Ok(at)
+        Ok(Made::Folder(at))
+    }
+
+    fn make(&self, at: &OwnedFd, name: &str) -> std::io::Result<OwnedFd> {
+        dir::make_folder(at, name.as_bytes(), 0o755)?;
+        let made = dir::open_folder(at, name.as_bytes())?;
+        let (uid, gid) = self.rights.owner.unwrap_or((0, 0));
+        dir::set_owner_fd(&made, uid, gid)?;
+        dir::set_mode_fd(&made, 0o755)?;
+        self.stamp(&made, None)?;
+        Ok(made)
     }
 
     fn stamp(&self, fd: &impl AsFd, own: Option<Stamp>) -> std::io::Result<()> {

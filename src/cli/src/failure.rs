@@ -122,7 +122,7 @@ impl Failure {
         if let Some(hint) = &self.hint {
             let _ = writeln!(out, "hint: {hint}");
         }
-        out
+        crate::print::plain(&out)
     }
 
     fn json(&self) -> String {
@@ -154,6 +154,13 @@ mod tests {
         );
         assert_eq!(failure.code, 1);
         assert!(failure.json().contains("\"errno\":\"EROFS\""));
+    }
+
+    #[test]
+    fn no_word_of_a_failure_moves_the_cursor() {
+        let failure = Failure::new("run \u{1b}[2J", "exec: \u{202e}\u{7}\tx").hint("\u{9b}1A");
+        let wanted = "podvisor: run \\u{1b}[2J: exec: \\u{202e}\\u{7}\tx\nhint: \\u{9b}1A\n";
+        assert_eq!(failure.text(), wanted);
     }
 
     #[test]

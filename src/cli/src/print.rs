@@ -35,6 +35,22 @@ pub fn note(text: &str) {
     err(&format!("{text}\n"));
 }
 
+/// Text of strangers for a terminal: what would move its cursor, colour it or turn the direction of
+/// writing is escaped; lines and tabs stay.
+#[must_use]
+pub fn plain(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        let turns = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        match c {
+            '\n' | '\t' => out.push(c),
+            c if c.is_control() || turns => out.extend(c.escape_default()),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
 /// Colours, or none of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Paint(bool);

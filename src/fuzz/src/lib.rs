@@ -21,6 +21,9 @@ const SLOW: Duration = Duration::from_secs(5);
 /// Longest input that mutations grow to, in bytes.
 const LENGTH_MAX: usize = 1 << 16;
 
+/// Bytes of an input that are printed when it fails.
+const SHOWN: usize = 4096;
+
 /// Words that parsers look for, and numbers at the edges of their types.
 const WORDS: [&str; 24] = [
     "0",
@@ -85,6 +88,8 @@ fn attempt(target: &str, input: &[u8], check: &impl Fn(&[u8])) {
     }
     let path = std::env::temp_dir().join(format!("fuzz-{target}-{}", std::process::id()));
     let kept = fs::write(&path, input);
+    // A scope's files go with it.
+    println!("{target}: {}", input[..input.len().min(SHOWN)].escape_ascii());
     println!("{target}: input kept in {} ({kept:?}), {:?}", path.display(), begun.elapsed());
     match outcome {
         Err(panic) => resume_unwind(panic),

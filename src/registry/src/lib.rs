@@ -16,6 +16,8 @@ mod challenge;
 mod credentials;
 mod error;
 mod fetch;
+#[cfg(test)]
+mod fuzz_tests;
 mod http;
 mod origin;
 mod pace;

@@ -66,7 +66,9 @@ impl Origin {
             }
             _ => authority.port_u16().ok_or("its port is no port")?,
         };
-        let path = uri.path_and_query().map_or("/", |p| p.as_str()).to_owned();
+        // A query alone belongs to `/` (RFC 9112, 3.2.1).
+        let path = uri.path_and_query().map_or("/", |p| p.as_str());
+        let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
         Ok((Origin { https, host: authority.host().to_ascii_lowercase(), port }, path))
     }
 

@@ -249,7 +249,10 @@ fn short_of(reference: &str) -> &str {
 }
 
 /// Where `<path>; rel="next"` leads, on the same server.
-fn next_page(link: Option<&str>, home: &Origin) -> std::result::Result<Option<String>, String> {
+pub(crate) fn next_page(
+    link: Option<&str>,
+    home: &Origin,
+) -> std::result::Result<Option<String>, String> {
     let Some(link) = link.filter(|l| l.contains("next")) else { return Ok(None) };
     let target = link.trim().strip_prefix('<').and_then(|l| l.split_once('>'));
     let (target, _) = target.ok_or_else(|| format!("Link {link:?} is no link"))?;

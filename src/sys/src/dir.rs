@@ -118,9 +118,14 @@ fn beneath(root: BorrowedFd, path: &[u8], flags: OFlag, bits: u32) -> Result<Own
         | ResolveFlag::RESOLVE_NO_XDEV;
     let how = OpenHow::new().flags(flags | OFlag::O_CLOEXEC).mode(mode(bits)).resolve(resolve);
     let path = if path.is_empty() { b"." } else { path };
+    resolved(root, path, how)
+}
+
+fn resolved(root: BorrowedFd, path: &[u8], how: OpenHow) -> Result<OwnedFd> {
     loop {
         match openat2(root, path, how) {
-            // A rename or mount elsewhere on the system during the walk: the kernel asks again.
+            // A rename or mount elsewhere on the system during a walk over `..`: the kernel asks
+            // that it be tried again.
             Err(Errno::EAGAIN) => {}
             other => return Ok(other?),
         }
@@ -159,7 +164,7 @@ pub fn open_in_root(root: impl AsFd, path: &[u8]) -> Result<File> {
     let resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
     let how = OpenHow::new().flags(flags).resolve(resolve);
-    Ok(File::from(openat2(root.as_fd(), path, how)?))
+    Ok(File::from(resolved(root.as_fd(), path, how)?))
 }
 
 /// The same without opening what is there: a handle, for what is known of it.
@@ -169,7 +174,7 @@ pub fn open_in_root(root: impl AsFd, path: &[u8]) -> Result<File> {
 pub fn find_in_root(root: impl AsFd, path: &[u8]) -> Result<OwnedFd> {
     let resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
     let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(resolve);
-    Ok(openat2(root.as_fd(), path, how)?)
+    resolved(root.as_fd(), path, how)
 }
 
 /// Makes a new regular file for writing; EEXIST when the name is taken, by a link too.

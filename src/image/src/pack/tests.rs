@@ -147,7 +147,8 @@ fn changes_are_told_against_all_that_lies_below() {
          : >mid/etc/c; : >low/old/x; : >upper/etc/new; : >upper/etc/a; mknod upper/etc/b c 0 0; \
          mkdir upper/old; : >upper/old/x; mknod mid/etc/hidden c 0 0; : >low/etc/hidden; \
          : >upper/etc/hidden; \
-         python3 -c \"import os; os.setxattr('mid/old', 'trusted.overlay.opaque', b'y')\""
+         python3 -c \"import os; os.setxattr('mid/old', 'trusted.overlay.opaque', b'y')\"; \
+         chmod 700 upper"
     ));
     let lower = [place.0.join("mid"), place.0.join("low")];
     let all = changes(&place.0.join("upper"), &lower).unwrap();
