@@ -21,7 +21,7 @@ pub struct Failure {
     /// The cause chain.
     pub cause: String,
     /// Name of the errno at its root.
-    pub errno: Option<&'static str>,
+    pub errno: Option<Box<str>>,
     /// What to try next.
     pub hint: Option<String>,
     /// Findings of a manifest.
@@ -40,10 +40,10 @@ impl Failure {
 
     /// A failure with an error at its root.
     pub fn of(operation: impl Into<String>, error: &(dyn Error + 'static)) -> Failure {
-        let errno = crate::errno::of(error);
+        let errno = errno_of(error);
         let mut words = api::error::chain(error);
         // Its name is shown; std's number beside it says nothing more.
-        if let (Some(_), Some(at)) = (errno, words.rfind(" (os error ")) {
+        if let (Some(_), Some(at)) = (&errno, words.rfind(" (os error ")) {
             let end = words[at..].find(')').map_or(words.len(), |len| at + len + 1);
             words.replace_range(at..end, "");
         }
@@ -116,7 +116,7 @@ impl Failure {
                 let _ = writeln!(out, "  hint: {hint}");
             }
         }
-        let errno = self.errno.map(|name| format!(" ({name})")).unwrap_or_default();
+        let errno = self.errno.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
         let colon = if self.operation.is_empty() { "" } else { ": " };
         let _ = writeln!(out, "podvisor: {}{colon}{}{errno}", self.operation, self.cause);
         if let Some(hint) = &self.hint {
@@ -137,6 +137,18 @@ impl Failure {
         });
         format!("{line}\n")
     }
+}
+
+/// The name of the errno at the root of an error.
+fn errno_of(error: &(dyn Error + 'static)) -> Option<Box<str>> {
+    let mut found = None;
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let number = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
+        found = number.or(found);
+        next = error.source();
+    }
+    found.map(|number| sys::errno::name(number).into())
 }
 
 #[cfg(test)]

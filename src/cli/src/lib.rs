@@ -20,7 +20,6 @@ pub mod args;
 pub mod build_report;
 pub mod columns;
 pub mod demo;
-pub mod errno;
 pub mod failure;
 pub mod hosting;
 pub mod live;

@@ -8,10 +8,13 @@ pub fn words(errno: i32) -> String {
     Errno::from_raw(errno).desc().to_lowercase()
 }
 
-/// "ENOENT".
+/// "ENOENT"; "errno 4711" where there is no name.
 #[must_use]
 pub fn name(errno: i32) -> String {
-    format!("{:?}", Errno::from_raw(errno))
+    match Errno::from_raw(errno) {
+        Errno::UnknownErrno => format!("errno {errno}"),
+        known => format!("{known:?}"),
+    }
 }
 
 /// "no such file or directory (ENOENT)".
@@ -46,5 +49,6 @@ mod tests {
         assert_eq!(full(NOT_FOUND), "no such file or directory (ENOENT)");
         assert_eq!(words(FORBIDDEN), "permission denied");
         assert_eq!(words(EXEC_FORMAT), "exec format error");
+        assert_eq!(name(4711), "errno 4711");
     }
 }

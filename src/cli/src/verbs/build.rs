@@ -90,7 +90,7 @@ pub(super) fn build(args: &BuildArgs, settings: &Settings) -> Ended {
 /// A build's error in our form.
 pub(super) fn told(what: &str, error: &build::Error) -> Failure {
     let mut failure = Failure::of(what, error).hint_maybe(error.hint());
-    failure.errno = error.errno().and_then(crate::errno::name).or(failure.errno);
+    failure.errno = error.errno().map(|n| sys::errno::name(n).into()).or(failure.errno);
     failure
 }
 

@@ -146,7 +146,7 @@ pub(super) fn open(settings: &Settings, what: &str) -> Result<Store, Failure> {
 /// A store's error in our form.
 pub(super) fn failure(what: &str, error: &image::Error) -> Failure {
     let mut failure = Failure::of(what, error).hint_maybe(error.hint());
-    failure.errno = error.errno().and_then(crate::errno::name).or(failure.errno);
+    failure.errno = error.errno().map(|n| sys::errno::name(n).into()).or(failure.errno);
     failure
 }
 
