@@ -20,6 +20,7 @@ mod help;
 mod report;
 #[cfg(not(test))]
 mod start;
+mod target;
 mod verbs;
 
 use args::{Given, UsageError, Words};
@@ -29,7 +30,7 @@ use report::{Failure, Log};
 #[cfg_attr(test, expect(dead_code, reason = "tests start at their harness"))]
 fn program() -> u8 {
     let mut args = std::env::args_os().skip(1).peekable();
-    let globals = match Given::leading(&mut args, verbs::GLOBAL) {
+    let mut globals = match Given::leading(&mut args, verbs::GLOBAL) {
         Ok(globals) => globals,
         Err(error) => return usage(&Log::default(), None, error),
     };
@@ -48,7 +49,7 @@ fn program() -> u8 {
     match name.to_str() {
         Some("help") => help_for(&log, args.next()),
         text => match text.and_then(verbs::find) {
-            Some(verb) => run(&log, &globals, verb, &mut args),
+            Some(verb) => run(log, &mut globals, verb, &mut args),
             None => {
                 let name = name.to_string_lossy().into_owned();
                 log.line(&UsageError::Verb(name).to_string());
@@ -59,15 +60,17 @@ fn program() -> u8 {
 }
 
 fn run(
-    log: &Log,
-    globals: &Given,
+    log: Log,
+    globals: &mut Given,
     verb: &'static verbs::Verb,
     args: &mut impl Iterator<Item = OsString>,
 ) -> u8 {
     let given = match Given::parse(args, verb.flags, verb.words) {
         Ok(given) => given,
-        Err(error) => return usage(log, Some(verb), error),
+        Err(error) => return usage(&log, Some(verb), error),
     };
+    globals.words.extend(given.words.first().cloned());
+    let log = log.about(globals);
     if given.has("help") {
         help::verb(verb);
         return 0;
@@ -79,7 +82,7 @@ fn run(
             (least, _) if count < least => format!("a minimum of {least}"),
             (_, most) => format!("a maximum of {most}"),
         };
-        return usage(log, Some(verb), UsageError::Words { verb: verb.name, wanted });
+        return usage(&log, Some(verb), UsageError::Words { verb: verb.name, wanted });
     }
     match (verb.run)(globals, &given) {
         Ok(code) => code,

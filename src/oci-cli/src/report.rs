@@ -1,14 +1,12 @@
 //! Errors where engines look for them: the log file in the format they asked for, and stderr.
 //!
-//! As runc does: with `--log FILE` a line in that file and the bare text on stderr; without, one
-//! log line on stderr. podman and containerd read the last line with level "error".
-
-use std::fs::File;
-use std::io::Write;
+//! As runc does: with `--log TARGET` a line for that target and the bare text on stderr; without,
+//! one log line on stderr. podman and containerd read the last line with level "error".
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::args::{Given, UsageError};
+use crate::target::{Message, Target};
 
 /// A failed verb.
 #[derive(Debug)]
@@ -60,12 +58,15 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 /// Where errors go.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
-    file: Option<File>,
+    target: Option<Target>,
     json: bool,
+    /// The container that the verb is about.
+    id: Option<String>,
 }
 
 impl Log {
-    /// Opens what `--log` and `--log-format` name; the file is appended to.
+    /// Opens what `--log` and `--log-format` name; a file is appended to. Among the options before
+    /// the verb there is no word but the id of the container, once that is known.
     pub(crate) fn open(globals: &Given) -> Result<Log, Failure> {
         let json = match globals.text("log-format")? {
             None | Some("text" | "") => false,
@@ -74,44 +75,41 @@ impl Log {
                 return Err(Failure::new(format!("invalid log-format: {other:?} (text or json)")));
             }
         };
-        // crun's way of naming a file.
-        let path = globals.text("log")?.map(|text| text.strip_prefix("file:").unwrap_or(text));
-        let path = path.filter(|text| !text.is_empty()).map(std::path::PathBuf::from);
-        let file = match path.filter(|p| p.as_os_str() != "/dev/stderr") {
-            None => None,
-            Some(path) => {
-                let file = File::options().append(true).create(true).open(&path);
-                Some(file.map_err(|e| Failure::new(format!("open log {}: {e}", path.display())))?)
-            }
-        };
-        Ok(Log { file, json })
+        let named = globals.text("log")?.filter(|text| !matches!(*text, "" | "/dev/stderr"));
+        let opened = named.map(|named| {
+            Target::open(named).map_err(|e| Failure::new(format!("open log {named}: {e}")))
+        });
+        Ok(Log { target: opened.transpose()?, json, id: id_of(globals) })
     }
 
-    /// Writes one line for `--debug`: to the log file alone where there is one.
+    /// The same, about the container that is known by now.
+    pub(crate) fn about(self, globals: &Given) -> Log {
+        Log { id: id_of(globals), ..self }
+    }
+
+    /// Writes one line for `--debug`: to the log alone where there is one.
     pub(crate) fn debug(&self, text: &str) {
-        let line = format_line((self.json, "debug"), text, SystemTime::now());
-        match &self.file {
-            Some(file) => {
-                let mut file: &File = file;
-                // A verb does not fail for what it says on the way.
-                let _ = file.write_all(line.as_bytes());
-            }
-            None => eprint!("{line}"),
+        if let Some(line) = self.write(("debug", 7), text) {
+            eprint!("{line}");
         }
     }
 
     /// Writes one error line.
     pub(crate) fn line(&self, text: &str) {
-        let line = format_line((self.json, "error"), text, SystemTime::now());
-        match &self.file {
-            Some(file) => {
-                let mut file: &File = file;
-                // Nowhere is left to report a log that cannot be written but stderr, which follows.
-                let _ = file.write_all(line.as_bytes());
-                eprintln!("{text}");
-            }
-            None => eprint!("{line}"),
+        match self.write(("error", 3), text) {
+            Some(line) => eprint!("{line}"),
+            None => eprintln!("{text}"),
         }
+    }
+
+    /// Writes to the target; without one the line is given back.
+    fn write(&self, (level, severity): (&str, u8), text: &str) -> Option<String> {
+        let line = format_line((self.json, level), text, SystemTime::now());
+        let Some(target) = &self.target else { return Some(line) };
+        let text = if self.json { line.trim_end() } else { text };
+        // A verb does not fail for what it says on the way, and what ends it is on stderr, too.
+        let _ = target.send(&Message { severity, text, id: self.id.as_deref() }, &line);
+        None
     }
 
     /// Writes a failure and its hint; the exit code is its own.
@@ -122,6 +120,10 @@ impl Log {
         }
         failure.code
     }
+}
+
+fn id_of(globals: &Given) -> Option<String> {
+    globals.words.first().map(|word| word.to_string_lossy().into_owned())
 }
 
 fn format_line((json, level): (bool, &str), text: &str, now: SystemTime) -> String {

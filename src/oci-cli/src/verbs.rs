@@ -45,7 +45,12 @@ pub(crate) struct Verb {
 /// Options before the verb.
 pub(crate) const GLOBAL: &[Flag] = &[
     Flag::value("root", 0, "DIR", "folder of the containers' state (default /run/podvisor-oci)"),
-    Flag::value("log", 0, "FILE", "write errors to FILE as well"),
+    Flag::value(
+        "log",
+        0,
+        "TARGET",
+        "write errors to FILE, file:FILE, journald:NAME or syslog:NAME as well",
+    ),
     Flag::value("log-format", 0, "FORMAT", "text (default) or json"),
     Flag::value("log-level", 0, "LEVEL", "debug logs as --debug does; others log errors alone"),
     Flag::switch("debug", 0, "log the steps of create, run and exec, too"),

@@ -70,6 +70,17 @@ except OSError:
     pass
 ' "$1"
 }
+# Binds a datagram socket and prints so many datagrams.
+datagrams() {
+  python3 -c '
+import os, socket, sys
+listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+listener.bind(sys.argv[1])
+listener.settimeout(10)
+for _ in range(int(sys.argv[2])):
+    os.write(1, listener.recv(65536) + b"\n")
+' "$@"
+}
 groups >before.groups; mounts >before.mounts
 "#;
 
