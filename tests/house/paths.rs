@@ -80,7 +80,9 @@ const NAMES: &[(&str, &str)] = &[
 
 /// file, call or `AT_FDCWD` given to a function, how often, and whose path it is.
 const EXCEPTIONS: &[(&str, &str, usize, &str)] = &[
-    ("device.rs", "AT_FDCWD", 2, "one name in the folder that `Enter` opened; the host's device"),
+    ("device.rs", "AT_FDCWD", 3, "one name in the folder that `Enter` opened; the host's device"),
+    ("device.rs", "umount2", 1, "`.`, the file system of devices by its handle"),
+    ("device.rs", "chdir", 1, "`/`, away from that file system"),
     ("device.rs", "symlinkat", 1, "one name in the folder that `Enter` opened; never followed"),
     ("device.rs", "unlinkat", 1, "one name in the folder that `Enter` opened; never followed"),
     ("identity.rs", "chdir", 2, "the container's, after pivot_root; looked at afterwards"),
@@ -106,8 +108,8 @@ const EXCEPTIONS: &[(&str, &str, usize, &str)] = &[
         3,
         "the root's source and place, /dev/null: the host's, before pivot_root",
     ),
-    ("root.rs", "chdir", 3, "overlay's folder: the host's; `/`, once it is the container's"),
-    ("root.rs", "chroot", 1, "`.`, the root by its handle"),
+    ("root.rs", "chdir", 4, "overlay's folder: the host's; `/`, once it is the container's"),
+    ("root.rs", "chroot", 2, "`.`, the root by its handle"),
     ("root.rs", "mount", 5, "the host's: the root's place, its procfs; `.` in an opened folder"),
     ("root.rs", "openat", 1, "`/`, or the root's place in the bundle: the host's"),
     ("root.rs", "pivot_root", 1, "`.`, the root by its handle"),
@@ -202,6 +204,7 @@ const TOUCHING: &[(&str, &str)] = &[
     ("exec.rs", "the kernel's procfs; cgroup folders"),
     ("hooks.rs", "files in memory"),
     ("idmaps.rs", "the kernel's procfs"),
+    ("nodes.rs", "a file system of its own, by its handle"),
     ("trees.rs", "sources of bind mounts, as handles"),
     ("checkpoint.rs", "the images' folder; procfs; what is mounted in a container, as handles"),
     ("criu.rs", "criu's log, and where criu is"),

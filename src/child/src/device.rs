@@ -9,7 +9,7 @@ use crate::mount::{attach, clone_tree};
 use crate::op::Op;
 use crate::raw::{Done, close, syscall, unit};
 use crate::run::Child;
-use crate::target::{Made, is_folder, make_file, stat};
+use crate::target::{Made, make_file, stat};
 
 /// A node to be made.
 #[derive(Clone, Copy)]
@@ -25,26 +25,38 @@ impl Child<'_> {
         match *op {
             Op::Node { target, mode, device, uid, gid } => {
                 let (folder, name) = self.parent(target)?;
-                let done = make_node(folder, self.text(name)?, Node { mode, device, uid, gid });
-                close(folder);
-                done
-            }
-            Op::NodeHere { name, mode, device, uid, gid } => {
                 let node = Node { mode, device, uid, gid };
-                make_node(libc::AT_FDCWD, self.text(name)?, node)
-            }
-            Op::NodeBind { target, source } => {
-                let tree = clone_tree(libc::AT_FDCWD, self.text(source)?, false)?;
-                if is_folder(&stat(tree)?) {
-                    return Err(libc::EISDIR);
-                }
-                let (folder, name) = self.parent(target)?;
-                let place = make_file(folder, self.text(name)?)?;
-                let done = attach(tree, place);
-                close(place);
+                let done = make_or_bind((folder, self.text(name)?), node, self.text(target)?);
                 close(folder);
-                close(tree);
                 done
+            }
+            Op::NodeHere { name, host, mode, device, uid, gid } => {
+                let node = Node { mode, device, uid, gid };
+                make_or_bind((libc::AT_FDCWD, self.text(name)?), node, self.text(host)?)
+            }
+            Op::NodeBind { target, source, made, mode, device } => {
+                let made = self.text(made)?;
+                let tree = match made.is_empty() {
+                    true => Err(libc::ENOENT),
+                    false => clone_tree(libc::AT_FDCWD, made, false),
+                };
+                let tree = match tree {
+                    Err(libc::ENOENT) => clone_node(self.text(source)?, mode, device)?,
+                    other => other?,
+                };
+                let (folder, name) = self.parent(target)?;
+                let done = put(tree, folder, self.text(name)?);
+                close(folder);
+                done
+            }
+            Op::NodesBegin { slot } => {
+                let tree = self.slot(slot)?;
+                attach(tree, self.root)?;
+                unit(syscall!(libc::SYS_fchdir, tree))
+            }
+            Op::NodesEnd => {
+                syscall!(libc::SYS_umount2, c".", libc::MNT_DETACH)?;
+                unit(syscall!(libc::SYS_chdir, c"/"))
             }
             Op::LinkHere { name, to, replace } => {
                 let (name, to) = (self.text(name)?, self.text(to)?);
@@ -65,6 +77,34 @@ impl Child<'_> {
             _ => Err(libc::ENOSYS),
         }
     }
+}
+
+/// Makes the node, or binds the host's where the kernel does not let it be made: who calls may be
+/// in a user namespace of somebody else's.
+fn make_or_bind((folder, name): (c_int, &CStr), node: Node, host: &CStr) -> Done {
+    match make_node(folder, name, node) {
+        Err(libc::EPERM) if node.mode & libc::S_IFMT != libc::S_IFIFO => {
+            put(clone_node(host, node.mode, node.device)?, folder, name)
+        }
+        other => other,
+    }
+}
+
+/// The host's device at a path; ENODEV when it is another than was asked for.
+fn clone_node(host: &CStr, mode: u32, device: u64) -> Done<c_int> {
+    let tree = clone_tree(libc::AT_FDCWD, host, false)?;
+    let found = stat(tree)?;
+    let same = found.st_mode & libc::S_IFMT == mode & libc::S_IFMT && found.st_rdev == device;
+    if same { Ok(tree) } else { Err(libc::ENODEV) }
+}
+
+/// Mounts a tree onto a file, which is made if it is missing.
+fn put(tree: c_int, folder: c_int, name: &CStr) -> Done {
+    let place = make_file(folder, name)?;
+    let done = attach(tree, place);
+    close(place);
+    close(tree);
+    done
 }
 
 fn make_node(folder: c_int, name: &CStr, node: Node) -> Done {

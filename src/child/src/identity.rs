@@ -3,6 +3,7 @@
 use core::ffi::c_int;
 
 use crate::op::{Kind, Op, Text};
+use crate::procfs::denies_groups;
 use crate::raw::{Done, close, exit, fd, syscall, unit};
 use crate::run::Child;
 
@@ -124,17 +125,22 @@ impl Child<'_> {
         self.has_home = true;
     }
 
-    pub(crate) fn become_root(&self, groups: bool) -> Done {
+    pub(crate) fn become_root(&mut self, groups: bool) -> Done {
         if groups {
-            syscall!(libc::SYS_setgroups, 0, 0)?;
+            match syscall!(libc::SYS_setgroups, 0, 0) {
+                // A user namespace by path does not tell before it is joined.
+                Err(libc::EPERM) if denies_groups()? => self.no_groups = true,
+                other => unit(other)?,
+            }
         }
         syscall!(libc::SYS_setresgid, 0, 0, 0)?;
         unit(syscall!(libc::SYS_setresuid, 0, 0, 0))
     }
 
     fn become_user(&self, uid: u32, gid: u32, groups: bool) -> Done {
-        if groups {
-            let list = self.program.groups;
+        let list = self.program.groups;
+        // What is asked for is set or refused.
+        if groups && !(self.no_groups && list.is_empty()) {
             syscall!(libc::SYS_setgroups, list.len(), list.as_ptr())?;
         }
         syscall!(libc::SYS_setresgid, gid, gid, gid)?;

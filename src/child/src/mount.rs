@@ -6,7 +6,7 @@
 
 use core::ffi::{CStr, c_int};
 
-use crate::op::{Attributes, Keep, NO_SLOT, Op, Text};
+use crate::op::{Attributes, Keep, Kind, NO_SLOT, Op, Text};
 use crate::raw::{Done, close, fd, syscall, unit};
 use crate::run::Child;
 use crate::target::{Made, is_folder, stat};
@@ -172,14 +172,18 @@ impl Child<'_> {
         Ok(Some(self.text(options)?).filter(|text| !text.is_empty()))
     }
 
-    fn bind(&self, op: &Op) -> Done {
-        let Op::Bind { target, source, slot, recursive, own, implied, deep } = *op else {
+    fn bind(&mut self, op: &Op) -> Done {
+        let Op::Bind { target, source, slot, recursive, mapped, own, implied, deep } = *op else {
             return Err(libc::ENOSYS);
         };
         let tree = match slot {
             NO_SLOT => clone_tree(libc::AT_FDCWD, self.text(source)?, recursive)?,
             slot => self.slot(slot)?,
         };
+        if mapped {
+            self.tell(Kind::Tree, 0, tree)?;
+            self.listen()?;
+        }
         restrict(tree, own, implied)?;
         change(tree, deep, true)?;
         let place = match self.target(target) {

@@ -86,6 +86,11 @@ pub enum Op {
     RootOverlay { folder: Text, options: Text, at: Text, flags: u64 },
     /// After joining namespaces: the root is where it is.
     RootHere,
+    /// The folder of a slot becomes "/" (chroot(2)): the container has no mount namespace to join.
+    RootOf { slot: u16 },
+    /// Goes back to the mount namespace of the slot. A clone of the root is "/" there, mounted
+    /// nowhere: it ends with the last process that has it.
+    Leave { slot: u16 },
     /// mount(2) of a file system on `target`; `firm` refuses links on the way, `inherit` gives it
     /// the mode of the folder that it covers.
     Mount {
@@ -100,12 +105,14 @@ pub enum Op {
     },
     /// Clones `source` (or takes a slot's tree) onto `target`, which is made if it is missing; its
     /// attributes are set before it is attached: `own` of the mount, `deep` of all below too.
-    /// `implied` are cleared as well, but where they are locked.
+    /// `implied` are cleared as well, but where they are locked. One that is `mapped` goes to the
+    /// parent before, who maps its owners.
     Bind {
         target: Text,
         source: Text,
         slot: u16,
         recursive: bool,
+        mapped: bool,
         own: Attributes,
         implied: u64,
         deep: Attributes,
@@ -126,10 +133,15 @@ pub enum Op {
     LinkHere { name: Text, to: Text, replace: bool },
     /// A device or fifo at `target` (mode with its S_IFMT bits).
     Node { target: Text, mode: u32, device: u64, uid: u32, gid: u32 },
-    /// The same in the working folder.
-    NodeHere { name: Text, mode: u32, device: u64, uid: u32, gid: u32 },
-    /// The host's device at `source`, bound onto a new file at `target`.
-    NodeBind { target: Text, source: Text },
+    /// The same in the working folder; `host` is where it has it.
+    NodeHere { name: Text, host: Text, mode: u32, device: u64, uid: u32, gid: u32 },
+    /// A device, bound onto a new file at `target`: `made` in the working folder, or else the
+    /// host's at `source`, which must be the very one.
+    NodeBind { target: Text, source: Text, made: Text, mode: u32, device: u64 },
+    /// Mounts the tree of a slot over the root and makes it the working folder.
+    NodesBegin { slot: u16 },
+    /// Takes it away again.
+    NodesEnd,
     /// Makes `target`, a folder, with all its parents.
     Folder { target: Text },
     /// A pty of the container: console bound at /dev/console when `bind`, master to the parent.
@@ -232,6 +244,8 @@ pub enum Kind {
     Listener = 4,
     /// The sibling's pid is `value`.
     Forked = 5,
+    /// Carries the tree whose owners are to be mapped, and waits for that.
+    Tree = 6,
 }
 
 /// What the child tells: 16 bytes, native-endian.

@@ -1,4 +1,4 @@
-//! Files of procfs that are written: sysctls, labels, clocks.
+//! Files of procfs that are written: sysctls, labels, clocks; and what it says of groups.
 //!
 //! Invariant: what is written is the kernel's own file. `/proc` must be the root of a procfs, and
 //! the way below it crosses no mount and leaves by no link: in a mount namespace that is joined
@@ -32,6 +32,17 @@ impl Child<'_> {
         close(file);
         unit(written)
     }
+}
+
+/// Whether setgroups(2) is forbidden in the caller's user namespace.
+pub(crate) fn denies_groups() -> Done<bool> {
+    let procfs = open_root()?;
+    let file = open_beneath(procfs, c"self/setgroups", libc::O_RDONLY);
+    close(procfs);
+    let (file, mut said) = (file?, [0u8; 4]);
+    let got = syscall!(libc::SYS_read, file, said.as_mut_ptr(), said.len());
+    close(file);
+    Ok(got? == said.len() && said == *b"deny")
 }
 
 fn open_root() -> Done<c_int> {

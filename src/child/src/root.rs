@@ -42,6 +42,15 @@ impl Child<'_> {
                 self.root = open_folder(c"/")?;
                 Ok(())
             }
+            Op::RootOf { slot } => take_root(self.slot(slot)?),
+            Op::Leave { slot } => {
+                // What is mounted nowhere has nothing above it that `..` could lead to.
+                let tree = clone_tree(self.root, c"", true)?;
+                syscall!(libc::SYS_setns, self.slot(slot)?, libc::CLONE_NEWNS)?;
+                let done = take_root(tree);
+                close(tree);
+                done
+            }
             Op::Mask { target, options } => self.mask(target, options),
             Op::ReadOnly { target } => self.freeze(target),
             Op::RootReadOnly => set_attributes(self.root, false, MOUNT_ATTR_RDONLY, 0, 0),
@@ -139,6 +148,12 @@ fn detach(path: &CStr, cover: bool) -> Done {
         }
         (other, _) => other,
     }
+}
+
+fn take_root(folder: c_int) -> Done {
+    syscall!(libc::SYS_fchdir, folder)?;
+    syscall!(libc::SYS_chroot, c".")?;
+    unit(syscall!(libc::SYS_chdir, c"/"))
 }
 
 fn open_folder(path: &CStr) -> Done<c_int> {

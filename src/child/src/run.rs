@@ -58,6 +58,8 @@ pub(crate) struct Child<'a> {
     pub(crate) rights: u64,
     pub(crate) candidate: Option<Text>,
     pub(crate) late_chdir: bool,
+    /// setgroups(2) is forbidden in its user namespace.
+    pub(crate) no_groups: bool,
     pub(crate) home: [u8; 256],
     pub(crate) has_home: bool,
     pub(crate) kept: [Kept; 3],
@@ -84,6 +86,7 @@ pub(crate) fn run(program: Program<'_>) -> ! {
         rights: 0,
         candidate: None,
         late_chdir: false,
+        no_groups: false,
         home: [0; 256],
         has_home: false,
         kept: [NOTHING; 3],
@@ -152,6 +155,8 @@ impl Child<'_> {
             Op::Node { .. }
             | Op::NodeHere { .. }
             | Op::NodeBind { .. }
+            | Op::NodesBegin { .. }
+            | Op::NodesEnd
             | Op::LinkHere { .. }
             | Op::Folder { .. } => self.device(op),
             Op::Propagate { .. }
@@ -165,6 +170,8 @@ impl Child<'_> {
             Op::RootBind { .. }
             | Op::RootOverlay { .. }
             | Op::RootHere
+            | Op::RootOf { .. }
+            | Op::Leave { .. }
             | Op::Mask { .. }
             | Op::ReadOnly { .. }
             | Op::RootReadOnly

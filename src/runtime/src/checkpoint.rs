@@ -109,6 +109,10 @@ pub(crate) fn checkpoint(
     let claim = runtime.store.claim(id, Instant::now() + CLAIM_WITHIN)?;
     let (record, spec) = runtime.store.record_and_spec(id)?;
     runtime.check(&record, &claim.folder, Operation::Checkpoint)?;
+    if plan::shares_mounts(&spec) {
+        let problem = "criu cannot write mounts that are in no mount namespace";
+        return Err(Error::io("checkpoint", id)(std::io::Error::other(problem)));
+    }
     let criu = Criu::start(options.criu.program.as_deref(), Draft::default(), 0)?;
     let mut asked = Options::default();
     let log_file = "dump.log";

@@ -119,7 +119,7 @@ impl<'r> Making<'r> {
     ) -> Result<Making<'r>> {
         let spec = &bundle.spec;
         crate::modules::check(spec)?;
-        if sys::seqpacket::own_uid() != 0 && idmaps::denies_groups(spec) {
+        if idmaps::denies_groups(spec) {
             idmaps::refuse_groups(spec.process().as_ref())?;
         }
         let rdt = rdt::plan(spec, id)?;
@@ -280,6 +280,7 @@ impl<'r> Making<'r> {
             },
             keyring: (!self.options.no_new_keyring).then_some(keyring.as_str()),
             unprivileged: sys::seqpacket::own_uid() != 0,
+            no_groups: idmaps::denies_groups(spec),
             root_parent: parent.as_deref(),
         };
         plan::container(spec, &facts)
@@ -298,6 +299,7 @@ impl<'r> Making<'r> {
         let profile = plan::loads_filter(spec);
         let filter = spawn::filter(&self.runtime.store.root, profile)?;
         self.record.cgroups = self.cgroup.as_ref().map(Cgroup::paths).unwrap_or_default();
+        child.map_trees()?;
         if hooks::any(spec, &[List::Prestart, List::CreateRuntime, List::CreateContainer]) {
             child.await_point(point::HOOKS)?;
             let state = hooks::state(&self.record, Status::Creating, child.pid());

@@ -10,6 +10,7 @@ use child::{Op, Strings, Text};
 use sys::launch::Compiled;
 
 use crate::idmaps::Mapping;
+use crate::nodes::Node;
 
 /// What is to be in a slot when the child runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +21,12 @@ pub(crate) enum Source {
     MappedTree { path: PathBuf, recursive: bool, map: Mapping },
     /// A namespace file.
     Namespace { path: PathBuf, kind: u32 },
+    /// A file system with these devices, named by their numbers here.
+    Nodes(Vec<Option<Node>>),
+    /// The caller's own mount namespace.
+    OwnMounts,
+    /// The root folder of the process whose namespaces are joined.
+    Root,
     /// The v1 `tasks` file of this number.
     Tasks(usize),
     /// The socket that `start` connects to.
@@ -35,6 +42,18 @@ pub(crate) enum Source {
 pub(crate) struct Draft {
     pub(crate) program: Compiled,
     pub(crate) sources: Vec<Source>,
+    /// Trees that the child clones and the parent maps, by the index of their operation.
+    pub(crate) maps: Vec<Deferred>,
+}
+
+/// A bind mount whose source only the child sees, to be id-mapped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Deferred {
+    /// Its operation.
+    pub(crate) index: usize,
+    /// Its source, for words.
+    pub(crate) path: PathBuf,
+    pub(crate) map: Mapping,
 }
 
 impl Draft {

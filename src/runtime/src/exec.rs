@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::lifecycle::Operation;
 use crate::plan::{self, Joining, Streams};
 use crate::spawn::{self, Given};
+use crate::store::Record;
 
 /// How a process is started, beside what it is.
 #[derive(Debug, Default)]
@@ -49,6 +50,7 @@ pub(crate) fn exec(
     let init = record.process().ok_or_else(refused)?;
     let cgroup = cgroup(&record.cgroups, &options.cgroups)?;
     let mut given = given(&cgroup, init, options.stdio)?;
+    given.root = root(&record, &spec)?;
     given.notes = runtime.notes.clone();
     let terminal = process.terminal() == Some(true);
     let unprivileged = sys::seqpacket::own_uid() != 0;
@@ -63,7 +65,7 @@ pub(crate) fn exec(
         },
         preserve_fds: options.preserve_fds,
         unprivileged,
-        no_groups: unprivileged && denies_groups(record.pid),
+        no_groups: crate::idmaps::denied_to(record.pid),
         first: number_inside(&spec, record.pid),
     };
     if joining.no_groups {
@@ -108,12 +110,6 @@ pub(crate) fn exec(
     Ok(Created { pid, pidfd, console })
 }
 
-/// Whether setgroups(2) is forbidden in the process's user namespace.
-pub(crate) fn denies_groups(pid: i32) -> bool {
-    let said = sys::kernel_file::read(format!("/proc/{pid}/setgroups"));
-    said.is_ok_and(|text| text.trim() == "deny")
-}
-
 /// The number of a container's first process in its own PID namespace, where it is asked for.
 pub(crate) fn number_inside(spec: &Spec, pid: i32) -> u32 {
     if !oci::core_scheduling::read(spec).unwrap_or(false) {
@@ -123,6 +119,18 @@ pub(crate) fn number_inside(spec: &Spec, pid: i32) -> u32 {
     let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
     let last = numbers.and_then(|all| all.split_ascii_whitespace().next_back());
     last.and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+/// The root folder of the first process, where no mount namespace leads there.
+pub(crate) fn root(record: &Record, spec: &Spec) -> Result<Option<OwnedFd>> {
+    if !plan::shares_mounts(spec) {
+        return Ok(None);
+    }
+    let path = PathBuf::from(format!("/proc/{}/root", record.pid));
+    let root = sys::tree::folder(&path).and_then(above_stdio);
+    let root = root.map_err(Error::io("open", path))?;
+    // While it lives the number is nobody else's: neither was it when this was opened.
+    record.process().map(|_| Some(root)).ok_or(Error::Vanished)
 }
 
 /// What fills a joining process's slots.

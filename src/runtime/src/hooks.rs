@@ -24,7 +24,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use child::Op;
-use oci::runtime::{Hook, Hooks, Spec};
+use oci::runtime::{Hook, Hooks, LinuxNamespaceType, Spec};
 use oci::{State, Status, state::SPEC_VERSION};
 use sys::launch::{Birth, Told};
 
@@ -108,7 +108,9 @@ impl<'a> Inside<'a> {
         let of = spec.process().as_ref();
         Inside {
             process,
-            kinds: crate::plan::kinds(spec),
+            // Also where it is about to leave the mount namespace of its making again.
+            kinds: crate::plan::kinds(spec)
+                | crate::plan::namespace_flag(LinuxNamespaceType::Mount),
             folder,
             env: of.and_then(|p| p.env().as_deref()).unwrap_or_default(),
         }

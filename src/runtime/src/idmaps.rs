@@ -13,7 +13,7 @@ use std::process::Command;
 
 use child::Op;
 use oci::Finding;
-use oci::runtime::{Linux, LinuxIdMapping, Process, Spec};
+use oci::runtime::{Linux, LinuxIdMapping, LinuxNamespaceType, Process, Spec};
 use sys::launch::{Birth, Compiled, above_stdio};
 
 use crate::error::{Error, Result};
@@ -121,10 +121,21 @@ fn map_by(program: &'static str, pid: i32, maps: &[LinuxIdMapping]) -> Result<()
     Err(Error::io("run", program)(std::io::Error::other(words)))
 }
 
-/// Whether a caller without privileges has to give up setgroups(2) for these maps.
+/// Whether setgroups(2) is forbidden: to the caller, or because it has no privileges to write these
+/// maps otherwise.
 pub(crate) fn denies_groups(spec: &Spec) -> bool {
+    if sys::seqpacket::own_uid() == 0 {
+        return denied_to("self");
+    }
+    let new = crate::plan::has_new(spec, LinuxNamespaceType::User);
     let maps = spec.linux().as_ref().and_then(|linux| linux.gid_mappings().as_deref());
-    matches!(maps, Some([map]) if map.size() == 1)
+    new && matches!(maps, Some([map]) if map.size() == 1)
+}
+
+/// Whether it is forbidden in a process's user namespace.
+pub(crate) fn denied_to(pid: impl std::fmt::Display) -> bool {
+    let said = sys::kernel_file::read(format!("/proc/{pid}/setgroups"));
+    said.is_ok_and(|text| text.trim() == "deny")
 }
 
 /// Groups that nobody may set are refused, not left out.
@@ -146,6 +157,14 @@ fn write_both(pid: i32, uids: &str, gids: &str) -> Result<()> {
         fs::write(&path, text).map_err(Error::io("write", path))?;
     }
     Ok(())
+}
+
+/// The host's id of one in the user namespace of these maps.
+pub(crate) fn host_id(maps: &[LinuxIdMapping], id: u32) -> Option<u32> {
+    maps.iter().find_map(|map| {
+        let at = id.checked_sub(map.container_id()).filter(|at| *at < map.size())?;
+        map.host_id().checked_add(at)
+    })
 }
 
 /// As the kernel takes them.

@@ -37,6 +37,7 @@ mod idmaps;
 mod lifecycle;
 mod modules;
 mod netdevices;
+mod nodes;
 mod notes;
 mod plan;
 mod rdt;

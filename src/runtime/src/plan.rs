@@ -21,6 +21,7 @@ mod schedule;
 pub(crate) mod tests;
 mod words;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use oci::runtime::{LinuxNamespaceType, Process, Spec};
@@ -34,6 +35,9 @@ pub(crate) use namespaces::{Birthplace, namespace_flag};
 pub(crate) use options::known as mount_options;
 pub(crate) use process::{listens, loads_filter};
 pub(crate) use words::{place, step};
+
+/// crun's annotation; podman's `--group-add keep-groups` writes it.
+const KEEP_GROUPS: &str = "run.oci.keep_original_groups";
 
 /// Points at which the child waits for the parent, as [`child::Op::Sync`] tells them.
 pub(crate) mod point {
@@ -108,6 +112,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) keyring: Option<&'a str>,
     /// The caller is not root.
     pub(crate) unprivileged: bool,
+    /// setgroups(2) is forbidden to the caller.
+    pub(crate) no_groups: bool,
     /// The mount whose propagation must end at the root (`rootfsPropagation: shared`).
     pub(crate) root_parent: Option<&'a Path>,
 }
@@ -123,11 +129,10 @@ pub(crate) fn container(spec: &Spec, facts: &Facts<'_>) -> (Draft, Birthplace) {
         process.set_env(Some(env));
     }
     process::labels(&mut draft, &process);
-    // An unprivileged caller's hooks need hold of it, to join its namespaces.
-    if shares_pids(spec) && !(facts.unprivileged && (facts.hooks || facts.start_hooks)) {
+    if hides(spec, facts) == Some(Hiding::AtOnce) {
         hide(&mut draft, &process, facts.unprivileged);
     }
-    let birth = namespaces::plan(&mut draft, spec, facts.tasks, facts.unprivileged);
+    let birth = namespaces::plan(&mut draft, spec, facts);
     root::plan(&mut draft, spec, facts, &birth);
     process::plan(&mut draft, &process, &process::Surroundings::of(spec, facts, !birth.no_groups));
     (draft, birth)
@@ -159,11 +164,18 @@ pub(crate) fn joined(spec: &Spec, process: &Process, joining: &Joining<'_>) -> (
         cpus: spec.process().as_ref().and_then(|p| schedule::affinity(&mut draft, process, p)),
         ..Birthplace::default()
     };
-    let slot = draft.slot(Source::Process);
     let kind = u32::try_from(kinds(spec)).unwrap_or(0);
-    draft.op(child::Op::Setns { slot, kind });
+    if kind != 0 {
+        let slot = draft.slot(Source::Process);
+        draft.op(child::Op::Setns { slot, kind });
+    }
+    if shares_mounts(spec) {
+        let slot = draft.slot(Source::Root);
+        draft.op(child::Op::RootOf { slot });
+    }
     if has_user_namespace(spec) {
-        draft.op(child::Op::BecomeRoot { groups: !joining.no_groups });
+        let groups = !joining.no_groups && !keeps_groups(spec);
+        draft.op(child::Op::BecomeRoot { groups });
     }
     // The clone itself is never in the PID namespace: until its execve it has the runtime's program
     // and memory (CVE-2019-5736).
@@ -187,6 +199,23 @@ fn hide(draft: &mut Draft, process: &Process, unprivileged: bool) {
     draft.op(child::Op::Hide);
 }
 
+/// When a new container's process becomes undumpable.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hiding {
+    AtOnce,
+    /// Before it gives its capabilities up: until then it has more than whoever it is among.
+    AfterHooks,
+}
+
+/// See [`hide`]. An unprivileged caller needs hold of the process: to write its maps, and to join
+/// its namespaces for a hook.
+fn hides(spec: &Spec, facts: &Facts<'_>) -> Option<Hiding> {
+    let started = spec.hooks().as_ref().and_then(|hooks| hooks.start_container().as_deref());
+    let held = facts.unprivileged && started.is_some_and(|hooks| !hooks.is_empty());
+    let when = if facts.unprivileged { Hiding::AfterHooks } else { Hiding::AtOnce };
+    (shares_pids(spec) && !held).then_some(when)
+}
+
 /// Whether other processes are in the container's PID namespace before it is.
 fn shares_pids(spec: &Spec) -> bool {
     let own = |n: &oci::runtime::LinuxNamespace| {
@@ -194,6 +223,18 @@ fn shares_pids(spec: &Spec) -> bool {
             && n.path().as_deref().is_none_or(|path| path.as_os_str().is_empty())
     };
     !namespaces::of(spec).iter().any(own)
+}
+
+/// Whether the container has no mount namespace, its own or a joined one: it gets its mounts in one
+/// of its own, which it then leaves for the caller's, whose table of mounts stays as it is.
+pub(crate) fn shares_mounts(spec: &Spec) -> bool {
+    kinds(spec) & namespace_flag(LinuxNamespaceType::Mount) == 0
+}
+
+/// Whether its processes keep the caller's groups, as crun's annotation asks.
+pub(crate) fn keeps_groups(spec: &Spec) -> bool {
+    let of = |all: &HashMap<String, String>| all.get(KEEP_GROUPS).is_some_and(|said| said == "1");
+    spec.annotations().as_ref().is_some_and(of)
 }
 
 /// CLONE_NEW* flags of every namespace the container does not share with the host.

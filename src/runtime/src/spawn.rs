@@ -13,8 +13,9 @@ use oci::runtime::{LinuxSeccomp, Process};
 use sys::launch::{Birth, Launched, Told, WORD_HEADER_BYTES, above_stdio};
 
 use crate::cgroup::Cgroup;
-use crate::draft::{Draft, Source};
+use crate::draft::{Deferred, Draft, Source};
 use crate::error::{Error, Result};
+use crate::idmaps::Known;
 use crate::notes::{Notes, mask};
 use crate::plan::{Birthplace, place, point, step};
 use crate::seccomp;
@@ -33,6 +34,8 @@ pub(crate) struct Given {
     pub(crate) listener: Option<OwnedFd>,
     pub(crate) stdio: Option<[OwnedFd; 3]>,
     pub(crate) process: Option<OwnedFd>,
+    /// Its root folder, where it shares the caller's mount namespace.
+    pub(crate) root: Option<OwnedFd>,
     /// Who is told of the steps.
     pub(crate) notes: Notes,
 }
@@ -54,6 +57,9 @@ pub(crate) struct Child {
     notes: Notes,
     /// It joins a container that is there.
     joins: bool,
+    /// How many of its trees are still to be mapped, and by what some were.
+    unmapped: usize,
+    known: Known,
 }
 
 /// What a child has come to.
@@ -96,6 +102,7 @@ pub(crate) fn begin(
     }
     let command = command.to_owned();
     let joins = given.process.is_some();
+    let unmapped = draft.maps.len();
     let forks = draft.program.ops.iter().any(|op| matches!(op, child::Op::Fork { .. }));
     Ok(Child {
         launched,
@@ -108,6 +115,8 @@ pub(crate) fn begin(
         early: VecDeque::new(),
         notes: given.notes,
         joins,
+        unmapped,
+        known: Known::default(),
     })
 }
 
@@ -131,6 +140,8 @@ fn open_sources(sources: &[Source], lock: bool) -> Result<Vec<Option<OwnedFd>>> 
             let problem = std::io::Error::other("is no namespace of the type that was given");
             Err(Error::io("join", path)(problem))
         }
+        Source::Nodes(nodes) => crate::nodes::make(nodes).map(Some),
+        Source::OwnMounts => namespace(Path::new("/proc/self/ns/mnt")).map(Some),
         _ => Ok(tree),
     };
     sources.iter().zip(trees).map(open).collect()
@@ -143,7 +154,9 @@ fn refuse_own(path: &Path) -> Result<()> {
     if (own.dev(), own.ino()) != (other.dev(), other.ino()) {
         return Ok(());
     }
-    let problem = std::io::Error::other("is the caller's own mount namespace: its root would move");
+    let problem = std::io::Error::other(
+        "is the caller's own mount namespace: its root would move; leave it out to share it",
+    );
     Err(Error::io("join", path)(problem))
 }
 
@@ -155,9 +168,12 @@ fn fill<'a>(
     let missing = || Error::Clone { source: std::io::Error::other("a slot has no descriptor") };
     let of = |(source, made): (&Source, &'a Option<OwnedFd>)| {
         let fd = match source {
-            Source::Tree { .. } | Source::MappedTree { .. } | Source::Namespace { .. } => {
-                made.as_ref()
-            }
+            Source::Tree { .. }
+            | Source::MappedTree { .. }
+            | Source::Namespace { .. }
+            | Source::Nodes(_)
+            | Source::OwnMounts => made.as_ref(),
+            Source::Root => given.root.as_ref(),
             Source::Tasks(number) => given.tasks.get(*number),
             Source::Listener => given.listener.as_ref(),
             Source::Stdio(number) => given.stdio.as_ref().and_then(|all| all.get(*number)),
@@ -256,6 +272,7 @@ impl Child {
                 return Err(self.failure(stage, index, errno));
             }
             Told::Reached(point) => return Ok(Some(Reached::Point(point))),
+            Told::Tree { index, tree } => self.map(index, &tree)?,
             Told::Master(master) => self.master = Some(master),
             Told::Listener(listener) => self.listener = Some(listener),
             Told::Forked(pid) => {
@@ -266,6 +283,19 @@ impl Child {
             Told::Closed => return Ok(Some(Reached::Begun)),
         }
         Ok(None)
+    }
+
+    /// Maps the owners of the trees that it asks for; it has gone on from the last of them then.
+    pub(crate) fn map_trees(&mut self) -> Result<()> {
+        self.listen_until(|child| child.unmapped == 0)
+    }
+
+    fn map(&mut self, index: u32, tree: &OwnedFd) -> Result<()> {
+        let wanted = self.draft.maps.iter().find(|deferred| deferred.index == index as usize);
+        let Deferred { path, map, .. } = wanted.ok_or(Error::Vanished)?;
+        self.known.map(tree.as_fd(), path, map)?;
+        self.unmapped = self.unmapped.saturating_sub(1);
+        self.go_on()
     }
 
     /// Waits for a point of the plan; an end before it is a failure.

@@ -81,6 +81,13 @@ pub enum Told {
     Listener(OwnedFd),
     /// It goes on as a sibling with this pid.
     Forked(i32),
+    /// The owners of this mount tree, which operation `index` binds, are to be mapped.
+    Tree {
+        /// The operation's index.
+        index: u32,
+        /// The detached tree.
+        tree: OwnedFd,
+    },
     /// The socket is closed: it has executed its command, or died.
     Closed,
 }
@@ -242,6 +249,7 @@ pub fn read_frame(socket: BorrowedFd<'_>) -> Result<Told> {
         3 => Told::Master(received.fds.pop().ok_or_else(invalid)?),
         4 => Told::Listener(received.fds.pop().ok_or_else(invalid)?),
         5 => Told::Forked(value),
+        6 => Told::Tree { index, tree: received.fds.pop().ok_or_else(invalid)? },
         _ => return Err(invalid()),
     })
 }

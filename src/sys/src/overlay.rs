@@ -115,13 +115,13 @@ fn by_parts(lower: &[PathBuf], upper: Option<Upper<'_>>, target: &Path) -> Resul
     done(unsafe { libc::syscall(libc::SYS_move_mount, at, from, libc::AT_FDCWD, to, flags) })
 }
 
-fn owned(raw: libc::c_long) -> Result<OwnedFd> {
+pub(crate) fn owned(raw: libc::c_long) -> Result<OwnedFd> {
     done(raw)?;
     let raw = RawFd::try_from(raw).map_err(Error::other)?;
     // SAFETY: the kernel made it just now.
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
 }
 
-fn done(raw: libc::c_long) -> Result<()> {
+pub(crate) fn done(raw: libc::c_long) -> Result<()> {
     if raw < 0 { Err(Error::last_os_error()) } else { Ok(()) }
 }

@@ -11,6 +11,7 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::Mode;
 
+use crate::overlay::{done, owned};
 use crate::seqpacket;
 
 /// A detached clone of the mount tree at `path`, with what is mounted below when `recursive`.
@@ -31,6 +32,22 @@ pub fn clone(path: &Path, recursive: bool) -> Result<OwnedFd> {
     let raw = RawFd::try_from(raw).map_err(Error::other)?;
     // SAFETY: the kernel made it just now.
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+/// A new, empty tmpfs, mounted nowhere.
+///
+/// # Errors
+/// fsopen(2)'s, fsconfig(2)'s, fsmount(2)'s: EPERM.
+pub fn tmpfs() -> Result<OwnedFd> {
+    const CREATE: u32 = 6;
+    let kind = c"tmpfs";
+    // SAFETY: a NUL-terminated string that outlives the call; the rest is an integer.
+    let context = owned(unsafe { libc::syscall(libc::SYS_fsopen, kind.as_ptr(), 1) })?;
+    let (fd, nothing) = (context.as_raw_fd(), std::ptr::null::<libc::c_char>());
+    // SAFETY: this command takes neither key nor value.
+    done(unsafe { libc::syscall(libc::SYS_fsconfig, fd, CREATE, nothing, nothing, 0) })?;
+    // SAFETY: integers only.
+    owned(unsafe { libc::syscall(libc::SYS_fsmount, fd, 1, 0) })
 }
 
 /// Makes a detached tree show its files' owners as the user namespace `users` maps them; the mounts

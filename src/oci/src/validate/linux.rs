@@ -79,8 +79,26 @@ fn check_namespaces(spec: &Spec, found: &mut Findings) {
             found.plain(format!("{at}.path"), &path.to_string_lossy());
         }
     }
-    let mount = has(spec, LinuxNamespaceType::Mount);
-    found.need(mount, "linux.namespaces", "needs one of type mount");
+    if !has(spec, LinuxNamespaceType::Mount) {
+        check_shared_mounts(spec, found);
+    }
+}
+
+/// Without a mount namespace its mounts are the container's alone: nothing goes to the host or
+/// comes from there, and only the host's root may make them.
+fn check_shared_mounts(spec: &Spec, found: &mut Findings) {
+    let user = has(spec, LinuxNamespaceType::User);
+    found.need(!user, "linux.namespaces", "needs one of type mount beside the one of type user");
+    let travels = |word: &str| matches!(word.trim_start_matches('r'), "shared" | "slave");
+    let problem = "needs a namespace of type mount in linux.namespaces";
+    let whole = spec.linux().as_ref().and_then(|linux| linux.rootfs_propagation().as_deref());
+    found.need(!whole.is_some_and(travels), "linux.rootfsPropagation", problem);
+    for (index, mount) in spec.mounts().iter().flatten().enumerate() {
+        let word = mount.options().iter().flatten().find(|word| travels(word));
+        if let Some(word) = word {
+            found.add(format!("mounts[{index}].options"), format!("{word} {problem}"));
+        }
+    }
 }
 
 fn check_time(spec: &Spec, linux: &Linux, found: &mut Findings) {

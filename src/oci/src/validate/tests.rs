@@ -71,7 +71,6 @@ fn each_rule_names_its_field() {
             mounts(json!({"destination": "/x", "type": "tmpfs", "options": ["idmap"]})),
             "mounts[0].options",
         ),
-        (linux(json!({"namespaces": [{"type": "uts"}]})), "linux.namespaces"),
         (
             linux(json!({"namespaces": [{"type": "mount"}, {"type": "uts"}, {"type": "mount"}]})),
             "linux.namespaces[2]",
@@ -115,6 +114,27 @@ fn each_is_found(rows: Vec<(Value, &str)>) {
         let found: Vec<String> = findings(&patch).into_iter().map(|f| f.path).collect();
         assert_eq!(found, [path], "{patch}");
     }
+}
+
+#[test]
+fn without_a_mount_namespace_nothing_travels() {
+    let linux = |part: Value| json!({"linux": part});
+    let shared =
+        json!({"destination": "/x", "type": "bind", "source": "/y", "options": ["rshared"]});
+    each_is_found(vec![
+        (
+            linux(json!({"namespaces": [{"type": "uts"}, {"type": "user", "path": "/u"}]})),
+            "linux.namespaces",
+        ),
+        (
+            linux(json!({"namespaces": [{"type": "uts"}], "rootfsPropagation": "rslave"})),
+            "linux.rootfsPropagation",
+        ),
+        (
+            json!({"linux": {"namespaces": [{"type": "uts"}]}, "mounts": [shared]}),
+            "mounts[0].options",
+        ),
+    ]);
 }
 
 #[test]

@@ -58,7 +58,8 @@ fn begin(home: &Home<'_>, hook: &Hook, stdio: [OwnedFd; 3]) -> Result<Child> {
     let Home { runtime, record, spec, process } = home;
     let cgroup: Cgroup = record.open_cgroup()?;
     let init = process.try_clone_to_owned().map_err(|source| Error::Clone { source })?;
-    let given = exec::given(&cgroup, init, Stdio::Fds(stdio))?;
+    let mut given = exec::given(&cgroup, init, Stdio::Fds(stdio))?;
+    given.root = exec::root(record, spec)?;
     let unprivileged = sys::seqpacket::own_uid() != 0;
     let keyring = format!("_ses.{}", record.id);
     let joining = Joining {
@@ -67,7 +68,7 @@ fn begin(home: &Home<'_>, hook: &Hook, stdio: [OwnedFd; 3]) -> Result<Child> {
         streams: Streams::Given,
         preserve_fds: 0,
         unprivileged,
-        no_groups: unprivileged && exec::denies_groups(record.pid),
+        no_groups: crate::idmaps::denied_to(record.pid),
         first: exec::number_inside(spec, record.pid),
     };
     let (mut draft, birth) = plan::joined(spec, &command(spec, hook), &joining);

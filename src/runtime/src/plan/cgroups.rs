@@ -37,6 +37,7 @@ pub(super) fn plan(
                 source,
                 slot,
                 recursive: false,
+                mapped: false,
                 own,
                 implied: 0,
                 deep,

@@ -8,7 +8,7 @@ use oci::runtime::{Mount, Spec};
 use super::options::{self, Options};
 use super::{Birthplace, Facts, cgroups};
 use crate::bundle::lexical;
-use crate::draft::{Draft, Source};
+use crate::draft::{Deferred, Draft, Source};
 use crate::idmaps::{Mapping, Users, lines};
 
 /// Plans every mount of the document.
@@ -18,7 +18,7 @@ pub(super) fn plan(draft: &mut Draft, spec: &Spec, facts: &Facts<'_>, birth: &Bi
     let mounts = spec.mounts().as_deref().unwrap_or_default();
     for (index, mount) in mounts.iter().enumerate() {
         let earlier = mounts.get(..index).unwrap_or_default();
-        let inner = birth.user && is_bind(mount) && is_inner(mount, earlier, spec, facts.bundle);
+        let inner = is_bind(mount) && is_inner(mount, earlier, spec, facts.bundle);
         let place = Place { lasts: lasts(mounts, index), late: is_late(mounts, index), inner };
         one(draft, mount, place, facts, (birth, label));
     }
@@ -182,7 +182,13 @@ fn bind(
     let target = draft.path(&absolute(mount.destination()));
     let ((own, implied), mut deep) = (options.of_bind(), options.deep);
     let path = source.clone();
+    let mut mapped = false;
     let tree = match mapping(mount, options, birth) {
+        Some(map) if inner => {
+            draft.maps.push(Deferred { index: draft.program.ops.len(), path, map });
+            mapped = true;
+            None
+        }
         Some(map) => Some(Source::MappedTree { path, recursive, map }),
         None => (birth.user && !birth.unprivileged && !inner)
             .then_some(Source::Tree { path, recursive }),
@@ -198,7 +204,7 @@ fn bind(
         None => NO_SLOT,
     };
     let source = draft.path(&source);
-    draft.op(Op::Bind { target, source, slot, recursive, own, implied, deep });
+    draft.op(Op::Bind { target, source, slot, recursive, mapped, own, implied, deep });
 }
 
 /// How a mount's owners are mapped: by its own maps, or as in the container's user namespace.

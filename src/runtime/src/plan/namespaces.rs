@@ -12,7 +12,7 @@ use std::path::Path;
 use child::Op;
 use oci::runtime::{LinuxNamespace, LinuxNamespaceType as Kind, LinuxTimeOffset, Spec};
 
-use super::point;
+use super::{Facts, point};
 use crate::draft::{Draft, Source};
 use crate::idmaps::{Users, lines};
 
@@ -76,7 +76,8 @@ fn join(draft: &mut Draft, kind: Kind, path: &Path) {
 }
 
 /// Plans the namespaces; nothing of the root is touched.
-pub(super) fn plan(draft: &mut Draft, spec: &Spec, tasks: usize, unprivileged: bool) -> Birthplace {
+pub(super) fn plan(draft: &mut Draft, spec: &Spec, facts: &Facts<'_>) -> Birthplace {
+    let Facts { tasks, unprivileged, .. } = *facts;
     let all = of(spec);
     let fresh = |kind| all.iter().any(|n| n.typ() == kind && path(n).is_none());
     let joined: Vec<(Kind, &Path)> =
@@ -86,7 +87,7 @@ pub(super) fn plan(draft: &mut Draft, spec: &Spec, tasks: usize, unprivileged: b
     let mut birth = Birthplace {
         mapped: fresh(Kind::User),
         unprivileged,
-        no_groups: unprivileged && fresh(Kind::User) && crate::idmaps::denies_groups(spec),
+        no_groups: super::keeps_groups(spec) || facts.no_groups,
         user: fresh(Kind::User) || by_path(Kind::User).is_some(),
         users: match by_path(Kind::User) {
             Some(path) => Some(Users::Joined(path.to_path_buf())),
@@ -99,6 +100,8 @@ pub(super) fn plan(draft: &mut Draft, spec: &Spec, tasks: usize, unprivileged: b
         .filter(|n| path(n).is_none() && !matches!(n.typ(), Kind::Cgroup | Kind::User))
         .filter(|n| n.typ() != Kind::Time || offsets.is_none())
         .fold(0, |flags, n| flags | namespace_flag(n.typ()));
+    // For the time in which the root is set up.
+    let new = if super::shares_mounts(spec) { new | namespace_flag(Kind::Mount) } else { new };
     enter_cgroups(draft, tasks);
     let in_user = birth.user && !joined.is_empty();
     // Who is born into a PID namespace that has others in it is seen by them before its execve,
@@ -146,7 +149,7 @@ fn staged(draft: &mut Draft, joined: &[(Kind, &Path)], birth: &Birthplace, offse
     }
     for (kind, path) in first(Kind::User) {
         join(draft, *kind, path);
-        draft.op(Op::BecomeRoot { groups: true });
+        draft.op(Op::BecomeRoot { groups: !birth.no_groups });
     }
     let others = joined.iter().filter(|(kind, _)| !matches!(kind, Kind::Pid | Kind::User));
     others.for_each(|(kind, path)| join(draft, *kind, path));

@@ -51,7 +51,8 @@ impl<'a> Surroundings<'a> {
         let Joining { keyring, preserve_fds, no_groups, first, .. } = *joining;
         let common = Surroundings::common(spec);
         let cores = common.cores.map(|_| first);
-        Surroundings { keyring, preserve_fds, groups: !no_groups, cores, ..common }
+        let groups = common.groups && !no_groups;
+        Surroundings { keyring, preserve_fds, groups, cores, ..common }
     }
 
     fn common(spec: &'a Spec) -> Surroundings<'a> {
@@ -64,7 +65,7 @@ impl<'a> Surroundings<'a> {
             preserve_fds: 0,
             waits: false,
             start_hooks: false,
-            groups: true,
+            groups: !super::keeps_groups(spec),
             // A wrong one has been refused.
             landlock: oci::landlock::read(spec).ok().flatten(),
             cores: oci::core_scheduling::read(spec).is_ok_and(|asked| asked).then_some(0),

@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use child::{Attributes, NO_SLOT, Op};
 use oci::runtime::{Linux, Process, Spec};
 
-use super::{Birthplace, Facts, Rootfs, Streams, devices, mounts, options, point};
+use super::{Birthplace, Facts, Hiding, Rootfs, Streams, devices, mounts, options, point};
 use crate::draft::{Draft, Source};
 
 /// Plans everything between the namespaces and the process.
@@ -14,10 +14,10 @@ pub(super) fn plan(draft: &mut Draft, spec: &Spec, facts: &Facts<'_>, birth: &Bi
     propagation_before(draft, spec, facts);
     root(draft, spec, facts, birth);
     mounts::plan(draft, spec, facts, birth);
-    devices::plan(draft, spec, birth.user);
+    devices::plan(draft, spec, birth);
     let process = spec.process().clone().unwrap_or_default();
     let readonly = is_readonly(spec, facts.rootfs);
-    if !readonly && process.cwd() != Path::new("/") {
+    if process.cwd() != Path::new("/") {
         let target = draft.path(process.cwd());
         draft.op(Op::Folder { target });
     }
@@ -32,8 +32,15 @@ pub(super) fn plan(draft: &mut Draft, spec: &Spec, facts: &Facts<'_>, birth: &Bi
     if facts.hooks {
         draft.op(Op::Sync { point: point::HOOKS, tell: true });
     }
+    if super::hides(spec, facts) == Some(Hiding::AfterHooks) {
+        super::hide(draft, &process, facts.unprivileged);
+    }
     if readonly {
         draft.op(Op::RootReadOnly);
+    }
+    if super::shares_mounts(spec) {
+        let slot = draft.slot(Source::OwnMounts);
+        return draft.op(Op::Leave { slot });
     }
     for path in &facts.revealing {
         let path = draft.path(path);

@@ -41,6 +41,7 @@ pub(crate) fn facts(layout: &Layout) -> Facts<'_> {
         revealing: Vec::new(),
         keyring: None,
         unprivileged: false,
+        no_groups: false,
         root_parent: None,
     }
 }
@@ -205,6 +206,18 @@ fn who_shares_a_pid_namespace_is_hidden_before_it_joins_anything() {
     for namespaces in [json!([{"type": "mount"}]), shared] {
         let (draft, _) = planned(json!({"linux": {"namespaces": namespaces}}));
         assert_eq!(at(&draft), Some(0), "{:?}", words(&draft));
+    }
+    // What needs hold of it for an unprivileged caller comes before.
+    for (unprivileged, first) in [(false, true), (true, false)] {
+        let (layout, spec) =
+            (layout(), spec(json!({"linux": {"namespaces": [{"type": "mount"}]}})));
+        let facts = Facts { unprivileged, hooks: true, ..facts(&layout) };
+        let (draft, _) = container(&spec, &facts);
+        let all = words(&draft);
+        let (hidden, joined) = (at(&draft), position(&all, "wait for the runtime"));
+        let given_up = position(&all, "set capabilities");
+        assert!(hidden.is_some_and(|hidden| hidden < given_up), "{all:#?}");
+        assert_eq!(hidden.is_some_and(|hidden| hidden < joined), first, "{all:#?}");
     }
     // Labels and scores are written to procfs, whose files are then root's.
     let spec = spec(json!({"process": {"args": ["sh"], "cwd": "/", "oomScoreAdj": 7,
