@@ -111,7 +111,7 @@ vm: build ## boot Debian's kernel on pure cgroup v2: podvisor as PID 1, conforma
 	tests/vm/run.sh $(BIN) $(PODVISOR_TEST_CACHE)
 	tests/vm/conformance.sh $(BIN) $(PODVISOR_TEST_CACHE)
 	tests/vm/conformance.sh $(BIN) $(PODVISOR_TEST_CACHE) --peers v2:
-	tests/vm/trials.sh $(BIN) $(PODVISOR_TEST_CACHE) checkpoint network stuck
+	tests/vm/trials.sh $(BIN) $(PODVISOR_TEST_CACHE) checkpoint network stuck limits
 	tests/vm/systemd/run.sh $(BIN) $(PODVISOR_TEST_CACHE)
 
 vm-all: build ## every conformance case there on podvisor-oci, runc and crun, and the engines (root, slow)

@@ -1,6 +1,7 @@
 //! A bundle: its folder and its config.json, read once and validated whole.
 
 use std::fs;
+use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
 use oci::runtime::{Capabilities, Capability, Spec};
@@ -37,7 +38,7 @@ impl Bundle {
     pub fn load_with(path: &Path, config: &Path) -> Result<Bundle> {
         let path = std::path::absolute(path).map_err(Error::io("find", path))?;
         let file = path.join(config);
-        let text = read(&file)?;
+        let text = read_document(&file)?;
         let mut spec = parse(&text, &file)?;
         oci::validate::validate(&spec)
             .map_err(|findings| Error::Invalid { what: file.display().to_string(), findings })?;
@@ -57,20 +58,34 @@ impl Bundle {
     }
 }
 
-fn read(file: &Path) -> Result<Vec<u8>> {
-    use std::io::Read;
-    let failed = |source| Error::Io { what: "read", path: file.to_owned(), source };
-    let open = fs::File::open(file).map_err(failed)?;
-    let failed = |source| Error::Io { what: "read", path: file.to_owned(), source };
-    let size = open.metadata().map_err(failed)?.len();
-    if size > CONFIG_MAX_BYTES {
-        let problem = format!("is larger than {CONFIG_MAX_BYTES} bytes");
-        return Err(Error::Config { path: file.to_owned(), problem });
+/// A document as it stands in a file, of so many bytes at most as config.json may have.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Config`] when it is larger.
+pub fn read_document(file: &Path) -> Result<Vec<u8>> {
+    let open = fs::File::open(file).map_err(Error::io("read", file))?;
+    if open.metadata().map_err(Error::io("read", file))?.len() > CONFIG_MAX_BYTES {
+        return Err(too_large(file));
     }
-    let mut text = Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 1);
-    let failed = |source| Error::Io { what: "read", path: file.to_owned(), source };
-    open.take(CONFIG_MAX_BYTES).read_to_end(&mut text).map_err(failed)?;
-    Ok(text)
+    read_stream(open, file)
+}
+
+/// The same from what has no size before its end; `name` is what it is called.
+///
+/// # Errors
+/// As [`read_document`].
+pub fn read_stream(from: impl Read, name: &Path) -> Result<Vec<u8>> {
+    let mut text = Vec::new();
+    let read = from.take(CONFIG_MAX_BYTES + 1).read_to_end(&mut text);
+    match read.map_err(Error::io("read", name))? as u64 > CONFIG_MAX_BYTES {
+        true => Err(too_large(name)),
+        false => Ok(text),
+    }
+}
+
+fn too_large(file: &Path) -> Error {
+    let problem = format!("is larger than {CONFIG_MAX_BYTES} bytes");
+    Error::Config { path: file.to_owned(), problem }
 }
 
 /// Destinations that repeat the root's path on the host lose it, as with runc.

@@ -50,7 +50,7 @@ mod store;
 mod systemd;
 mod trees;
 
-pub use bundle::Bundle;
+pub use bundle::{Bundle, read_document, read_stream};
 pub use checkpoint::{CgroupsMode, CheckpointOptions, CriuOptions, NetworkLock};
 pub use create::{Console, CreateOptions, Created, Stdio};
 pub use error::{Error, Result};

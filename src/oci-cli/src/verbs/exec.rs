@@ -1,6 +1,5 @@
 //! `exec`: one more process in a running container.
 
-use std::fs;
 use std::os::fd::AsFd;
 use std::path::Path;
 
@@ -76,8 +75,7 @@ fn exec(globals: &Given, given: &Given) -> Result<u8, Failure> {
 }
 
 fn from_file(path: &Path) -> Result<Process, Failure> {
-    let text = fs::read(path)
-        .map_err(|e| Failure::new(format!("read process {}: {e}", path.display())))?;
+    let text = runtime::read_document(path).map_err(|e| Failure::from(e).within("process"))?;
     oci::document::process(&text)
         .map_err(|e| Failure::new(format!("process {}: {e}", path.display())))
 }

@@ -2,8 +2,6 @@
 //!
 //! A file of `linux.resources` (`--resources`), or single options; an option wins over the file.
 
-use std::io::Read;
-
 use oci::runtime::LinuxResources;
 use serde_json::{Value, json};
 
@@ -100,7 +98,11 @@ fn resources(given: &Given) -> Result<LinuxResources, Failure> {
         if let Some(text) = given.text(flag)? {
             let problem =
                 |problem| Failure::new(format!("invalid value {text:?} for --{flag}: {problem}"));
-            all[part][field] = value(text, *kind).map_err(problem)?;
+            let value = value(text, *kind).map_err(problem)?;
+            match all[part] {
+                Value::Null | Value::Object(_) => all[part][field] = value,
+                _ => return Err(Failure::new(format!("resources: {part} is not a JSON object"))),
+            }
         }
     }
     let wrong = |error: serde_json::Error| Failure::new(format!("resources: {error}"));
@@ -108,13 +110,11 @@ fn resources(given: &Given) -> Result<LinuxResources, Failure> {
 }
 
 fn read(path: &std::path::Path) -> Result<Value, Failure> {
-    let mut text = Vec::new();
-    let done = if path.as_os_str() == "-" {
-        std::io::stdin().read_to_end(&mut text)
-    } else {
-        std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut text))
+    let text = match path.as_os_str() == "-" {
+        true => runtime::read_stream(std::io::stdin().lock(), path),
+        false => runtime::read_document(path),
     };
-    done.map_err(|e| Failure::new(format!("read resources {}: {e}", path.display())))?;
+    let text = text.map_err(|e| Failure::from(e).within("resources"))?;
     let value: Value = serde_json::from_slice(&text)
         .map_err(|e| Failure::new(format!("resources {}: {e}", path.display())))?;
     if value.is_object() {
@@ -176,6 +176,11 @@ mod tests {
         for setting in SETTINGS {
             assert!(UPDATE.flags.iter().any(|flag| flag.long == setting.flag), "{}", setting.flag);
         }
+        let file = std::env::temp_dir().join(format!("podvisor-update-{}", std::process::id()));
+        std::fs::write(&file, r#"{"memory": 5}"#).unwrap();
+        let error = resources(&given(&format!("-r {} --memory 64m x", file.display()))).err();
+        assert!(error.unwrap().text.contains("memory is not a JSON object"));
+        std::fs::remove_file(&file).unwrap();
         for wrong in ["--memory 1x x", "--pids-limit many x"] {
             assert!(resources(&given(wrong)).is_err(), "{wrong}");
         }

@@ -81,10 +81,13 @@ impl Cgroup {
         let Some(folder) = in_v1.or_else(|| self.v2_folder()) else {
             return Err(missing(setting, None));
         };
-        match write(folder, &setting.file, &setting.value, setting.field) {
+        let written = write(folder, &setting.file, &setting.value, setting.field);
+        if let Absent::Either(file, value) = &setting.absent {
+            return either(written, write(folder, file, value, setting.field));
+        }
+        match written {
             Err(Error::MissingFile { field, file }) => match &setting.absent {
-                Absent::Skip => Ok(()),
-                Absent::Instead(file, value) => write(folder, file, value, setting.field),
+                Absent::Skip | Absent::Either(..) => Ok(()),
                 Absent::Refuse if in_v1.is_some() || setting.controller == "cgroup" => {
                     Err(Error::MissingFile { field, file })
                 }
@@ -171,6 +174,21 @@ fn devices_v1(folder: &Path, rules: &[devices::Rule]) -> Result<(), Error> {
         open = Some((name, file));
     }
     Ok(())
+}
+
+/// One of two files must have taken a limit. The other may be missing, or of a scheduling that the
+/// block device does not have.
+fn either(first: Result<(), Error>, second: Result<(), Error>) -> Result<(), Error> {
+    let elsewhere = |error: &Error| match error {
+        Error::MissingFile { .. } => true,
+        Error::Write { source, .. } => source.raw_os_error() == Some(sys::abi::EOPNOTSUPP),
+        _ => false,
+    };
+    match (first, second) {
+        (Ok(()), Err(error)) | (Err(error), Ok(())) if elsewhere(&error) => Ok(()),
+        (Err(error), second) if elsewhere(&error) => second,
+        (first, second) => first.and(second),
+    }
 }
 
 /// One `write(2)`, never creating: a missing file is told from a refused value.

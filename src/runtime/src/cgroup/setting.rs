@@ -24,8 +24,9 @@ pub(super) enum Absent {
     Refuse,
     /// Nothing is lost: the value says "no limit" or "none to have".
     Skip,
-    /// The same in another file's words.
-    Instead(&'static str, String),
+    /// The same in another file's words, too: two kinds of scheduling know the limit, and one of
+    /// them must have taken it.
+    Either(&'static str, String),
 }
 
 impl Setting {

@@ -158,7 +158,7 @@ fn cpu_settings(cpu: &LinuxCpu, out: &mut Vec<Setting>) {
 fn blkio_settings(io: &LinuxBlockIo, out: &mut Vec<Setting>) {
     const WEIGHT: &str = "linux.resources.blockIO.weight";
     if let Some(weight) = io.weight().filter(|w| *w != 0) {
-        let bfq = Absent::Instead("blkio.bfq.weight", weight.to_string());
+        let bfq = Absent::Either("blkio.bfq.weight", weight.to_string());
         out.push(Setting::new("blkio", "blkio.weight", weight, WEIGHT).or(bfq));
     }
     if let Some(weight) = io.leaf_weight().filter(|w| *w != 0) {
@@ -170,7 +170,7 @@ fn blkio_settings(io: &LinuxBlockIo, out: &mut Vec<Setting>) {
         let field = "linux.resources.blockIO.weightDevice";
         if let Some(weight) = device.weight().filter(|w| *w != 0) {
             let value = format!("{number} {weight}");
-            let bfq = Absent::Instead("blkio.bfq.weight_device", value.clone());
+            let bfq = Absent::Either("blkio.bfq.weight_device", value.clone());
             out.push(Setting::new("blkio", "blkio.weight_device", value, field).or(bfq));
         }
         if let Some(weight) = device.leaf_weight().filter(|w| *w != 0) {

@@ -129,7 +129,7 @@ fn cpu_settings(cpu: &LinuxCpu, out: &mut Vec<Setting>) -> Result<(), Error> {
 fn io_settings(io: &LinuxBlockIo, out: &mut Vec<Setting>) -> Result<(), Error> {
     const WEIGHT: &str = "linux.resources.blockIO.weight";
     if let Some((weight, bfq)) = io.weight().and_then(|w| Some((io_weight(w)?, w))) {
-        let bfq = Absent::Instead("io.bfq.weight", bfq.to_string());
+        let bfq = Absent::Either("io.bfq.weight", bfq.to_string());
         out.push(Setting::new("io", "io.weight", format!("default {weight}"), WEIGHT).or(bfq));
     }
     if io.leaf_weight().is_some_and(|w| w != 0) {
@@ -139,7 +139,7 @@ fn io_settings(io: &LinuxBlockIo, out: &mut Vec<Setting>) -> Result<(), Error> {
     for device in io.weight_device().iter().flatten() {
         if let Some((weight, bfq)) = device.weight().and_then(|w| Some((io_weight(w)?, w))) {
             let number = format!("{}:{}", device.major(), device.minor());
-            let bfq = Absent::Instead("io.bfq.weight", format!("{number} {bfq}"));
+            let bfq = Absent::Either("io.bfq.weight", format!("{number} {bfq}"));
             let field = "linux.resources.blockIO.weightDevice";
             out.push(Setting::new("io", "io.weight", format!("{number} {weight}"), field).or(bfq));
         }
