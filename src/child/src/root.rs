@@ -13,7 +13,6 @@ use crate::run::{Child, NONE};
 use crate::target::stat;
 
 const MOUNT_ATTR_RDONLY: u64 = 0x01;
-const MOVE_MOUNT_F_EMPTY_PATH: c_int = 0x04;
 /// makedev(1, 3).
 const NULL_DEVICE: u64 = 0x103;
 
@@ -25,11 +24,17 @@ impl Child<'_> {
                     NO_SLOT => clone_tree(libc::AT_FDCWD, self.text(source)?, true)?,
                     slot => self.slot(slot)?,
                 };
-                let (here, at) = (libc::AT_FDCWD, self.text(at)?);
-                let flags = MOVE_MOUNT_F_EMPTY_PATH;
-                syscall!(libc::SYS_move_mount, tree, c"", here, at, flags)?;
+                let place = open_at(self.text(at)?, libc::O_NOFOLLOW)?;
+                // A link in the folder's place, there or gone by the second look-up, would have
+                // another root (a container whose volume is the folder above could put it there).
+                let done = match is_same(tree, place) {
+                    Ok(true) => attach(tree, place),
+                    Ok(false) => Err(libc::ENOTDIR),
+                    Err(errno) => Err(errno),
+                };
+                close(place);
                 self.root = tree;
-                Ok(())
+                done
             }
             Op::RootOverlay { folder, options, at, flags } => {
                 syscall!(libc::SYS_chdir, self.text(folder)?)?;
@@ -157,6 +162,15 @@ fn take_root(folder: c_int) -> Done {
 }
 
 fn open_folder(path: &CStr) -> Done<c_int> {
-    let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
+    open_at(path, 0)
+}
+
+fn open_at(path: &CStr, how: c_int) -> Done<c_int> {
+    let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC | how;
     fd(syscall!(libc::SYS_openat, libc::AT_FDCWD, path, flags))
+}
+
+fn is_same(one: c_int, other: c_int) -> Done<bool> {
+    let (one, other) = (stat(one)?, stat(other)?);
+    Ok((one.st_dev, one.st_ino) == (other.st_dev, other.st_ino))
 }

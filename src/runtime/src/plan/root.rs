@@ -103,7 +103,9 @@ fn root(draft: &mut Draft, spec: &Spec, facts: &Facts<'_>, birth: &Birthplace) {
     match facts.rootfs {
         Rootfs::Bundle => {
             let path = spec.root().as_ref().map(|root| root.path().as_path());
+            // Without a slash at its end, which would have a link followed.
             let path = facts.bundle.join(path.unwrap_or(Path::new("rootfs")));
+            let path: PathBuf = path.components().collect();
             let (source, at) = (draft.path(&path), draft.path(&path));
             let slot = if birth.user && !birth.unprivileged {
                 draft.slot(Source::Tree { path, recursive: true })
