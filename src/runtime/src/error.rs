@@ -237,6 +237,18 @@ impl Error {
             Error::Step { errno: sys::abi::EPERM, stage, .. } if *stage == "set up namespaces" => {
                 Some("root, or CAP_SYS_ADMIN, is needed".to_owned())
             }
+            Error::Step { errno: sys::abi::ENOENT, step, .. }
+                if step.contains("process.apparmorProfile") =>
+            {
+                Some("it is not loaded: apparmor_parser --replace its file first".to_owned())
+            }
+            Error::Step { errno: sys::abi::EINVAL, step, .. }
+                if ["process.selinuxLabel", "linux.mountLabel"]
+                    .iter()
+                    .any(|l| step.contains(l)) =>
+            {
+                Some("the policy that is loaded has no such label".to_owned())
+            }
             Error::Clone { source } if source.raw_os_error() == Some(sys::abi::EPERM) => {
                 Some("root, or CAP_SYS_ADMIN, is needed".to_owned())
             }

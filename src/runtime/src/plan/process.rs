@@ -17,6 +17,9 @@ use crate::seccomp;
 
 /// The search path of a process without PATH.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Where the next execve finds its AppArmor profile and its SELinux label.
+pub(super) const APPARMOR: &str = "/proc/thread-self/attr/apparmor/exec";
+pub(super) const SELINUX: &str = "/proc/thread-self/attr/exec";
 const FIRST_AFTER_STDIO: u32 = 3;
 const DEFAULT_UMASK: u32 = 0o022;
 
@@ -89,8 +92,8 @@ pub(super) fn labels(draft: &mut Draft, process: &Process) {
     let apparmor = process.apparmor_profile().as_deref().filter(|name| !name.is_empty());
     let selinux = process.selinux_label().as_deref().filter(|label| !label.is_empty());
     let parts = [
-        ("/proc/thread-self/attr/apparmor/exec", apparmor.map(|name| format!("exec {name}"))),
-        ("/proc/thread-self/attr/exec", selinux.map(str::to_owned)),
+        (APPARMOR, apparmor.map(|name| format!("exec {name}"))),
+        (SELINUX, selinux.map(str::to_owned)),
     ];
     for (path, text) in parts {
         let Some(text) = text else { continue };

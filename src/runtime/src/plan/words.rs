@@ -3,6 +3,7 @@
 use child::{Op, Text, stage};
 use sys::launch::Compiled;
 
+use super::process::{APPARMOR, SELINUX};
 use crate::draft::text_at;
 
 /// The stage of an operation in words.
@@ -20,16 +21,16 @@ pub(crate) fn step(program: &Compiled, index: u32) -> String {
     let Some(op) = program.ops.get(index as usize) else { return format!("step {index}") };
     let text = |at: Text| text_at(program, at);
     match *op {
-        Op::Mount { target, source, kind, .. } => {
-            let (kind, source) = (text(kind), text(source));
-            format!("error mounting {source:?} ({kind}) to rootfs at {:?}", text(target))
+        Op::Mount { target, source, kind, options, .. } => {
+            let (kind, source, label) = (text(kind), text(source), labelled(&text(options)));
+            format!("error mounting {source:?} ({kind}) to rootfs at {:?}{label}", text(target))
         }
         Op::Bind { target, source, .. } => {
             format!("error mounting {:?} to rootfs at {:?}", text(source), text(target))
         }
         Op::Change { target, .. } => format!("set the mount options of {}", text(target)),
         Op::Label { target, label, .. } => {
-            format!("label {} with linux.mountLabel {}", text(target), text(label))
+            format!("label {} with linux.mountLabel {:?}", text(target), text(label))
         }
         Op::CopyUp { target, .. } => format!("copy {} up into a tmpfs", text(target)),
         Op::Enter { target } | Op::Folder { target } => format!("make folder {}", text(target)),
@@ -48,9 +49,7 @@ pub(crate) fn step(program: &Compiled, index: u32) -> String {
         Op::Loopback => "set link lo up".to_owned(),
         Op::Hostname { name, .. } => format!("set hostname {}", text(name)),
         Op::Domainname { name, .. } => format!("set domainname {}", text(name)),
-        Op::Write { path, text: value, .. } => {
-            format!("write {:?} to {}", text(value), text(path))
-        }
+        Op::Write { path, text: value, .. } => written(&text(path), &text(value)),
         Op::Limit { resource, soft, hard } => {
             format!("set rlimit {resource} to {soft}/{hard} (raising it needs CAP_SYS_RESOURCE)")
         }
@@ -62,6 +61,23 @@ pub(crate) fn step(program: &Compiled, index: u32) -> String {
         }
         Op::Identity { uid, gid, .. } => format!("become uid {uid}, gid {gid}"),
         _ => plain(op).to_owned(),
+    }
+}
+
+/// What is said of mount options with the SELinux context of `linux.mountLabel`.
+fn labelled(options: &str) -> String {
+    let label = options.split_once("context=\"").and_then(|(_, rest)| rest.split_once('"'));
+    label.map_or_else(String::new, |(label, _)| format!(" with linux.mountLabel {label:?}"))
+}
+
+fn written(path: &str, value: &str) -> String {
+    match path {
+        APPARMOR => {
+            let name = value.strip_prefix("exec ").unwrap_or(value);
+            format!("take on process.apparmorProfile {name:?}")
+        }
+        SELINUX => format!("take on process.selinuxLabel {value:?}"),
+        _ => format!("write {value:?} to {path}"),
     }
 }
 
