@@ -144,11 +144,11 @@ pub(crate) fn checkpoint(
     }
     let request = if options.pre_dump { Request::PreDump } else { Request::Dump };
     let log = folders.log(log_file);
-    criu.ask(request, asked, &log, |step: Step| {
-        if let ("status-ready", Some(mut file)) = (step.name.as_str(), options.status.take()) {
-            file.write_all(b"\0").map_err(Error::io("write to", "--status-fd"))?;
-        }
-        Ok(())
+    criu.ask(request, asked, &log, |step: Step| match step.name.as_str() {
+        "status-ready" => options.status.take().map_or(Ok(()), |mut file| {
+            file.write_all(b"\0").map_err(Error::io("write to", "--status-fd"))
+        }),
+        _ => Ok(()),
     })?;
     drop(claim);
     if options.leave_running || options.pre_dump {

@@ -6,7 +6,7 @@
 //! createRuntime run, when the namespaces are there, as runc has it.
 
 use std::fs;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use child::{NO_SLOT, Op};
@@ -51,7 +51,8 @@ pub(crate) fn restore(
     making.record.cgroups = making.cgroup.as_ref().map(|c| c.paths()).unwrap_or_default();
     let program = options.criu.program.as_deref();
     // Open until criu has been asked: it gets them by number.
-    let handed_down = joined(&making)?;
+    let mut handed_down = joined(&making)?;
+    handed_down.extend(descriptors(&options.criu.images)?);
     let mounts = u64::from(sys::abi::CLONE_NEWNS.cast_unsigned());
     let criu = Criu::start(program, set_up(&making, &places), mounts)?;
     if let Some(cgroup) = &making.cgroup {
@@ -64,7 +65,6 @@ pub(crate) fn restore(
     for (key, fd) in &handed_down {
         asked.numbered(Field::InheritFd, key, fd.as_raw_fd());
     }
-    descriptors(&mut asked, &options.criu.images)?;
     let mut master = None;
     let log = folders.log(log_file);
     let pid =
@@ -148,31 +148,35 @@ fn request(
 }
 
 /// Network and PID namespaces by path, open, with their keys in the images.
-fn joined(making: &Making<'_>) -> Result<Vec<(&'static str, OwnedFd)>> {
-    use std::os::fd::AsFd;
+fn joined(making: &Making<'_>) -> Result<Vec<(String, OwnedFd)>> {
     let mut all = Vec::new();
     for (kind, path) in plan::joined_namespaces(&making.bundle.spec) {
         let Some((_, key)) = checkpoint::namespace_key(kind) else { continue };
         let file = sys::tree::namespace(&path)
             .and_then(|file| sys::seqpacket::hand_down(file.as_fd()))
             .map_err(Error::io("open namespace", path))?;
-        all.push((key, file));
+        all.push((key.to_owned(), file));
     }
     Ok(all)
 }
 
-/// What descriptors 0 to 2 led to is what they lead to now.
-fn descriptors(asked: &mut Options, images: &Path) -> Result<()> {
+/// What descriptors 0 to 2 led to is what they lead to now. By copies: criu closes what it was
+/// given, and looks at its own input, too, when it is told of a shell's job.
+fn descriptors(images: &Path) -> Result<Vec<(String, OwnedFd)>> {
     let path = images.join(DESCRIPTORS);
     let text = fs::read(&path).map_err(Error::io("read", &path))?;
     let all: Vec<String> = serde_json::from_slice(&text)
         .map_err(|error| Error::Config { path, problem: error.to_string() })?;
-    for (number, key) in (0..3).zip(&all) {
+    let (input, output, errors) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+    let own = [input.as_fd(), output.as_fd(), errors.as_fd()];
+    let mut copies = Vec::new();
+    for (key, fd) in all.into_iter().zip(own) {
         if key.starts_with("pipe:") || key.starts_with("file[") {
-            asked.numbered(Field::InheritFd, key, number);
+            let copy = sys::seqpacket::hand_down(fd);
+            copies.push((key, copy.map_err(|source| Error::Clone { source })?));
         }
     }
-    Ok(())
+    Ok(copies)
 }
 
 /// Where links had led mounts to; images of others do not tell.
