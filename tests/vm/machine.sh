@@ -1,7 +1,8 @@
 #!/bin/bash
 # Boots Debian's kernel under QEMU's software emulation on pure cgroup v2, with the root of root.sh
 # below a tmpfs and FOLDER at /added, runs /added/start there and powers off.
-# usage: machine.sh CACHE FOLDER LOG [ROOT]    ROOT is the name of one of root.sh's; LOG gets the console's text; VM_TIMEOUT: seconds (900)
+# usage: machine.sh CACHE FOLDER LOG [ROOT]    ROOT is the name of one of root.sh's; LOG gets the console's text; VM_TIMEOUT: seconds (900);
+#        VM_LSM: apparmor or selinux beside landlock
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 cache=$(realpath -m "$1")/vm added=$(realpath "$2") console=$(realpath -m "$3") root=${4:-root}.ext4
@@ -57,6 +58,6 @@ v2_only=blkio,cpu,cpuacct,cpuset,devices,freezer,hugetlb,memory,misc,perf_event,
 timeout "${VM_TIMEOUT:-900}" qemu-system-x86_64 -accel tcg,thread=single -cpu Haswell-noTSX -m 2048 -smp 2 \
   -kernel "$cache/kernel/vmlinuz" -initrd "$work/initramfs" -nodefaults -nographic -serial stdio -no-reboot \
   -drive "file=$cache/$root,if=virtio,format=raw,readonly=on" \
-  -append "console=ttyS0 panic=-1 quiet cgroup_no_v1=$v2_only lsm=landlock mitigations=off" \
+  -append "console=ttyS0 panic=-1 quiet cgroup_no_v1=$v2_only lsm=landlock${VM_LSM:+,$VM_LSM $VM_LSM=1} mitigations=off" \
   </dev/null 2>"$console.qemu" | stdbuf -oL tr -d '\r' >"$console" ||
   { tail -n 20 "$console"; echo "vm: did not power off in time"; exit 1; }

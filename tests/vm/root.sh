@@ -1,7 +1,8 @@
 #!/bin/sh
-# The test machine's root file system: the newest stable Debian's runc, crun and criu, and what the
-# conformance cases' scripts call; in one that is called engines.ext4 its podman, containerd and docker,
-# too. FILE is an ext4 image; made once and kept until this script is another.
+# The test machine's root file system: the newest stable Debian's runc, crun and criu, what loads
+# policies of AppArmor and SELinux, and what the conformance cases' scripts call; in one that is
+# called engines.ext4 its podman, containerd and docker, too. FILE is an ext4 image; made once and
+# kept until this script is another.
 # usage: root.sh FILE
 set -eu
 image=$1 more='' size=700M
@@ -13,7 +14,7 @@ image=$1 more='' size=700M
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 "$(dirname "$0")/../debian-root.sh" "$work/root" \
-  runc,crun,criu,iproute2,procps,findutils,diffutils,mawk,hostname,bsdutils,python3,uidmap,kmod,e2fsprogs,sysvinit-utils,libc-bin,tar,gzip"$more"
+  runc,crun,criu,iproute2,procps,findutils,diffutils,mawk,hostname,bsdutils,python3,uidmap,kmod,e2fsprogs,sysvinit-utils,libc-bin,tar,gzip,apparmor,secilc"$more"
 root=$work/root
 ln -sfn mawk "$root/usr/bin/awk"
 rm -rf "$root/usr/share/doc" "$root/usr/share/man" "$root/usr/share/locale" "$root/var/cache/apt" "$root/var/lib/apt"
