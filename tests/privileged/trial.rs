@@ -1,17 +1,21 @@
 //! A bundle in a scope, podvisor-oci run on it within a time limit, and what it leaves.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::os::unix::fs::symlink;
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use scope::Scope;
 use serde_json::{Value, json};
 
-/// No verb may take longer, in seconds.
-pub(crate) const WITHIN_S: u32 = 10;
+/// No verb may take longer.
+pub(crate) const WITHIN: Duration = Duration::from_secs(10);
+/// Nor what is run on the way, which may run many of them.
+const WHOLE: Duration = Duration::from_secs(600);
 
 /// A bundle `b` in the scope's folder, with its own state below `state`.
 pub(crate) struct Trial {
@@ -43,6 +47,12 @@ fn program() -> PathBuf {
         exe.ancestors().nth(3).expect("target folder").join("release")
     };
     std::env::var_os("PODVISOR_BIN").map_or_else(beside, PathBuf::from).join("podvisor-oci")
+}
+
+/// The repository, or in a machine without it PODVISOR_TEST_HOUSE, which has of it what is needed.
+fn house() -> PathBuf {
+    let here = || env!("CARGO_MANIFEST_DIR").into();
+    std::env::var_os("PODVISOR_TEST_HOUSE").map_or_else(here, PathBuf::from)
 }
 
 impl Trial {
@@ -107,9 +117,12 @@ impl Trial {
 
     /// podvisor-oci with these arguments; a container gets files, never a pipe that it would hold.
     pub(crate) fn oci(&self, args: &[&str]) -> Done {
-        let mut command = Command::new("timeout");
-        command.args(["--signal=KILL", &WITHIN_S.to_string()]).arg(&self.program);
-        self.run(command.args(self.with_root(args)))
+        self.oci_with(Stdio::null(), args)
+    }
+
+    /// The same with another input.
+    pub(crate) fn oci_with(&self, input: Stdio, args: &[&str]) -> Done {
+        self.run_with(input, Command::new(&self.program).args(self.with_root(args)), WITHIN)
     }
 
     fn with_root(&self, args: &[&str]) -> Vec<String> {
@@ -119,7 +132,9 @@ impl Trial {
 
     /// The same beneath the program `tool` with the arguments `first`.
     pub(crate) fn oci_under(&self, tool: &Path, first: &[&str], args: &[&str]) -> Done {
-        self.run(Command::new(tool).args(first).arg(&self.program).args(self.with_root(args)))
+        let mut command = Command::new(tool);
+        command.args(first).arg(&self.program).args(self.with_root(args));
+        self.run_with(Stdio::null(), &mut command, 2 * WITHIN)
     }
 
     /// `podvisor ARGS`, with folders of its own.
@@ -143,22 +158,38 @@ impl Trial {
 
     /// Gives podvisor an image busybox:latest.
     pub(crate) fn import_busybox(&self) {
-        let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("rootfs/busybox/recipe.sh");
+        let recipe = house().join("rootfs/busybox/recipe.sh");
         let tar = self.path("busybox.tar");
         self.run(Command::new(recipe).arg(&tar).env("TMPDIR", self.scope.folder())).ok();
         self.podvisor(&["import", tar.to_str().expect("path"), "busybox:latest"]).ok();
     }
 
     fn run(&self, command: &mut Command) -> Done {
+        self.run_with(Stdio::null(), command, WHOLE)
+    }
+
+    /// Runs a command; what takes longer than `within` is killed, which is code 137.
+    fn run_with(&self, input: Stdio, command: &mut Command, within: Duration) -> Done {
         let (out, err) = (self.path("out"), self.path("err"));
-        let status = command
-            .stdin(Stdio::null())
+        let mut child = command
+            .stdin(input)
             .stdout(File::create(&out).expect("out"))
             .stderr(File::create(&err).expect("err"))
-            .status()
+            .spawn()
             .expect("run");
+        let (ended, end) = mpsc::channel::<()>();
+        let pid = child.id().to_string();
+        let watch = std::thread::spawn(move || {
+            if end.recv_timeout(within) == Err(RecvTimeoutError::Timeout) {
+                let _ = Command::new("kill").args(["-KILL", &pid]).status();
+            }
+        });
+        let status = child.wait().expect("wait");
+        drop(ended);
+        watch.join().expect("watch");
         let text = |path| String::from_utf8_lossy(&fs::read(path).expect("read")).into_owned();
-        Done { code: status.code().unwrap_or(-1), out: text(out), err: text(err) }
+        let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+        Done { code: code.unwrap_or(-1), out: text(out), err: text(err) }
     }
 
     /// A mount namespace in which `make` has been run by sh.
@@ -173,10 +204,15 @@ impl Trial {
         MountNamespace { holder }
     }
 
-    /// Compiles a C program of `tools/`.
+    /// Compiles a C program of `tools/`, unless it is compiled there.
     pub(crate) fn tool(&self, name: &str) -> PathBuf {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/privileged/tools");
+        let folder = house().join("tests/privileged/tools");
         let (source, made) = (folder.join(format!("{name}.c")), self.path(name));
+        if let Ok(bytes) = fs::read(folder.join(name)) {
+            fs::write(&made, bytes).expect("tool");
+            fs::set_permissions(&made, Permissions::from_mode(0o755)).expect("chmod");
+            return made;
+        }
         let mut gcc = Command::new("gcc");
         gcc.env("TMPDIR", self.scope.folder());
         gcc.args(["-static", "-O1", "-Wall", "-Werror", "-o"]).arg(&made).arg(source);

@@ -2,7 +2,8 @@
  *
  * usage: race COUNT TARGET PARTNER...
  * PARTNER is a path that lies beside TARGET. For each in turn: TARGET and it are exchanged and
- * exchanged back; then TARGET is gone for a moment. COUNT gets how often, from time to time. */
+ * exchanged back; then TARGET is gone for a moment. One with a '+' before it is put in the place of
+ * TARGET, whatever is there, and taken away again. COUNT gets how often, from time to time. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -35,6 +36,13 @@ int main(int argc, char **argv) {
     snprintf(away, sizeof away, "%s.away", target);
     for (long turn = 0;; turn++) {
         const char *partner = argv[3 + turn % (argc - 3)];
+        if (partner[0] == '+') {
+            if (!rename(partner + 1, target) && !rename(target, partner + 1))
+                done++;
+            if (turn % 4096 == 0)
+                tell(argv[1]);
+            continue;
+        }
         swap(target, partner);
         swap(target, partner);
         if (turn % 16 == 0) {
