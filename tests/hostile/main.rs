@@ -23,6 +23,7 @@ mod documents;
 mod layers;
 mod layout;
 mod metadata;
+mod replays;
 mod running;
 mod structure;
 

@@ -11,9 +11,11 @@ macro_rules! trial {
 }
 
 mod credentials;
+mod device;
 mod fd_leak;
 mod hook;
 mod image_path;
+mod image_user;
 mod information_leak;
 mod large_input;
 mod mask_source;

@@ -2,6 +2,7 @@
 //! within ten seconds. `Trial::oci` kills a verb that takes longer, which is code 137 here.
 
 use std::fs::{self, File};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -36,12 +37,15 @@ fn a_container_that_froze_a_part_of_itself_is_deleted() {
     let Some((trial, bundle)) = trial(name, &["sleep", "100"]) else { return };
     let before = trial.traces();
     trial.oci(&["run", "-d", "--bundle", &bundle, "c"]).ok();
-    let folder = "/sys/fs/cgroup/freezer/c/part";
+    let (folder, freeze) = match Path::new("/sys/fs/cgroup/freezer").exists() {
+        true => ("/sys/fs/cgroup/freezer/c/part", ("freezer.state", "FROZEN")),
+        false => ("/sys/fs/cgroup/c/part", ("cgroup.freeze", "1")),
+    };
     fs::create_dir(folder).expect("cgroup");
     let state = trial.oci(&["state", "c"]).ok();
     let state: serde_json::Value = serde_json::from_str(&state).expect("JSON");
     fs::write(format!("{folder}/cgroup.procs"), state["pid"].to_string()).expect("move");
-    fs::write(format!("{folder}/freezer.state"), "FROZEN").expect("freeze");
+    fs::write(format!("{folder}/{}", freeze.0), freeze.1).expect("freeze");
     trial.oci(&["delete", "--force", "c"]).ok();
     trial.clean(&before, "a container that froze itself");
 }
@@ -104,8 +108,9 @@ fn a_container_killed_for_its_memory_is_deleted() {
             trial.wait_for("its end", || status(&trial) == "stopped");
         } else {
             let kills = || {
-                let path = "/sys/fs/cgroup/memory/c/memory.oom_control";
-                let text = fs::read_to_string(path).unwrap_or_default();
+                let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+                let text = read("/sys/fs/cgroup/memory/c/memory.oom_control")
+                    + &read("/sys/fs/cgroup/c/memory.events");
                 text.lines().any(|line| line.starts_with("oom_kill ") && line != "oom_kill 0")
             };
             trial.wait_for("a kill of a part of it", kills);

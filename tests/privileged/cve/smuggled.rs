@@ -161,7 +161,7 @@ fn cve_2021_43784_long_values_stay_what_they_are() {
 }
 
 /// Annotations come out of `state` as they went in, whatever is in them, and change nothing else.
-/// Red when the record of a container is not written as JSON.
+/// Red when `annotations` of `Entry` in `src/oci-cli/src/verbs/list.rs` are flattened into it.
 #[test]
 fn cve_2026_53488_annotations_are_only_data() {
     let Some((trial, bundle)) = trial!(cve_2026_53488_annotations_are_only_data, "sleep", "100")
