@@ -89,8 +89,8 @@ privileged: build ## the whole product on the real kernel, each test in its own 
 	cargo test --test hostile
 	cargo test --test privileged
 
-race: build ## exchange every mount target while containers are made, 20,000 a target (root)
-	PODVISOR_RACE_ROUNDS=$${PODVISOR_RACE_ROUNDS:-20000} cargo test --test privileged race:: -- --nocapture
+race: build ## exchange what containers are made of while they are made, 20,000 a scenario (root)
+	PODVISOR_RACE_ROUNDS=$${PODVISOR_RACE_ROUNDS:-20000} cargo test --test privileged race:: -- --nocapture --test-threads=1
 
 conformance: build ## the same cases on podvisor-oci, runc and crun, three columns (root)
 	cargo test -p oci-cli --test conformance -- --nocapture
@@ -111,12 +111,14 @@ vm: build ## boot Debian's kernel on pure cgroup v2: podvisor as PID 1, conforma
 	tests/vm/run.sh $(BIN) $(PODVISOR_TEST_CACHE)
 	tests/vm/conformance.sh $(BIN) $(PODVISOR_TEST_CACHE)
 	tests/vm/conformance.sh $(BIN) $(PODVISOR_TEST_CACHE) --peers v2:
-	tests/vm/trials.sh $(BIN) $(PODVISOR_TEST_CACHE) checkpoint network stuck limits
+	tests/vm/trials.sh $(BIN) $(PODVISOR_TEST_CACHE) checkpoint network stuck limits apparmor selinux
 	tests/vm/systemd/run.sh $(BIN) $(PODVISOR_TEST_CACHE)
 
-vm-all: build ## every conformance case there on podvisor-oci, runc and crun, and the engines (root, slow)
+vm-all: build ## there, too: every case on podvisor-oci, runc and crun, engines, replays of attacks (root, slow)
 	VM_TIMEOUT=5400 tests/vm/conformance.sh $(BIN) $(PODVISOR_TEST_CACHE) --peers
 	VM_TIMEOUT=2400 tests/vm/engines.sh $(BIN) $(PODVISOR_TEST_CACHE)
+	tests/vm/trials.sh $(BIN) $(PODVISOR_TEST_CACHE) checkpoint-options
+	VM_TIMEOUT=2400 tests/vm/privileged.sh $(BIN) $(PODVISOR_TEST_CACHE)
 
 fuzz: ## mutate the corpora of tests/fuzz for a minute each (FUZZ_SECONDS=60)
 	for target in config state seccomp mountinfo cgroup_files; do \

@@ -52,6 +52,20 @@ impl OuterCgroups {
         each.collect::<Vec<_>>().join("; ")
     }
 
+    /// A shell line that puts the shell, whose cgroup namespace begins at the scope's cgroup, below
+    /// that, where cgroup2 is alone: controllers are for cgroups below one without processes.
+    pub fn leave_line(&self) -> String {
+        match (&self.hierarchies[..], &self.folders[..]) {
+            ([only], [folder]) if only.kind == "cgroup2" => format!(
+                "cd '{}'; mkdir scope; echo $$ >scope/cgroup.procs; \
+                 for c in $(cat cgroup.controllers); do echo +$c >cgroup.subtree_control; done; \
+                 cd \"$OLDPWD\"; ",
+                folder.display()
+            ),
+            _ => String::new(),
+        }
+    }
+
     /// Shell lines that show the same hierarchies below `/sys/fs/cgroup`, rooted at the scope; to
     /// be run inside new mount and cgroup namespaces.
     pub fn remount_lines(&self) -> String {

@@ -120,13 +120,18 @@ pub fn run_watching(
          set +e; {INSIDE}='{f}' \"$@\"; exit $?",
         f = folder.display()
     );
+    let between = format!(
+        "{}exec unshare --mount --pid --net --ipc --uts --fork --kill-child --mount-proc \
+         sh -ec \"$INSIDE_SCRIPT\" sh \"$@\"",
+        cgroups.leave_line()
+    );
     let outside = format!(
-        "{}; exec unshare --mount --pid --net --ipc --uts --cgroup --fork --kill-child \
-         --mount-proc sh -ec \"$INSIDE_SCRIPT\" sh \"$@\"",
+        "{}; exec unshare --cgroup sh -ec \"$BETWEEN_SCRIPT\" sh \"$@\"",
         cgroups.join_line()
     );
     let status = Command::new("sh")
         .env("INSIDE_SCRIPT", inside)
+        .env("BETWEEN_SCRIPT", between)
         .args(["-ec", &outside, "sh"])
         .arg(program)
         .args(args)
