@@ -9,12 +9,10 @@ use std::io::{self, Read};
 use ureq::http::Method;
 
 use crate::error::{Error, Result};
-use crate::pace::Paced;
 use crate::range::{self, Rest};
 use crate::remote::Remote;
 use crate::repository::Repository;
 use crate::session::{Access, Call, header};
-use crate::{chance, pause, retry};
 
 /// A server that sends at least so much between two breaks is asked on and on.
 const PROGRESS: u64 = 1 << 20;
@@ -66,29 +64,25 @@ impl<'a> Blob<'a> {
         }
         self.broke_at = self.at;
         self.failures += 1;
+        let remote = self.remote;
+        let http = remote.servers().get(self.server).map(|server| server.session().http());
         let within = match error {
             // Calls have waited and tried again already.
             Error::Transport { .. } | Error::Status { .. } => None,
-            _ if error.may_pass() => retry::wait((self.failures, self.tries()), None, chance()),
-            _ => None,
+            _ => http.and_then(|http| http.wait_after_failure(self.failures, &error)),
         };
-        match within {
-            Some(time) => pause(time),
-            None if self.server + 1 < self.remote.servers().len() => {
+        match (within, http) {
+            (Some(time), Some(http)) => http.pause(time),
+            _ if self.server + 1 < self.remote.servers().len() => {
                 if matches!(error, Error::Transport { .. }) {
                     self.remote.leave(self.server);
                 }
                 self.server += 1;
                 self.failures = 0;
             }
-            None => return Err(error),
+            _ => return Err(error),
         }
         Ok(())
-    }
-
-    fn tries(&self) -> u32 {
-        let server = self.remote.servers().get(self.server);
-        server.map_or(0, |s| s.session().http().tries())
     }
 
     fn broke(&self, source: io::Error) -> Error {
@@ -203,7 +197,7 @@ fn begin(
         return Err(wrong(format!("{length} bytes come, {expected} were promised")));
     }
     let reader = answer.into_body().into_with_config().limit(u64::MAX).reader();
-    let mut reader = Paced::new(reader, session.http().pace());
+    let mut reader = session.http().paced(reader);
     let unread = |e: io::Error| session.unread(&action, e);
     let passed = io::copy(&mut (&mut reader).take(skip), &mut io::sink()).map_err(unread)?;
     if passed < skip {

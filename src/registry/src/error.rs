@@ -5,6 +5,8 @@
 
 use std::io;
 
+use crate::resolve::Unresolved;
+
 /// The result of this crate's operations.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -45,6 +47,12 @@ pub enum Error {
         name: String,
         /// What happened.
         problem: String,
+    },
+    /// Nobody waits for it any more.
+    #[error("{registry}: broken off")]
+    Cancelled {
+        /// Its address.
+        registry: String,
     },
     /// No answer came.
     #[error("{registry}: {action}")]
@@ -118,7 +126,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Error::File { path, .. } => format!("mend or remove {path}"),
-            Error::Io { .. } => return None,
+            Error::Io { .. } | Error::Cancelled { .. } => return None,
             Error::Blocked { path, .. } => format!("{path} has `blocked = true` for it"),
             Error::Helper { .. } => {
                 "`credHelpers` and `credsStore` of config.json name it; `podvisor login` keeps \
@@ -157,12 +165,23 @@ impl Error {
         match self {
             Error::Transport { source, .. } => match source.as_ref() {
                 ureq::Error::Rustls(_) | ureq::Error::HostNotFound | ureq::Error::Tls(_) => false,
-                ureq::Error::Io(e) => !is_certificate(e) && !is_absence(e),
+                ureq::Error::Io(e) => !is_certificate(e) && !is_unresolved(e),
                 _ => true,
             },
             Error::Body { .. } => true,
             Error::Status { status, .. } => crate::retry::may_pass(*status),
             _ => false,
+        }
+    }
+
+    /// Nobody is there: how often it is worth a try.
+    pub(crate) fn absence(&self) -> Option<u32> {
+        let Error::Transport { source, .. } = self else { return None };
+        match source.as_ref() {
+            ureq::Error::Io(e) if is_absence(e) => Some(3),
+            // Which has taken its time.
+            ureq::Error::Timeout(ureq::Timeout::Connect) => Some(2),
+            _ => None,
         }
     }
 
@@ -190,7 +209,12 @@ pub(crate) fn is_certificate(error: &io::Error) -> bool {
     })
 }
 
-/// Whether nobody is there: a person wants to know that at once.
+/// Whether the name could not be looked up; the resolver has asked again by itself.
+fn is_unresolved(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|e| e.is::<Unresolved>())
+}
+
+/// Whether nobody is there.
 fn is_absence(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
     matches!(error.kind(), ConnectionRefused | HostUnreachable | NetworkUnreachable)
@@ -224,6 +248,7 @@ fn transport_hint(registry: &str, error: &ureq::Error) -> Option<String> {
                 "a private authority's certificate goes to /etc/podvisor/certs.d/{registry}/ca.crt"
             )
         }
+        ureq::Error::Io(e) if is_unresolved(e) => "look at /etc/resolv.conf and at DNS".into(),
         ureq::Error::HostNotFound => format!("does {host} exist? look at the name and at DNS"),
         ureq::Error::Io(e) if e.kind() == io::ErrorKind::ConnectionRefused => {
             "nothing listens there: look at address and port".into()
@@ -286,5 +311,21 @@ mod tests {
         assert_eq!(detail(b"<html>"), "");
         assert_eq!(detail(b"{\"errors\":[]}"), "");
         assert!(shown(&"a".repeat(1000)).chars().count() == 301);
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_looked_up_is_not_tried_again() {
+        let of = |error: io::Error| Error::Transport {
+            registry: "r.example".into(),
+            action: "reading".into(),
+            source: Box::new(ureq::Error::Io(error)),
+        };
+        let silent = Unresolved::new("r.example", io::ErrorKind::TimedOut.into());
+        let silent = of(io::Error::other(silent));
+        assert!(!silent.may_pass() && silent.hint().is_some_and(|hint| hint.contains("DNS")));
+        let refused = of(io::ErrorKind::ConnectionRefused.into());
+        assert!(refused.may_pass() && refused.absence() == Some(3));
+        let broken = of(io::ErrorKind::ConnectionReset.into());
+        assert!(broken.may_pass() && broken.absence().is_none());
     }
 }

@@ -11,9 +11,8 @@ use ureq::http::{Method, Response};
 use crate::error::{Error, Result};
 use crate::http::{Http, Payload};
 use crate::origin::{Origin, may_follow};
-use crate::pace::Paced;
 use crate::session::header;
-use crate::{Settings, chance, pause, retry};
+use crate::{Settings, retry};
 
 const HOPS_MAX: usize = 8;
 const ACTION: &str = "fetching";
@@ -89,7 +88,7 @@ pub fn fetch(
         let answer = get(&http, &origin, &path, &headers)?;
         let status = answer.status();
         if status.is_success() {
-            return body(answer, &origin, (http.pace(), max), out).map(Some);
+            return body(answer, &origin, (&http, max), out).map(Some);
         }
         if status.as_u16() == 304 && !headers.is_empty() {
             return Ok(None);
@@ -134,12 +133,8 @@ fn get(
             let source = Box::new(source);
             Error::Transport { registry, action, source }
         });
-        let may_pass = match &answer {
-            Ok(answer) => retry::may_pass(answer.status().as_u16()),
-            Err(error) => error.may_pass(),
-        };
-        match retry::wait((tried, http.tries()), None, chance()).filter(|_| may_pass) {
-            Some(time) => pause(time),
+        match http.wait_after(tried, &answer) {
+            Some(time) => http.pause(time),
             None => return answer,
         }
     }
@@ -148,7 +143,7 @@ fn get(
 fn body(
     answer: Response<Body>,
     origin: &Origin,
-    (pace, max): (crate::Pace, u64),
+    (http, max): (&Http, u64),
     out: &mut dyn Write,
 ) -> Result<Fetched> {
     let version = Version::of(&answer);
@@ -159,7 +154,7 @@ fn body(
         return Err(too_long());
     }
     let reader = answer.into_body().into_with_config().limit(max.saturating_add(1)).reader();
-    let mut reader = Paced::new(reader, pace).take(max.saturating_add(1));
+    let mut reader = http.paced(reader).take(max.saturating_add(1));
     let size = io::copy(&mut reader, out).map_err(|source| {
         let (registry, action) = (origin.to_string(), ACTION.to_owned());
         Error::Body { registry, action, source }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ureq::http::{Method, Request, Response};
 use ureq::unversioned::transport::DefaultConnector;
@@ -14,9 +14,10 @@ use ureq::{Agent, Body, Proxy, SendBody};
 
 use crate::error::{Error, Result};
 use crate::origin::Origin;
-use crate::pace::Pace;
+use crate::pace::{Pace, Paced};
 use crate::resolve::Names;
-use crate::{Settings, retry, tls};
+use crate::session::header;
+use crate::{Cancel, Settings, chance, retry, tls};
 
 const CONNECT: Duration = Duration::from_secs(15);
 /// A registry may verify gigabytes before it answers to the end of an upload.
@@ -39,6 +40,7 @@ pub(crate) struct Http {
     given: Option<(String, PathBuf)>,
     pace: Pace,
     tries: u32,
+    cancel: Cancel,
     agents: Mutex<BTreeMap<(String, bool), Agent>>,
 }
 
@@ -48,15 +50,54 @@ impl Http {
         let given = settings.given_certificates.clone().map(|folder| (host.to_owned(), folder));
         let (certificates, pace) = (settings.certificates.clone(), settings.pace);
         let tries = settings.tries.unwrap_or(retry::TRIES);
-        Http { certificates, given, pace, tries, agents: Mutex::default() }
+        let cancel = settings.cancel.clone();
+        Http { certificates, given, pace, tries, cancel, agents: Mutex::default() }
     }
 
-    pub(crate) fn pace(&self) -> Pace {
-        self.pace
+    /// A body that must keep the pace.
+    pub(crate) fn paced<R: Read>(&self, reader: R) -> Paced<R> {
+        Paced::new(reader, self.pace, self.cancel.clone())
     }
 
-    pub(crate) fn tries(&self) -> u32 {
-        self.tries
+    /// The wait after an answer that a later try may change; `None`: it stands.
+    pub(crate) fn wait_after(
+        &self,
+        tried: u32,
+        answer: &Result<Response<Body>>,
+    ) -> Option<Duration> {
+        match answer {
+            Ok(answer) if retry::may_pass(answer.status().as_u16()) => {
+                retry::wait((tried, self.tries), asked(answer), chance())
+            }
+            Ok(_) => None,
+            Err(error) => self.wait_after_failure(tried, error),
+        }
+    }
+
+    /// The same after a failure.
+    pub(crate) fn wait_after_failure(&self, tried: u32, error: &Error) -> Option<Duration> {
+        if !error.may_pass() {
+            return None;
+        }
+        match error.absence() {
+            // A person wants to know that at once; a server that starts anew is soon there.
+            Some(tries) => retry::wait((tried, self.tries.min(tries)), None, chance())
+                .map(|time| time / retry::SHORTER),
+            None => retry::wait((tried, self.tries), None, chance()),
+        }
+    }
+
+    /// Lets time pass, as long as anybody waits.
+    pub(crate) fn pause(&self, time: Duration) {
+        const LOOK: Duration = Duration::from_millis(50);
+        let until = Instant::now() + time;
+        while !self.cancel.is_cancelled() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            std::thread::park_timeout(left.min(LOOK));
+        }
     }
 
     fn agent(&self, origin: &Origin, insecure: bool) -> Result<Agent> {
@@ -104,6 +145,9 @@ impl Http {
         payload: Payload,
         insecure: bool,
     ) -> Result<std::result::Result<Response<Body>, ureq::Error>> {
+        if self.cancel.is_cancelled() {
+            return Err(Error::Cancelled { registry: origin.to_string() });
+        }
         let agent = self.agent(origin, insecure)?;
         let mut request = Request::builder().method(method).uri(format!("{origin}{path}"));
         for (name, value) in headers {
@@ -127,4 +171,10 @@ impl Http {
             }
         })
     }
+}
+
+/// The server's Retry-After.
+fn asked(answer: &Response<Body>) -> Option<Duration> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs());
+    retry::after(header(answer, "retry-after")?, now)
 }

@@ -12,6 +12,7 @@
 //! read or write a file. Digests are the caller's to check. Not here: images, the store.
 
 mod blob;
+mod cancel;
 mod challenge;
 mod credentials;
 mod error;
@@ -34,9 +35,9 @@ mod upload;
 
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 pub use blob::Blob;
+pub use cancel::Cancel;
 pub use credentials::{Credential, Files, OWN};
 pub use error::{Error, Result};
 pub use fetch::{Fetched, Version, fetch};
@@ -69,6 +70,8 @@ pub struct Settings {
     pub pace: Pace,
     /// Tries of a request that may pass; six by default.
     pub tries: Option<u32>,
+    /// Ends what is done with these settings.
+    pub cancel: Cancel,
 }
 
 impl Settings {
@@ -97,17 +100,4 @@ impl Settings {
 /// A byte that nobody can foretell: for spreading waits and for DNS.
 fn chance() -> u8 {
     (RandomState::new().hash_one(0) & 0xff) as u8
-}
-
-/// Lets time pass.
-fn pause(time: Duration) {
-    let until = Instant::now() + time;
-    loop {
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return;
-        }
-        // May come back early.
-        std::thread::park_timeout(left);
-    }
 }

@@ -5,6 +5,8 @@
 use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
+use crate::Cancel;
+
 /// The slowest body that is read on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
@@ -53,16 +55,20 @@ impl Meter {
 pub(crate) struct Paced<R> {
     reader: R,
     meter: Meter,
+    cancel: Cancel,
 }
 
 impl<R: Read> Paced<R> {
-    pub(crate) fn new(reader: R, pace: Pace) -> Paced<R> {
-        Paced { reader, meter: Meter::new(pace) }
+    pub(crate) fn new(reader: R, pace: Pace, cancel: Cancel) -> Paced<R> {
+        Paced { reader, meter: Meter::new(pace), cancel }
     }
 }
 
 impl<R: Read> Read for Paced<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.cancel.is_cancelled() {
+            return Err(io::Error::other("nobody waits for it any more"));
+        }
         let begun = Instant::now();
         let count = self.reader.read(buffer)?;
         if self.meter.note(begun.elapsed(), count) {

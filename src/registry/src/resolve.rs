@@ -22,6 +22,20 @@ use message::{Answer, Kind};
 const ADDRESSES_MAX: usize = 16;
 const LONGEST: Duration = Duration::from_secs(15);
 
+/// No server said anything about a name.
+#[derive(Debug, thiserror::Error)]
+#[error("look up {host}: {source}")]
+pub(crate) struct Unresolved {
+    host: String,
+    source: io::Error,
+}
+
+impl Unresolved {
+    pub(crate) fn new(host: &str, source: io::Error) -> Unresolved {
+        Unresolved { host: host.to_owned(), source }
+    }
+}
+
 /// ureq's way to ask.
 #[derive(Debug)]
 pub(crate) struct Names;
@@ -38,7 +52,9 @@ impl Resolver for Names {
         let port = uri.port_u16().unwrap_or(usual);
         let deadline = Instant::now() + (*timeout.after).min(LONGEST);
         let mut all = self.empty();
-        for address in addresses(host, deadline)?.into_iter().take(ADDRESSES_MAX) {
+        let found = addresses(host, deadline)
+            .map_err(|source| ureq::Error::Io(io::Error::other(Unresolved::new(host, source))))?;
+        for address in found.into_iter().take(ADDRESSES_MAX) {
             all.push(SocketAddr::new(address, port));
         }
         if all.is_empty() { Err(ureq::Error::HostNotFound) } else { Ok(all) }

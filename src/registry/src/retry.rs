@@ -6,6 +6,8 @@ use std::time::Duration;
 pub(crate) const TRIES: u32 = 6;
 const FIRST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(20);
+/// So much shorter are waits for a server that is not there.
+pub(crate) const SHORTER: u32 = 4;
 /// The longest wait that a server may ask for.
 const ASKED_MAX: Duration = Duration::from_secs(60);
 

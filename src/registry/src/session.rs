@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ureq::Body;
 use ureq::http::{Method, Response};
@@ -16,9 +15,8 @@ use crate::credentials::Credential;
 use crate::error::{Error, Result, detail, is_no_tls};
 use crate::http::{Http, Payload};
 use crate::origin::{Origin, may_follow};
-use crate::pace::Paced;
 use crate::registries::Source;
-use crate::{chance, pause, retry, token};
+use crate::token;
 
 const HOPS_MAX: usize = 8;
 const ERROR_MAX: u64 = 64 << 10;
@@ -106,7 +104,7 @@ impl Session {
     pub(crate) fn body(&self, answer: Response<Body>, max: u64, action: &str) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let reader = answer.into_body().into_with_config().limit(max + 1).reader();
-        let mut reader = Paced::new(reader, self.http.pace()).take(max + 1);
+        let mut reader = self.http.paced(reader).take(max + 1);
         reader.read_to_end(&mut bytes).map_err(|e| self.unread(action, e))?;
         if bytes.len() as u64 > max {
             return Err(self.protocol(action, &format!("the answer is longer than {max} bytes")));
@@ -165,20 +163,8 @@ impl Session {
             };
             let answer = self.http.send(to, &headers, again, insecure)?;
             let answer = answer.map_err(|e| self.transport(action, e));
-            let may_pass = match &answer {
-                Ok(answer) => retry::may_pass(answer.status().as_u16()),
-                Err(error) => error.may_pass(),
-            };
-            let wait = match may_pass && !once {
-                true => retry::wait(
-                    (tried, self.http.tries()),
-                    answer.as_ref().ok().and_then(asked),
-                    chance(),
-                ),
-                false => None,
-            };
-            match wait {
-                Some(time) => pause(time),
+            match self.http.wait_after(tried, &answer).filter(|_| !once) {
+                Some(time) => self.http.pause(time),
                 None => return answer,
             }
         }
@@ -317,11 +303,6 @@ impl Session {
 /// Docker Hub's registry has another name than its images.
 fn host(registry: &str) -> &str {
     if registry == "docker.io" { "registry-1.docker.io" } else { registry }
-}
-
-fn asked(answer: &Response<Body>) -> Option<Duration> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs());
-    retry::after(header(answer, "retry-after")?, now)
 }
 
 pub(crate) fn header<'a>(answer: &'a Response<Body>, name: &str) -> Option<&'a str> {

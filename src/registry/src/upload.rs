@@ -14,7 +14,6 @@ use crate::http::Payload;
 use crate::origin::upload_path;
 use crate::repository::Repository;
 use crate::session::{Access, Call, header};
-use crate::{chance, pause, retry};
 
 /// Below the limits of the usual proxies.
 const CHUNK: u64 = 16 << 20;
@@ -55,7 +54,6 @@ impl Repository {
             return Ok(Uploaded::Present);
         }
         let action = self.doing(&format!("uploading blob {}", short(digest)));
-        let tries = self.session().http().tries();
         let mut chunked = false;
         let mut tried = 0;
         loop {
@@ -75,12 +73,10 @@ impl Repository {
                 Ok(()) => return Ok(Uploaded::Sent),
                 // A proxy's limit on the size of one request.
                 Err(Error::Status { status: 413, .. }) if !chunked => chunked = true,
-                Err(error) if error.may_pass() => match retry::wait((tried, tries), None, chance())
-                {
-                    Some(time) => pause(time),
+                Err(error) => match self.session().http().wait_after_failure(tried, &error) {
+                    Some(time) => self.session().http().pause(time),
                     None => return Err(error),
                 },
-                Err(error) => return Err(error),
             }
         }
     }

@@ -1,11 +1,13 @@
 //! Bodies: cut, dripping, endless, of the wrong place or length, and busy servers.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use registry::{Purpose, Remote, Settings};
+
 use crate::server::{Server, head, say};
-use crate::{blob, remote};
+use crate::{blob, remote, settings};
 
 const TEXT: &[u8] = b"0123456789";
 
@@ -155,4 +157,38 @@ fn noise_is_no_answer() {
         say(stream, "200 OK", &[&long], TEXT);
     });
     assert!(remote(&server).manifest("1").is_err());
+}
+
+#[test]
+fn what_nobody_waits_for_any_more_ends_at_once() {
+    let server = Server::new(|_, stream| {
+        head(stream, "200 OK", &[], Some(1 << 40));
+        while stream.write_all(&[0; 4096]).is_ok() {}
+    });
+    let cancel = registry::Cancel::default();
+    let settings = Settings { cancel: cancel.clone(), ..settings() };
+    let remote = Remote::new(&settings, &server.address, "team/web", Purpose::Pull(false)).unwrap();
+    let digest = format!("sha256:{}", "a".repeat(64));
+    let mut blob = remote.blob(&digest, 1 << 40, 0);
+    blob.read_exact(&mut [0; 10_000]).unwrap();
+    cancel.cancel();
+    let error = blob.read_to_end(&mut Vec::new()).unwrap_err();
+    assert!(error.to_string().contains("broken off"), "{error}");
+    assert_eq!(server.asked().len(), 1, "nothing more is asked");
+    assert!(matches!(remote.manifest("1"), Err(registry::Error::Cancelled { .. })));
+}
+
+#[test]
+fn where_nobody_listens_is_told_soon() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap().to_string();
+    drop(free);
+    // As many tries as usual.
+    let settings = Settings { tries: None, ..settings() };
+    let remote = Remote::new(&settings, &address, "team/web", Purpose::Pull(false)).unwrap();
+    let begun = Instant::now();
+    let error = remote.manifest("1").unwrap_err();
+    let took = begun.elapsed();
+    assert!(error.hint().unwrap().contains("nothing listens there"), "{error}");
+    assert!((Duration::from_millis(200)..Duration::from_secs(3)).contains(&took), "{took:?}");
 }
