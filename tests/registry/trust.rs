@@ -56,7 +56,8 @@ fn policy(world: &World, key: &str, more: &str) {
          \"127.0.0.1:5000/team\":[{{\"type\":\"sigstoreSigned\",\"keyPath\":\"{path}\"{more}}}],\
          \"127.0.0.1:5000/free\":[{{\"type\":\"insecureAcceptAnything\"}}],\
          \"127.0.0.1:5000/gpg\":[{{\"type\":\"signedBy\",\"keyType\":\"GPGKeys\",\"keyPath\":\"/k\"}}]\
-         }}}}}}"
+         }},\"oci\":{{\"{}\":[{{\"type\":\"insecureAcceptAnything\"}}]}}}}}}",
+        world.path("sig")
     );
     world.file("policy.json", &text);
 }
@@ -122,4 +123,73 @@ fn the_signature_of_an_index_covers_its_images() {
     sign(&world, "ec", &index, NAME, None);
     world.podvisor(&format!("pull -q {NAME}:1")).ok();
     world.podvisor(&format!("pull -q --platform linux/arm64 {NAME}:1")).ok();
+}
+
+/// What the policy says of a source, by skopeo and by us.
+fn verdicts(world: &World, from: &str, ours: &str) -> (bool, bool) {
+    let line = format!(
+        "rm -rf out; skopeo --policy policy.json copy -q --src-tls-verify=false {from} dir:out \
+         >/dev/null 2>&1 && echo yes || echo no"
+    );
+    let theirs = world.sh(&line) == "yes\n";
+    (theirs, world.podvisor(ours).ok)
+}
+
+#[test]
+fn files_and_copies_are_asked_about_as_by_skopeo() {
+    let Some(scope) = scope::enter("trust::files_and_copies_are_asked_about_as_by_skopeo") else {
+        return;
+    };
+    let mut world = World::new(scope);
+    world.registry(5000, "", "");
+    world.file("registries.conf", "[[registry]]\nlocation = \"127.0.0.1:5000\"\ninsecure = true\n");
+    world.sh("openssl ecparam -genkey -name prime256v1 -noout -out ec.pem
+         openssl pkey -in ec.pem -pubout -out ec.pub");
+    let index = world.layout("lay 1 1 1000 linux/arm64 linux/amd64");
+    world.sh("cp -a lay other; skopeo copy -q oci:lay:1 docker-archive:d.tar:web:1
+         skopeo copy -q oci:lay:1 oci-archive:o.tar:1; skopeo copy -q oci:lay:1 dir:d");
+    for place in ["free", "team", "rest"] {
+        world.podvisor(&format!("copy -q --all oci:lay:1 127.0.0.1:5000/{place}/web:1")).ok();
+    }
+    let accept = "[{\"type\":\"insecureAcceptAnything\"}]";
+    let text = format!(
+        "{{\"default\":[{{\"type\":\"reject\"}}],\"transports\":{{\
+         \"docker\":{{\"127.0.0.1:5000/free\":{accept},\"127.0.0.1:5000/team\":[{{\
+         \"type\":\"sigstoreSigned\",\"keyPath\":\"{key}\"}}]}},\
+         \"oci\":{{\"{lay}\":{accept},\"{sig}\":{accept}}},\"docker-archive\":{{\"\":{accept}}}}}}}",
+        key = world.path("ec.pub"),
+        lay = world.path("lay"),
+        sig = world.path("sig"),
+    );
+    world.file("policy.json", &text);
+    for (from, path, expected) in [
+        ("oci:lay:1", "lay", true),
+        ("oci:other:1", "other", false),
+        ("docker-archive:d.tar", "d.tar", true),
+        ("oci-archive:o.tar:1", "o.tar", false),
+        ("dir:d", "d", false),
+    ] {
+        let root = world.path(&format!("root-{path}"));
+        let ours = format!("--root {root} load -q {path}");
+        assert_eq!(verdicts(&world, from, &ours), (expected, expected), "{from}");
+        let count = world.podvisor(&format!("--root {root} images -q")).ok().lines().count();
+        assert_eq!(count, usize::from(expected), "{from}");
+    }
+    world.podvisor("load o.tar").fails(&["oci-archive:", "policy.json", "rejects"]);
+    for (place, expected) in [("free", true), ("team", false), ("rest", false)] {
+        let from = format!("docker://127.0.0.1:5000/{place}/web:1");
+        let ours = format!("copy -q {from} oci:back-{place}:1");
+        assert_eq!(verdicts(&world, &from, &ours), (expected, expected), "{place}");
+        assert_eq!(
+            world.sh(&format!("ls -d back-{place} 2>/dev/null || true")).is_empty(),
+            !expected
+        );
+    }
+    world.podvisor("copy oci:other:1 127.0.0.1:5000/free/web:2").fails(&["rejects"]);
+    world.podvisor("copy -q oci:lay:1 127.0.0.1:5000/free/web:2").ok();
+    world.podvisor(&format!("copy {NAME}:1 oci:b:1")).fails(&["no signature"]);
+    // The signature of an index is one of each image in it, whether one is copied or all.
+    sign(&world, "ec", &index, NAME, None);
+    world.podvisor(&format!("copy -q {NAME}:1 oci:b:1")).ok();
+    world.podvisor(&format!("copy -q --all {NAME}:1 oci:c:1")).ok();
 }

@@ -23,6 +23,7 @@ use crate::progress::{Event, Progress};
 use crate::pull::expand;
 use crate::reference::Reference;
 use crate::side_by_side::{self, Told};
+use crate::trust::{self, Policy, Transport};
 pub(crate) use documents::{Tree, config_of, kind_of};
 use layout::Layout;
 pub use referrers::{Referrer, referrers};
@@ -60,6 +61,8 @@ pub struct CopyOptions {
     pub all: bool,
     /// Whose image; this machine's by default.
     pub platform: Option<Platform>,
+    /// What is demanded of the image where it is read.
+    pub policy: Policy,
 }
 
 /// A copied image.
@@ -93,7 +96,8 @@ pub(crate) enum Target<'a> {
 /// Copies an image from one place to another.
 ///
 /// # Errors
-/// [`Error::Registry`]; documents and blobs that are damaged; what cannot be written.
+/// [`Error::Registry`]; [`Error::Untrusted`]; documents and blobs that are damaged; what cannot be
+/// written.
 pub fn copy(
     (from, to): (&Place, &Place),
     options: &CopyOptions,
@@ -115,6 +119,7 @@ pub fn copy(
         (Place::Registry(_), None) => return Err(no_place(from)),
     };
     let tree = documents::gather(&source, root, options)?;
+    may_come(&options.policy, from, source_remote.as_ref(), &tree)?;
     let digest = tree.root().map(|(d, _)| d.digest.to_string()).unwrap_or_default();
     let blobs = tree.blobs.len();
     match to {
@@ -136,6 +141,20 @@ pub fn copy(
         }
     }
     Ok(Copied { digest, blobs })
+}
+
+/// Asks the policy about every image before anything is written.
+fn may_come(
+    policy: &Policy,
+    from: &Place,
+    remote: Option<&(Remote, Reference)>,
+    tree: &Tree,
+) -> Result<()> {
+    if let Place::Layout(folder, _) = from {
+        return trust::check_file(policy, Transport::Oci, Some(folder));
+    }
+    let Some((remote, reference)) = remote else { return Ok(()) };
+    tree.images.iter().try_for_each(|digests| trust::check(policy, remote, reference, digests))
 }
 
 fn no_place(place: &Place) -> Error {

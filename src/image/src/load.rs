@@ -25,6 +25,7 @@ use crate::reference::Reference;
 use crate::snapshot::{self, Snapshots};
 use crate::staging::Staging;
 use crate::store::{Store, sync_folder};
+use crate::trust::{self, Policy};
 use crate::unpack::{self, Job};
 
 /// How to load.
@@ -32,6 +33,8 @@ use crate::unpack::{self, Job};
 pub struct LoadOptions {
     /// Name for the image, instead of those that the archive gives; for archives of one image.
     pub name: Option<String>,
+    /// What is demanded of images in files.
+    pub policy: Policy,
 }
 
 /// A loaded image.
@@ -71,7 +74,7 @@ impl Store {
         progress: &mut dyn Progress,
     ) -> Result<Vec<Loaded>> {
         let name = opts.name.as_deref().map(str::parse::<Reference>).transpose()?;
-        let result = self.load_leased(src, name, progress);
+        let result = self.load_leased(src, (name, &opts.policy), progress);
         // Another process may have left its sweep to this one. The load's error comes first.
         let swept = self.sweep();
         let loaded = result?;
@@ -82,7 +85,7 @@ impl Store {
     fn load_leased(
         &self,
         src: &Path,
-        name: Option<Reference>,
+        (name, policy): (Option<Reference>, &Policy),
         progress: &mut dyn Progress,
     ) -> Result<Vec<Loaded>> {
         let stdin = src == Path::new("-");
@@ -92,7 +95,7 @@ impl Store {
         let _lease = self.lease()?;
         let staging = self.staging()?;
         let mut blobs = Blobs::new(&staging, self.blobs(), shown);
-        let mut found = match kind {
+        let (transport, mut found) = match kind {
             Some(kind) if kind.is_dir() => layout::from_folder(src, &mut blobs)?,
             Some(_) => {
                 let file = File::open(src).at("opening", src)?;
@@ -100,6 +103,7 @@ impl Store {
             }
             None => archive::read(Box::new(std::io::stdin()), src, &mut blobs, progress)?,
         };
+        trust::check_file(policy, transport, Some(src).filter(|_| !stdin))?;
         if let Some(name) = name {
             match found.as_mut_slice() {
                 [one] => one.names = vec![name],

@@ -11,6 +11,7 @@ mod policy;
 mod signature;
 
 use std::io::Read;
+use std::path::Path;
 
 use registry::{Document, Remote};
 
@@ -27,6 +28,8 @@ use policy::Requirement;
 const SIGNATURES_MAX: usize = 100;
 const PAYLOAD_MAX: u64 = 1 << 20;
 
+const ACCEPTS_NOTHING: &str = "the policy has an empty list for it, which accepts nothing";
+
 const PAYLOAD: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 const ARTIFACT: &str = "application/vnd.dev.cosign.artifact.sig.v1+json";
@@ -36,6 +39,54 @@ struct Signed {
     payload: Vec<u8>,
     /// base64
     signature: String,
+}
+
+/// Where an image lies that is read from files, as containers' tools call it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transport {
+    /// An OCI layout folder.
+    Oci,
+    /// The same in an archive.
+    OciArchive,
+    /// docker's archive.
+    DockerArchive,
+    /// skopeo's folder.
+    Dir,
+}
+
+impl Transport {
+    fn name(self) -> &'static str {
+        match self {
+            Transport::Oci => "oci",
+            Transport::OciArchive => "oci-archive",
+            Transport::DockerArchive => "docker-archive",
+            Transport::Dir => "dir",
+        }
+    }
+}
+
+/// Decides about what lies in a file or folder; none for standard input. No signature comes along
+/// with those: a demand for one refuses.
+pub(crate) fn check_file(policy: &Policy, transport: Transport, path: Option<&Path>) -> Result<()> {
+    let refuse = |problem: &str| Error::Untrusted {
+        image: format!("{}:{}", transport.name(), path.map_or("-".into(), |p| p.to_string_lossy())),
+        policy: policy.path().display().to_string(),
+        problem: problem.to_owned(),
+    };
+    let requirements = policy.of_file(transport.name(), path);
+    if requirements.is_empty() {
+        return Err(refuse(ACCEPTS_NOTHING));
+    }
+    for requirement in requirements {
+        match requirement {
+            Requirement::Accept => {}
+            Requirement::Reject => return Err(refuse("the policy rejects it")),
+            Requirement::Signed { .. } | Requirement::Unknown(_) => {
+                return Err(refuse("the policy demands a signature, and none comes with it"));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Decides about an image; `digests` are its manifest's, and the index's if it came of one.
@@ -52,7 +103,7 @@ pub(crate) fn check(
     };
     let requirements = policy.requirements(reference);
     if requirements.is_empty() {
-        return Err(refuse("the policy has an empty list for it, which accepts nothing".into()));
+        return Err(refuse(ACCEPTS_NOTHING.into()));
     }
     let mut found: Option<Vec<Signed>> = None;
     for requirement in requirements {

@@ -1,5 +1,7 @@
 //! Arguments of the verbs that speak to registries.
 
+use std::path::PathBuf;
+
 use clap::{Args, ValueEnum};
 
 /// Options of everything that speaks to a registry.
@@ -8,15 +10,23 @@ pub struct RegistryArgs {
     /// Name and password instead of those that `login` keeps
     #[arg(long, value_name = "USER[:PASSWORD]")]
     pub creds: Option<String>,
+    /// What else says how to speak to it.
+    #[command(flatten)]
+    pub speak: SpeakArgs,
+}
+
+/// How a registry is spoken to, but for credentials of the command line.
+#[derive(Debug, Clone, Default, Args)]
+pub struct SpeakArgs {
     /// File of credentials [env: REGISTRY_AUTH_FILE]
     #[arg(long, value_name = "FILE")]
-    pub authfile: Option<std::path::PathBuf>,
+    pub authfile: Option<PathBuf>,
     /// `false` accepts plain HTTP and unknown certificates
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub tls_verify: Option<bool>,
     /// Folder with ca.crt, client.cert, client.key of this registry
     #[arg(long, value_name = "DIR")]
-    pub cert_dir: Option<std::path::PathBuf>,
+    pub cert_dir: Option<PathBuf>,
 }
 
 /// How progress is shown.
@@ -105,21 +115,76 @@ pub struct CopyArgs {
     /// How to show progress
     #[arg(long, value_enum, default_value_t = ProgressForm::Auto)]
     pub progress: ProgressForm,
-    /// `false` accepts plain HTTP and unknown certificates where it is read from
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
-    pub src_tls_verify: Option<bool>,
-    /// The same where it is written to
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
-    pub dest_tls_verify: Option<bool>,
+    /// How to speak to both ends.
+    #[command(flatten)]
+    pub both: SpeakArgs,
+    /// How to speak to the one that is read from.
+    #[command(flatten)]
+    pub src: SourceArgs,
+    /// How to speak to the one that is written to.
+    #[command(flatten)]
+    pub dest: DestinationArgs,
+}
+
+/// What `copy` has for the end that it reads from; the names are skopeo's.
+#[derive(Debug, Clone, Default, Args)]
+pub struct SourceArgs {
     /// Name and password where it is read from
     #[arg(long, value_name = "USER[:PASSWORD]")]
     pub src_creds: Option<String>,
+    /// File of credentials for it
+    #[arg(long, value_name = "FILE")]
+    pub src_authfile: Option<PathBuf>,
+    /// `false` accepts plain HTTP and unknown certificates there
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub src_tls_verify: Option<bool>,
+    /// Folder with ca.crt, client.cert, client.key of that registry
+    #[arg(long, value_name = "DIR")]
+    pub src_cert_dir: Option<PathBuf>,
+}
+
+/// The same for the end that it writes to.
+#[derive(Debug, Clone, Default, Args)]
+pub struct DestinationArgs {
     /// Name and password where it is written to
     #[arg(long, value_name = "USER[:PASSWORD]")]
     pub dest_creds: Option<String>,
-    /// File of credentials [env: REGISTRY_AUTH_FILE]
+    /// File of credentials for it
     #[arg(long, value_name = "FILE")]
-    pub authfile: Option<std::path::PathBuf>,
+    pub dest_authfile: Option<PathBuf>,
+    /// `false` accepts plain HTTP and unknown certificates there
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub dest_tls_verify: Option<bool>,
+    /// Folder with ca.crt, client.cert, client.key of that registry
+    #[arg(long, value_name = "DIR")]
+    pub dest_cert_dir: Option<PathBuf>,
+}
+
+impl CopyArgs {
+    /// How to speak to the two ends, first the one that is read from: what is said of one end wins.
+    #[must_use]
+    pub fn ends(&self) -> [RegistryArgs; 2] {
+        let (both, src, dest) = (&self.both, &self.src, &self.dest);
+        let end = |creds: &Option<String>, own: SpeakArgs| RegistryArgs {
+            creds: creds.clone(),
+            speak: SpeakArgs {
+                authfile: own.authfile.or_else(|| both.authfile.clone()),
+                tls_verify: own.tls_verify.or(both.tls_verify),
+                cert_dir: own.cert_dir.or_else(|| both.cert_dir.clone()),
+            },
+        };
+        let from = SpeakArgs {
+            authfile: src.src_authfile.clone(),
+            tls_verify: src.src_tls_verify,
+            cert_dir: src.src_cert_dir.clone(),
+        };
+        let to = SpeakArgs {
+            authfile: dest.dest_authfile.clone(),
+            tls_verify: dest.dest_tls_verify,
+            cert_dir: dest.dest_cert_dir.clone(),
+        };
+        [end(&src.src_creds, from), end(&dest.dest_creds, to)]
+    }
 }
 
 /// `podvisor login`
@@ -140,15 +205,9 @@ pub struct LoginArgs {
     /// Read the password from stdin
     #[arg(long)]
     pub password_stdin: bool,
-    /// File of credentials [env: REGISTRY_AUTH_FILE] [default: /etc/podvisor/auth.json]
-    #[arg(long, value_name = "FILE")]
-    pub authfile: Option<std::path::PathBuf>,
-    /// `false` accepts plain HTTP and unknown certificates
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
-    pub tls_verify: Option<bool>,
-    /// Folder with ca.crt, client.cert, client.key of this registry
-    #[arg(long, value_name = "DIR")]
-    pub cert_dir: Option<std::path::PathBuf>,
+    /// How to speak to the registry.
+    #[command(flatten)]
+    pub speak: SpeakArgs,
 }
 
 /// `podvisor logout`
@@ -162,7 +221,7 @@ pub struct LogoutArgs {
     pub server: String,
     /// File of credentials [env: REGISTRY_AUTH_FILE]
     #[arg(long, value_name = "FILE")]
-    pub authfile: Option<std::path::PathBuf>,
+    pub authfile: Option<PathBuf>,
 }
 
 /// `podvisor image tags`, `referrers` and `delete`

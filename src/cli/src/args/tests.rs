@@ -129,3 +129,18 @@ fn usage_errors_have_the_verbs_code() {
         assert_eq!(crate::usage_code(&words), code, "{words:?}");
     }
 }
+
+#[test]
+fn what_is_said_of_one_end_of_a_copy_is_for_that_end() {
+    let words = "podvisor copy --tls-verify=false --authfile a --src-creds me:x --dest-authfile b \
+                 --dest-cert-dir c --dest-tls-verify FROM TO";
+    let Verb::Copy(args) = Cli::try_parse_from(words.split_whitespace()).unwrap().verb else {
+        panic!()
+    };
+    let [from, to] = args.ends();
+    assert_eq!((from.creds.as_deref(), to.creds), (Some("me:x"), None));
+    assert_eq!((from.speak.tls_verify, to.speak.tls_verify), (Some(false), Some(true)));
+    let path = |text: &str| Some(PathBuf::from(text));
+    assert_eq!((from.speak.authfile, to.speak.authfile), (path("a"), path("b")));
+    assert_eq!((from.speak.cert_dir, to.speak.cert_dir), (None, path("c")));
+}

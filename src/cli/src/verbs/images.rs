@@ -16,7 +16,7 @@ use crate::{age, print, yaml};
 pub(super) fn load(args: &LoadArgs, settings: &Settings) -> Ended {
     let what = format!("load {}", args.path().display());
     let store = open(settings, &what)?;
-    let options = LoadOptions { name: args.name.clone() };
+    let options = LoadOptions { name: args.name.clone(), policy: super::pull::policy("load")? };
     let loaded = store.load(args.path(), &options, &mut Bar::new(args.quiet));
     for image in loaded.map_err(|error| failure(&what, &error))? {
         for line in told(&image.names, &image.digest, args.quiet) {

@@ -30,12 +30,8 @@ pub(super) fn login(args: &LoginArgs) -> Ended {
         None if args.password_stdin => from_stdin(&what)?,
         None => password(&what, &user)?,
     };
-    let speak = RegistryArgs {
-        creds: Some(format!("{user}:{password}")),
-        authfile: args.authfile.clone(),
-        tls_verify: args.tls_verify,
-        cert_dir: args.cert_dir.clone(),
-    };
+    let creds = Some(format!("{user}:{password}"));
+    let speak = RegistryArgs { creds, speak: args.speak.clone() };
     let settings = registries(&speak, &what)?;
     let of = |error: registry::Error| Failure::of(what.as_str(), &error).hint_maybe(error.hint());
     let remote = Remote::new(&settings, server, "", Purpose::Push).map_err(of)?;

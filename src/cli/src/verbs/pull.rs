@@ -97,13 +97,13 @@ pub(super) fn policy(what: &str) -> Result<Policy, Failure> {
 pub(super) fn registries(args: &RegistryArgs, what: &str) -> Result<Registries, Failure> {
     let of = |error: &registry::Error| Failure::of(what, error).hint_maybe(error.hint());
     let mut all = Registries::usual(settings::variable).map_err(|error| of(&error))?;
-    if let Some(file) = &args.authfile {
+    if let Some(file) = &args.speak.authfile {
         all.credentials = Files(vec![file.clone()]);
     }
-    if let Some(folder) = &args.cert_dir {
+    if let Some(folder) = &args.speak.cert_dir {
         all.given_certificates = Some(folder.clone());
     }
-    all.insecure = args.tls_verify == Some(false);
+    all.insecure = args.speak.tls_verify == Some(false);
     if let Some(text) = &args.creds {
         let (user, password) = match text.split_once(':') {
             Some((user, password)) => (user, password.to_owned()),

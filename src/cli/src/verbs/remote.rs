@@ -7,9 +7,9 @@ use registry::{Purpose, Remote};
 
 use super::Ended;
 use super::images::failure;
-use super::pull::registries;
+use super::pull::{policy, registries};
 use crate::age;
-use crate::args::{CopyArgs, RegistryArgs, RemoteArgs};
+use crate::args::{CopyArgs, RemoteArgs};
 use crate::failure::Failure;
 use crate::print;
 use crate::table::Table;
@@ -19,15 +19,9 @@ pub(super) fn copy(args: &CopyArgs) -> Ended {
     let what = format!("copy {} to {}", args.from, args.to);
     let platform = args.platform.as_deref().map(str::parse::<Platform>).transpose();
     let platform = platform.map_err(|error| failure(&what, &error).code(2))?;
-    let options = CopyOptions { all: args.all, platform };
-    let speak = |creds: &Option<String>, tls_verify| RegistryArgs {
-        creds: creds.clone(),
-        authfile: args.authfile.clone(),
-        tls_verify,
-        cert_dir: None,
-    };
-    let read = registries(&speak(&args.src_creds, args.src_tls_verify), &what)?;
-    let write = registries(&speak(&args.dest_creds, args.dest_tls_verify), &what)?;
+    let options = CopyOptions { all: args.all, platform, policy: policy(&what)? };
+    let [read, write] = args.ends();
+    let (read, write) = (registries(&read, &what)?, registries(&write, &what)?);
     let (from, to) = (Place::parse(&args.from), Place::parse(&args.to));
     let mut transfer = Transfer::new(args.progress, args.quiet);
     let copied = image::copy((&from, &to), &options, (&read, &write), &mut transfer);

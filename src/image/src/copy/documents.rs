@@ -30,6 +30,8 @@ pub(crate) enum Root {
 pub(crate) struct Tree {
     pub(crate) documents: Vec<(Descriptor, Vec<u8>)>,
     pub(crate) blobs: Vec<Descriptor>,
+    /// Of each image: its digest, and those of the indexes above it that it was found by.
+    pub(crate) images: Vec<Vec<Digest>>,
 }
 
 impl Tree {
@@ -70,7 +72,7 @@ pub(crate) fn gather(source: &Source, root: Root, options: &CopyOptions) -> Resu
     };
     let mut tree = Tree::default();
     let mut seen = BTreeSet::new();
-    descend(source, (entry, bytes), options, (&mut tree, &mut seen), 0)?;
+    descend(source, (entry, bytes), options, (&mut tree, &mut seen), &[])?;
     let mut known = BTreeSet::new();
     tree.blobs.retain(|b| known.insert(b.digest.clone()));
     Ok(tree)
@@ -132,10 +134,10 @@ fn descend(
     (entry, bytes): (Descriptor, Vec<u8>),
     options: &CopyOptions,
     (tree, seen): (&mut Tree, &mut BTreeSet<Digest>),
-    depth: usize,
+    above: &[Digest],
 ) -> Result<()> {
     let what = format!("manifest sha256:{}", entry.digest.short());
-    if depth > DEPTH_MAX || seen.len() >= DOCUMENTS_MAX {
+    if above.len() > DEPTH_MAX || seen.len() >= DOCUMENTS_MAX {
         let problem = format!("lies over {DEPTH_MAX} deep, or among over {DOCUMENTS_MAX}");
         return Err(wrong(source, &what, problem));
     }
@@ -143,9 +145,11 @@ fn descend(
         return Ok(());
     }
     let any: Any = document::parse(&bytes).map_err(|p| wrong(source, &what, p))?;
+    let chain = [std::slice::from_ref(&entry.digest), above].concat();
     if any.manifests.is_none() {
         tree.blobs.extend(any.layers);
         tree.blobs.extend(any.config);
+        tree.images.push(chain);
         tree.documents.push((entry, bytes));
         return Ok(());
     }
@@ -158,11 +162,11 @@ fn descend(
             return Err(wrong(source, &what, problem));
         };
         let bytes = read(source, chosen)?;
-        return descend(source, (plain(chosen), bytes), options, (tree, seen), depth + 1);
+        return descend(source, (plain(chosen), bytes), options, (tree, seen), &chain);
     }
     for child in &index.manifests {
         let read = read(source, child)?;
-        descend(source, (plain(child), read), options, (&mut *tree, &mut *seen), depth + 1)?;
+        descend(source, (plain(child), read), options, (&mut *tree, &mut *seen), &chain)?;
     }
     let entry = Descriptor { media_type: kind_of(&bytes, OCI_INDEX), ..entry };
     tree.documents.push((entry, bytes));

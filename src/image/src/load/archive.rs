@@ -16,6 +16,7 @@ use crate::error::{At, Error, Result};
 use crate::fault::{Fault, shown};
 use crate::progress::{Event, Progress};
 use crate::tarball::{Entry, Kind, Reader};
+use crate::trust::Transport;
 
 const DOCUMENTS: [&str; 4] = ["oci-layout", "index.json", "manifest.json", "repositories"];
 const READ_BYTES: usize = 256 << 10;
@@ -66,7 +67,7 @@ pub(super) fn read(
     path: &Path,
     blobs: &mut Blobs,
     progress: &mut dyn Progress,
-) -> Result<Vec<Found>> {
+) -> Result<(Transport, Vec<Found>)> {
     let mut first = Vec::new();
     (&mut input).take(4).read_to_end(&mut first).at("reading", path)?;
     if first.is_empty() {
@@ -92,16 +93,22 @@ pub(super) fn read(
     }
 }
 
-fn images(contents: &Contents, blobs: &mut Blobs, stem: Option<&str>) -> Result<Vec<Found>> {
+fn images(
+    contents: &Contents,
+    blobs: &mut Blobs,
+    stem: Option<&str>,
+) -> Result<(Transport, Vec<Found>)> {
     let documents = &contents.documents;
     if let (Some(_), Some(index)) = (documents.get("oci-layout"), documents.get("index.json")) {
-        return layout::images(index, blobs, stem, &mut |_, _, _| Ok(()));
+        let found = layout::images(index, blobs, stem, &mut |_, _, _| Ok(()))?;
+        return Ok((Transport::OciArchive, found));
     }
-    match (documents.get("manifest.json"), documents.get("repositories")) {
+    let found = match (documents.get("manifest.json"), documents.get("repositories")) {
         (Some(manifest), _) => docker::images(manifest, contents, blobs),
         (None, Some(repositories)) => legacy::images(repositories, contents, blobs),
         (None, None) => Err(unknown(blobs, "it has neither index.json nor manifest.json")),
-    }
+    };
+    Ok((Transport::DockerArchive, found?))
 }
 
 fn contents<R: std::io::BufRead>(

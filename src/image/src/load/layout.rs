@@ -14,6 +14,7 @@ use crate::document::{self, Descriptor, FULL_NAME, Index, LayoutMark, Manifest, 
 use crate::error::Result;
 use crate::platform::{self, Platform};
 use crate::reference::Reference;
+use crate::trust::Transport;
 
 /// Indexes within indexes.
 const DEPTH_MAX: usize = 4;
@@ -24,12 +25,12 @@ const ENTRIES_MAX: usize = 10_000;
 pub(super) type Fetch<'a> = dyn FnMut(&mut Blobs, &Descriptor, &str) -> Result<()> + 'a;
 
 /// Reads the images of a layout folder, or of another kind of folder.
-pub(super) fn from_folder(path: &Path, blobs: &mut Blobs) -> Result<Vec<Found>> {
+pub(super) fn from_folder(path: &Path, blobs: &mut Blobs) -> Result<(Transport, Vec<Found>)> {
     let folder = Folder::open(path)?;
     let (Some(mark), Some(index)) =
         (folder.document("oci-layout")?, folder.document("index.json")?)
     else {
-        return super::folder::image(&folder, blobs);
+        return Ok((Transport::Dir, super::folder::image(&folder, blobs)?));
     };
     let mark: LayoutMark = document::parse(&mark).map_err(|p| blobs.wrong("oci-layout", p))?;
     if mark.image_layout_version != "1.0.0" {
@@ -37,9 +38,10 @@ pub(super) fn from_folder(path: &Path, blobs: &mut Blobs) -> Result<Vec<Found>> 
         return Err(blobs.wrong("oci-layout", problem));
     }
     let stem = path.file_name().and_then(|s| s.to_str());
-    images(&index, blobs, stem, &mut |blobs, wanted, what| {
+    let found = images(&index, blobs, stem, &mut |blobs, wanted, what| {
         folder.fetch(&format!("blobs/sha256/{}", wanted.digest.hex()), blobs, wanted, what)
-    })
+    })?;
+    Ok((Transport::Oci, found))
 }
 
 /// Reads the images that an index.json names.

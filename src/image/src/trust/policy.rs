@@ -1,7 +1,8 @@
 //! containers' policy.json: what is demanded of an image, by its name. Pure but for reading files.
 //!
-//! The most specific scope counts alone: the name with its tag, its repository, the folders above
-//! it, the registry, `*.` domains, the transport's default "", and at last the document's default.
+//! The most specific scope of the transport counts alone: the name with its tag, its repository,
+//! the folders above it, the registry, `*.` domains, the transport's default "", and at last the
+//! document's default. Files are told apart by their paths (containers-policy.json(5)).
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,7 +26,8 @@ const KEYS_MAX: usize = 100;
 pub struct Policy {
     path: PathBuf,
     default: Option<Vec<Requirement>>,
-    scopes: BTreeMap<String, Vec<Requirement>>,
+    /// By transport and scope.
+    transports: BTreeMap<String, BTreeMap<String, Vec<Requirement>>>,
 }
 
 /// One demand.
@@ -125,21 +127,49 @@ impl Policy {
             serde_json::from_slice(bytes).map_err(|e| wrong(e.to_string()))?;
         let default = document.get("default").ok_or_else(|| wrong("has no default".into()))?;
         let default = requirements(default, "default").map_err(wrong)?;
-        let docker = document.get("transports").and_then(|t| t.get("docker"));
-        let mut scopes = BTreeMap::new();
-        for (scope, list) in docker.and_then(Value::as_object).into_iter().flatten() {
-            scopes.insert(scope.clone(), requirements(list, scope).map_err(wrong)?);
+        let listed = document.get("transports").map(|listed| {
+            listed.as_object().ok_or_else(|| wrong("transports is no object".into()))
+        });
+        let mut transports = BTreeMap::new();
+        for (transport, scopes) in listed.transpose()?.into_iter().flatten() {
+            let known: &mut BTreeMap<_, _> = transports.entry(transport.clone()).or_default();
+            let none = || wrong(format!("transports.{transport} is no object"));
+            for (scope, list) in scopes.as_object().ok_or_else(none)? {
+                known.insert(scope.clone(), requirements(list, scope).map_err(wrong)?);
+            }
         }
-        Ok(Policy { path: path.to_owned(), default: Some(default), scopes })
+        Ok(Policy { path: path.to_owned(), default: Some(default), transports })
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What is demanded of an image.
-    pub(super) fn requirements(&self, image: &Reference) -> Vec<Requirement> {
+    /// What is demanded of what lies at a path, with `transport` before its colon: scopes are the
+    /// path without links, and the folders above it; archives of docker have none.
+    pub(super) fn of_file(&self, transport: &str, path: Option<&Path>) -> Vec<Requirement> {
+        let path = path.filter(|_| transport != "docker-archive");
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "the path of who loads: nothing is opened by it, and no container has made it"
+        )]
+        let path = path.and_then(|path| fs::canonicalize(path).ok());
+        let above = path.iter().flat_map(|path| path.ancestors());
+        let above = above.filter(|path| path.parent().is_some());
+        let names = above.map(|path| path.to_string_lossy().into_owned()).collect();
+        self.most_specific(transport, names)
+    }
+
+    fn most_specific(&self, transport: &str, mut names: Vec<String>) -> Vec<Requirement> {
         let Some(default) = &self.default else { return vec![Requirement::Accept] };
+        names.push(String::new());
+        let scopes = self.transports.get(transport);
+        let found = names.iter().find_map(|name| scopes?.get(name));
+        found.unwrap_or(default).clone()
+    }
+
+    /// What is demanded of an image of a registry.
+    pub(super) fn requirements(&self, image: &Reference) -> Vec<Requirement> {
         let repository = image.repository();
         let mut names = vec![format!("{repository}:{}", image.tag())];
         names.extend(image.digest().map(|d| format!("{repository}@{d}")));
@@ -156,8 +186,7 @@ impl Policy {
             names.push(format!("*.{domain}"));
             host = domain;
         }
-        names.push(String::new());
-        names.iter().find_map(|n| self.scopes.get(n)).unwrap_or(default).clone()
+        self.most_specific("docker", names)
     }
 }
 
@@ -238,6 +267,35 @@ mod tests {
     }
 
     #[test]
+    fn files_have_scopes_of_their_own() {
+        let top = std::env::temp_dir().join(format!("podvisor-policy-{}", std::process::id()));
+        fs::create_dir_all(top.join("good/layout")).unwrap();
+        std::os::unix::fs::symlink("good", top.join("link")).unwrap();
+        let at = top.canonicalize().unwrap();
+        let text = format!(
+            r#"{{"default":[{{"type":"reject"}}],"transports":{{
+            "oci":{{"{0}/good":[{{"type":"insecureAcceptAnything"}}]}},
+            "oci-archive":{{"":[{{"type":"insecureAcceptAnything"}}],"{0}/good":[{{"type":"reject"}}]}},
+            "docker-archive":{{"{0}":[{{"type":"insecureAcceptAnything"}}]}}}}}}"#,
+            at.display()
+        );
+        let policy = Policy::parse(text.as_bytes(), Path::new("p")).unwrap();
+        let accepts = |transport: &str, name: Option<&str>| {
+            let path = name.map(|name| top.join(name));
+            policy.of_file(transport, path.as_deref()) == [Requirement::Accept]
+        };
+        assert!(accepts("oci", Some("good/layout")) && accepts("oci", Some("link/layout")));
+        assert!(
+            !accepts("oci", Some("")) && !accepts("oci", None) && !accepts("dir", Some("good"))
+        );
+        assert!(accepts("oci-archive", None) && accepts("oci-archive", Some("missing")));
+        assert!(!accepts("oci-archive", Some("good/layout")));
+        assert!(!accepts("docker-archive", Some("good")), "it has no scopes but the default");
+        assert_eq!(Policy::default().of_file("oci", None), [Requirement::Accept]);
+        fs::remove_dir_all(&top).unwrap();
+    }
+
+    #[test]
     fn what_is_not_understood_is_never_acceptance() {
         let parse = |text: &str| Policy::parse(text.as_bytes(), Path::new("p"));
         for bad in [
@@ -245,6 +303,9 @@ mod tests {
             "[]",
             r#"{"default":{}}"#,
             r#"{"default":[{}]}"#,
+            r#"{"default":[{"type":"reject"}],"transports":[]}"#,
+            r#"{"default":[{"type":"reject"}],"transports":{"oci":[]}}"#,
+            r#"{"default":[{"type":"reject"}],"transports":{"oci":{"":[{}]}}}"#,
             r#"{"default":[{"type":"sigstoreSigned"}]}"#,
             r#"{"default":[{"type":"sigstoreSigned","keyData":"!"}]}"#,
             r#"{"default":[{"type":"sigstoreSigned","keyPath":"/k","signedIdentity":{"type":"x"}}]}"#,
