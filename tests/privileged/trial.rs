@@ -23,6 +23,50 @@ pub(crate) struct Trial {
     program: PathBuf,
 }
 
+/// A verb of one of the programs.
+pub(crate) enum Verb<'a> {
+    /// podvisor-oci's.
+    Oci(&'a [&'a str]),
+    /// podvisor's.
+    Podvisor(&'a [&'a str]),
+}
+
+impl Verb<'_> {
+    fn words(&self) -> &[&str] {
+        match self {
+            Verb::Oci(words) | Verb::Podvisor(words) => words,
+        }
+    }
+}
+
+/// One interruption of a verb.
+pub(crate) struct Hit {
+    /// In words.
+    pub(crate) what: String,
+    /// The verb has no call of that number.
+    pub(crate) over: bool,
+}
+
+/// The distance of the calls that a sweep interrupts: PODVISOR_SWEEP_STRIDE, else `usual`.
+pub(crate) fn stride(usual: usize) -> usize {
+    std::env::var("PODVISOR_SWEEP_STRIDE").ok().and_then(|s| s.parse().ok()).unwrap_or(usual)
+}
+
+/// Interrupts a verb at every call, and at the first that it does not have, in each of `ways` with
+/// the distance given beside it; how often that was.
+pub(crate) fn sweep(ways: &[(&str, usize)], mut once: impl FnMut(usize, &str) -> Hit) -> usize {
+    let mut tried = 0;
+    for (how, step) in ways {
+        for number in (1..).step_by(stride(*step)) {
+            tried += 1;
+            if once(number, how).over {
+                break;
+            }
+        }
+    }
+    tried
+}
+
 /// How a command ended.
 #[derive(Debug)]
 pub(crate) struct Done {
@@ -127,7 +171,13 @@ impl Trial {
 
     fn with_root(&self, args: &[&str]) -> Vec<String> {
         let root = ["--root".to_owned(), self.path("state").display().to_string()];
-        root.into_iter().chain(args.iter().map(|a| (*a).to_owned())).collect()
+        root.into_iter().chain(self.placed(args)).collect()
+    }
+
+    /// Words with the scope's folder for `AT/`.
+    fn placed(&self, args: &[&str]) -> Vec<String> {
+        let at = self.path("").display().to_string();
+        args.iter().map(|word| word.replace("AT/", &at)).collect()
     }
 
     /// The same beneath the program `tool` with the arguments `first`.
@@ -140,13 +190,29 @@ impl Trial {
     /// `podvisor ARGS`, with folders of its own.
     pub(crate) fn podvisor(&self, args: &[&str]) -> Done {
         let program = self.program.with_file_name("podvisor");
-        self.run(self.with_folders(&mut Command::new(program)).args(args))
+        self.run(self.with_folders(&mut Command::new(program)).args(self.placed(args)))
     }
 
-    /// The same beneath the program `tool` with the arguments `first`.
-    pub(crate) fn podvisor_under(&self, tool: &Path, first: &[&str], args: &[&str]) -> Done {
-        let program = self.program.with_file_name("podvisor");
-        self.run(self.with_folders(&mut Command::new(tool)).args(first).arg(program).args(args))
+    /// A verb with its call `number` treated as `how` by `inject` ([`Trial::tool`]): SIGKILL before
+    /// it (`kill`), or its failure with a number.
+    pub(crate) fn interrupt(&self, inject: &Path, call: (usize, &str), verb: &Verb<'_>) -> Hit {
+        let report = self.path("report");
+        let (number, how) = call;
+        let first = [report.to_str().expect("path"), &number.to_string(), how];
+        let done = match verb {
+            Verb::Oci(words) => self.oci_under(inject, &first, words),
+            Verb::Podvisor(words) => {
+                let program = self.program.with_file_name("podvisor");
+                let mut command = Command::new(inject);
+                let command = self.with_folders(&mut command).args(first).arg(program);
+                self.run(command.args(self.placed(words)))
+            }
+        };
+        let text = fs::read_to_string(&report).expect("report");
+        let hit: i64 = text.split_whitespace().nth(1).expect("hit").parse().expect("number");
+        let what = format!("{:?}, call {number} ({hit}) treated as {how}", verb.words());
+        assert_ne!(done.code, 124, "{what}: hangs");
+        Hit { what, over: hit < 0 }
     }
 
     fn with_folders<'a>(&self, command: &'a mut Command) -> &'a mut Command {
