@@ -15,4 +15,5 @@ mod leak;
 mod pods;
 mod run;
 mod supervise;
+mod users;
 mod volumes;

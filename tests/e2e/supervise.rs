@@ -24,7 +24,7 @@ fn restarts(container: &Value) -> u64 {
 }
 
 /// The pid of a member's first process, from its cgroup.
-fn member_pid(host: &Host, pod: &str, member: &str) -> Option<i32> {
+pub(crate) fn member_pid(host: &Host, pod: &str, member: &str) -> Option<i32> {
     let uid = host.pod(pod)?["metadata"]["uid"].as_str()?.to_owned();
     let file = format!("/sys/fs/cgroup/pids/podvisor/pod{uid}/{member}/cgroup.procs");
     fs::read_to_string(file).ok()?.lines().next()?.parse().ok()

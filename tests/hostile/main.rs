@@ -242,7 +242,7 @@ fn run(test: &str, least: usize, make: fn(&str) -> Vec<Case>) {
     println!("{test}: {} cases, peak memory {highest} KiB", cases.len());
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
     let image = yard.store.resolve("good:1").unwrap();
-    assert!(yard.store.prepare(&image, "c").is_ok());
+    assert!(yard.store.prepare(&image, "c", None).is_ok());
     yard.store.release("c").unwrap();
     for name in ["root", "canary"] {
         fs::remove_dir_all(at.join(name)).unwrap();

@@ -1,5 +1,7 @@
 //! Images that come when a pod needs them.
 
+use std::time::{Duration, Instant};
+
 use crate::world::World;
 
 const IMAGE: &str = "127.0.0.1:5000/bb:1";
@@ -54,5 +56,38 @@ fn a_pod_brings_its_image_and_waits_for_one_that_is_not_there() {
     });
     world.podvisor(&format!("push -q {IMAGE} 127.0.0.1:5000/late:1")).ok();
     world.until("it has run", || shown().contains("Succeeded").then_some(()));
+    world.podvisor("down").ok();
+}
+
+#[test]
+fn a_pull_ends_with_its_pod() {
+    let Some(mut world) = world("a_pull_ends_with_its_pod") else { return };
+    const SIZE: u64 = 4_000_000;
+    // The whole of it would take 40 s.
+    world.proxy(5001, 5000, "slow:100000");
+    world.sh(
+        "printf '[[registry]]\nlocation=\"127.0.0.1:5001\"\ninsecure=true\n' >>registries.conf",
+    );
+    world.layout(&format!("lay 1 1 {SIZE}"));
+    world.podvisor("copy -q oci:lay:1 127.0.0.1:5000/big:1").ok();
+    let kept = || {
+        let sizes = world.sh("stat -c %s root/partial/* 2>/dev/null || true");
+        sizes.lines().filter_map(|l| l.parse::<u64>().ok()).max()
+    };
+    manifest(&world, "127.0.0.1:5001/big:1", "IfNotPresent");
+    world.podvisor("up -d -f pod.yaml").ok();
+    world.until("something has come", || kept().filter(|k| *k > 100_000));
+    let begun = Instant::now();
+    world.podvisor("delete pod one").ok();
+    // One answer was broken off, and none follows.
+    world.until("the download has ended", || {
+        let log = world.read("proxy5001");
+        let mut sent = log.lines().filter_map(|l| l.split(' ').next()?.parse::<u64>().ok());
+        // The configuration is small.
+        sent.any(|bytes| bytes > 10_000).then_some(())
+    });
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    let kept = kept().expect("what has come is kept");
+    assert!(kept < SIZE / 2, "{kept}");
     world.podvisor("down").ok();
 }

@@ -228,6 +228,8 @@ pub enum Op {
     Await,
     /// execve(2).
     Exec,
+    /// Stays as the first process of a PID namespace ([`crate::pid1`]), and never ends by itself.
+    Reap,
 }
 
 /// What a frame says.
@@ -299,7 +301,7 @@ pub fn stage(op: &Op) -> u32 {
         | Op::Sync { .. }
         | Op::BecomeRoot { .. }
         | Op::Fork { .. } => 1,
-        Op::Find | Op::Await | Op::Exec => 4,
+        Op::Find | Op::Await | Op::Exec | Op::Reap => 4,
         Op::Session
         | Op::Stdio { .. }
         | Op::OwnStdio { .. }

@@ -63,6 +63,17 @@ pub(crate) fn run(report: c_int) -> ! {
     if failed != [0, 0] {
         exit(1);
     }
+    remain()
+}
+
+/// Sets itself up and waits for ever: who is told of operations sees its socket closed then.
+pub(crate) fn stay() -> Done {
+    set_up().map_err(|(_, errno)| errno)?;
+    remain()
+}
+
+/// Leaves all descriptors, and waits.
+fn remain() -> ! {
     let _ = syscall!(libc::SYS_close_range, 0, u32::MAX, 0);
     wait_for_ever()
 }

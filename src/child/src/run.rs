@@ -142,6 +142,7 @@ impl Child<'_> {
             Op::Find => self.find(),
             Op::Await => self.wait_for_start(),
             Op::Exec => self.exec(),
+            Op::Reap => crate::pid1::stay(),
             Op::CloseFrom { first, keep } => self.close_from(first, keep),
             Op::Console { rows, columns, uid, bind } => self.console(rows, columns, uid, bind),
             Op::Stdio { first, uid } => self.stdio(first, uid),

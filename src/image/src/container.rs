@@ -1,12 +1,18 @@
 //! What a container gets of the store: its image's snapshots below, a folder of its own on top.
 //!
 //! `containers/<id>/image` holds the image's digest: that is the reference which keeps the image.
+//! `containers/<id>/ids` holds the host's ids of a container with a user namespace, `FIRST COUNT`:
+//! its changes belong to those, the layers below stay as they are and are mapped when mounted.
 //! It need not outlive a power cut, since no container does. Mounting is the runtime's.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use oci::IdRange;
+use sys::dir;
 
 use crate::blobs::Blobs;
 use crate::catalog::Image;
@@ -20,6 +26,8 @@ use crate::store::Store;
 const ID_MAX: usize = 255;
 /// The snapshot below an image without layers.
 const EMPTY: &str = "empty";
+/// File of a container's ids.
+const IDS: &str = "ids";
 
 /// The folders of a container's overlay mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +38,35 @@ pub struct Rootfs {
     pub upper: PathBuf,
     /// overlayfs' own.
     pub work: PathBuf,
+}
+
+/// What a container has of the store.
+#[derive(Debug, Clone)]
+pub struct Used {
+    /// The image below.
+    pub image: Image,
+    /// The folder of its changes.
+    pub upper: PathBuf,
+    /// The host's ids that are its own 0 and up.
+    pub ids: Option<IdRange>,
+}
+
+/// The ids of the container in this folder.
+pub(crate) fn ids_of(folder: &Path) -> Option<IdRange> {
+    let text = fs::read_to_string(folder.join(IDS)).ok()?;
+    let (first, count) = text.split_once(' ')?;
+    Some(IdRange { first: first.parse().ok()?, count: count.parse().ok()? })
+}
+
+/// Gives a folder to whom its owner is inside. One beyond the range is nobody there, as it is in a
+/// mapped layer, and stays.
+fn give(folder: &OwnedFd, ids: IdRange) -> std::io::Result<()> {
+    let own = dir::attributes(folder)?;
+    let outer = |id: u32| ids.outer(id).unwrap_or(id);
+    dir::set_owner_fd(folder, outer(own.uid), outer(own.gid))?;
+    // A change of owner takes set-id bits and file times along.
+    dir::set_mode_fd(folder, own.mode)?;
+    dir::set_times_fd(folder, own.modified)
 }
 
 fn check_id(id: &str) -> Result<()> {
@@ -44,12 +81,18 @@ fn check_id(id: &str) -> Result<()> {
 
 impl Store {
     /// Makes a container's folders and notes that it uses the image. Calling it again with the same
-    /// image gives the same folders.
+    /// image gives the same folders. With `ids` the container is in a user namespace of these, and
+    /// its changes belong to them.
     ///
     /// # Errors
-    /// [`Error::InUse`] when the id belongs to a container of another image; layers that have to be
-    /// unpacked again and cannot be; a full or read-only file system.
-    pub fn prepare(&self, image: &Image, container_id: &str) -> Result<Rootfs> {
+    /// [`Error::InUse`] when the id belongs to a container of another image or ids; layers that have
+    /// to be unpacked again and cannot be; a full or read-only file system.
+    pub fn prepare(
+        &self,
+        image: &Image,
+        container_id: &str,
+        ids: Option<IdRange>,
+    ) -> Result<Rootfs> {
         check_id(container_id)?;
         let _lease = self.lease()?;
         let lower = self.lower(image)?;
@@ -58,7 +101,7 @@ impl Store {
         let staging = self.staging()?;
         let _lock = self.lock_names()?;
         match fs::read_to_string(folder.join("image")) {
-            Ok(there) if there == image.digest => return Ok(rootfs),
+            Ok(there) if there == image.digest && ids_of(&folder) == ids => return Ok(rootfs),
             Ok(there) => {
                 return Err(Error::InUse { name: there, containers: vec![container_id.into()] });
             }
@@ -75,10 +118,17 @@ impl Store {
         }
         // The root folder of the container is the upper one: it looks as the image's does.
         if let Some(top) = rootfs.lower.first() {
-            let from = sys::dir::open_root(top).at("opening", top)?;
+            let from = dir::open_root(top).at("opening", top)?;
             let upper = making.join("upper");
-            let to = sys::dir::open_root(&upper).at("opening", &upper)?;
+            let to = dir::open_root(&upper).at("opening", &upper)?;
             snapshot::copy_attributes(&from, &to).at("setting attributes of", &upper)?;
+            if let Some(ids) = ids {
+                give(&to, ids).at("setting the owner of", &upper)?;
+            }
+        }
+        if let Some(ids) = ids {
+            let path = making.join(IDS);
+            fs::write(&path, format!("{} {}", ids.first, ids.count)).at("writing", &path)?;
         }
         fs::write(making.join("image"), &image.digest).at("writing", &making)?;
         fs::rename(&making, &folder).at("making", &folder)?;

@@ -27,7 +27,7 @@ impl Store {
     pub fn mount(&self, name: &str) -> Result<PathBuf> {
         let image = self.resolve(name)?;
         let id = id(&image);
-        let rootfs = self.prepare(&image, &id)?;
+        let rootfs = self.prepare(&image, &id, None)?;
         let target = self.containers().join(&id).join(TARGET);
         match make_private(&target) {
             Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}

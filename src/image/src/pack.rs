@@ -1,9 +1,11 @@
 //! Writing layers: a folder's tree as a tar stream, compressed and hashed in one pass.
 //!
 //! `tar.rs` writes entries, `tree.rs` walks a folder and says what its overlayfs marks mean,
+//! `changes.rs` lists what it changes,
 //! `squeeze.rs` compresses pieces side by side. Invariant: the same tree and options give the same
 //! bytes, however many threads there are and in whatever order the folder lists its names.
 
+mod changes;
 mod squeeze;
 mod tar;
 mod tree;
@@ -11,6 +13,7 @@ mod tree;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
+use oci::IdRange;
 use sys::dir::Stamp;
 
 use crate::blobs::Blobs;
@@ -18,7 +21,7 @@ use crate::compression::Compression;
 use crate::digest::Digest;
 use crate::document::Descriptor;
 use crate::error::{At, Result};
-pub use tree::{Change, ChangeKind};
+pub use changes::{Change, ChangeKind};
 
 /// What times the entries of an archive get. Whole seconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -57,11 +60,13 @@ pub struct Packing {
     pub times: Times,
     /// The blob's compression.
     pub compression: Compression,
+    /// The host's ids that are the container's own 0 and up.
+    pub ids: Option<IdRange>,
 }
 
 impl Default for Packing {
     fn default() -> Packing {
-        Packing { times: Times::Kept, compression: Compression::Gzip }
+        Packing { times: Times::Kept, compression: Compression::Gzip, ids: None }
     }
 }
 
@@ -85,7 +90,7 @@ pub(crate) fn layer(
     let (root, below) = (open(upper)?, below.map(open).transpose()?);
     squeeze::into_blob(blobs, packing.compression, |out| {
         let mut archive = tar::Writer::new(out);
-        let mut walk = tree::Walk::new(upper, packing.times, true);
+        let mut walk = tree::Walk::of_upper(upper, packing.times, packing.ids);
         walk.changed_root(&root, below.as_ref(), &mut archive)?;
         walk.write(&root, &mut archive)?;
         archive.finish().at("writing the layer of", upper)?;
@@ -97,17 +102,18 @@ pub(crate) fn layer(
 pub(crate) fn whole(
     root: &OwnedFd,
     path: &Path,
-    times: Times,
+    ids: Option<IdRange>,
     out: &mut dyn std::io::Write,
 ) -> Result<u64> {
     let mut archive = tar::Writer::new(out);
-    let mut walk = tree::Walk::new(path, times, false);
+    let mut walk = tree::Walk::new(path, Times::Kept, ids);
     walk.write(root, &mut archive)?;
     archive.finish().at("writing the tar of", path)?;
     Ok(walk.entries)
 }
 
-pub(crate) use tree::{ROOT_MODE, changes};
+pub(crate) use changes::changes;
+pub(crate) use tree::ROOT_MODE;
 
 #[cfg(test)]
 mod tests;

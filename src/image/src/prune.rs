@@ -5,9 +5,9 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::catalog::Removed;
 use crate::digest::Digest;
 use crate::error::{At, Result};
+use crate::removal::Removed;
 use crate::store::Store;
 
 /// What a store takes up on its file system.

@@ -16,7 +16,7 @@ mod stream;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use registry::{Purpose, Remote, Settings};
+use registry::{Cancel, Purpose, Remote, Settings};
 
 use crate::blobs::Blobs;
 use crate::digest::Digest;
@@ -85,6 +85,7 @@ impl Store {
     }
 
     /// Pulls as the host's configuration says: registries, credentials and policy are read anew.
+    /// `cancel` breaks it off; what has come is kept for the next pull.
     ///
     /// # Errors
     /// As [`Store::pull`]; a configuration that is not valid.
@@ -92,10 +93,12 @@ impl Store {
         &self,
         name: &str,
         variable: impl Fn(&str) -> Option<String>,
+        cancel: Cancel,
         progress: &mut dyn Progress,
     ) -> Result<Loaded> {
         let options = PullOptions { platform: None, policy: Policy::usual(&variable)? };
-        self.pull(name, &options, &Settings::usual(variable)?, progress)
+        let settings = Settings { cancel, ..Settings::usual(variable)? };
+        self.pull(name, &options, &settings, progress)
     }
 
     fn pull_leased(

@@ -8,15 +8,17 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use oci::IdRange;
 use serde_json::{Value, json};
 
 use crate::blobs::Blobs;
 use crate::catalog::{self, Image, Layer};
+use crate::container::{self, Used};
 use crate::digest::Digest;
 use crate::document::{Descriptor, Manifest, OCI_CONFIG, OCI_MANIFEST};
 use crate::error::{At, Error, Result};
 use crate::load::{Found, Loaded, Unpacked};
-use crate::pack::{self, Change, Packing, Times};
+use crate::pack::{self, Change, Packing};
 use crate::progress::{Progress, Quiet};
 use crate::reference::Reference;
 use crate::staging::Staging;
@@ -101,8 +103,8 @@ impl Store {
     /// [`Error::MissingContainer`]; what reading its files says.
     pub fn container_changes(&self, id: &str) -> Result<Vec<Change>> {
         let _lease = self.lease()?;
-        let (image, upper) = self.used_by(id)?;
-        pack::changes(&upper, &self.lower(&image)?)
+        let used = self.used_by(id)?;
+        pack::changes(&used.upper, &self.lower(&used.image)?)
     }
 
     /// The changes that the layers of an image make, each layer against those below.
@@ -121,26 +123,28 @@ impl Store {
         Ok(all)
     }
 
-    /// A container's image and the folder of its changes.
+    /// What a container has of this store.
     ///
     /// # Errors
     /// [`Error::MissingContainer`].
-    pub fn used_by(&self, id: &str) -> Result<(Image, PathBuf)> {
+    pub fn used_by(&self, id: &str) -> Result<Used> {
         let users = self.users()?;
         let missing = || Error::MissingContainer { id: id.into(), known: users.len() };
         let digest = users.get(id).ok_or_else(missing)?;
         let _lock = self.lock_reading()?;
-        Ok((self.image(digest)?, self.containers().join(id).join("upper")))
+        let folder = self.containers().join(id);
+        let (image, ids) = (self.image(digest)?, container::ids_of(&folder));
+        Ok(Used { image, upper: folder.join("upper"), ids })
     }
 
-    /// The unpacked layers of a container's image, top first, and the folder of its changes.
+    /// The unpacked layers of a container's image, top first, and what else it has.
     ///
     /// # Errors
     /// As [`Store::used_by`].
-    pub fn layers_of(&self, id: &str) -> Result<(Vec<PathBuf>, PathBuf)> {
+    pub fn layers_of(&self, id: &str) -> Result<(Vec<PathBuf>, Used)> {
         let _lease = self.lease()?;
-        let (image, upper) = self.used_by(id)?;
-        Ok((self.lower(&image)?, upper))
+        let used = self.used_by(id)?;
+        Ok((self.lower(&used.image)?, used))
     }
 
     /// The ids of all containers that have a root file system here.
@@ -319,13 +323,19 @@ impl Workshop {
         crate::unpack::into_folder(archive, folder)
     }
 
-    /// Writes the whole tree below `folder` as a tar to `out`.
+    /// Writes the whole tree below `folder` as a tar to `out`; what belongs to `ids` of the host
+    /// belongs to the container's own in it.
     ///
     /// # Errors
     /// Whatever reading the tree or writing says.
-    pub fn export(&self, folder: &Path, out: &mut dyn std::io::Write) -> Result<u64> {
+    pub fn export(
+        &self,
+        folder: &Path,
+        ids: Option<IdRange>,
+        out: &mut dyn std::io::Write,
+    ) -> Result<u64> {
         let root = sys::dir::open_root(folder).at("opening", folder)?;
-        pack::whole(&root, folder, Times::Kept, out)
+        pack::whole(&root, folder, ids, out)
     }
 
     /// An empty folder, its own attributes those of the root of `below`.

@@ -7,6 +7,8 @@
 //! it is charged neither to the pod nor to a member, and a service manager that clears the
 //! supervisor's cgroup does not reach it.
 
+mod namespaces;
+
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -170,7 +172,7 @@ impl Sandbox {
                 .and_then(|()| sys::children::await_end(pidfd, PID1_DEADLINE_MS));
             note("stop the pod's PID 1", ended.and_then(in_time));
         }
-        for kind in [Kind::Net, Kind::Ipc, Kind::Uts, Kind::Pid] {
+        for kind in [Kind::Net, Kind::Ipc, Kind::Uts, Kind::Pid, Kind::User] {
             let path = self.pin_path(kind);
             note(&format!("unpin {}", path.display()), sys::pin::unpin(&path));
         }
@@ -243,73 +245,6 @@ impl Sandbox {
         }
         entered.map_err(|source| MonitorError::Cgroup { path, source })
     }
-
-    fn pin_namespaces(&self) -> io::Result<()> {
-        let folder = self.pod_dir.join(NAMESPACES_FOLDER);
-        let mut kinds = vec![Kind::Ipc, Kind::Uts];
-        if !self.config.host_network {
-            kinds.insert(0, Kind::Net);
-        }
-        kinds.retain(|kind| !sys::pin::is_pinned(&folder.join(kind.name())));
-        if kinds.is_empty() {
-            return Ok(());
-        }
-        sys::pin::create(&folder, &kinds, || self.set_up_namespaces(&kinds))
-    }
-
-    /// Runs inside the new namespaces.
-    fn set_up_namespaces(&self, kinds: &[Kind]) -> io::Result<()> {
-        if kinds.contains(&Kind::Uts) {
-            sys::pin::set_hostname(&self.config.hostname)?;
-        }
-        if kinds.contains(&Kind::Net) {
-            sys::loopback::up()?;
-        }
-        for (name, value) in &self.config.sysctl {
-            if sysctl::namespace(name).is_some_and(|kind| kinds.contains(&kind)) {
-                let path = sysctl::path(name);
-                fs::write(&path, value).map_err(|error| {
-                    io::Error::new(error.kind(), format!("sysctl {name} = {value}: {error}"))
-                })?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes over the PID 1 that runs, or starts one inside the pod's other namespaces.
-    fn ensure_pid1(&mut self) -> io::Result<()> {
-        let pin = self.pin_path(Kind::Pid);
-        if sys::pin::is_pinned(&pin) {
-            if let Some(init) = self.find_pid1()? {
-                self.pid1 = Some(init);
-                return Ok(());
-            }
-            sys::pin::unpin(&pin)?;
-        }
-        let folder = self.pod_dir.join(NAMESPACES_FOLDER);
-        let kinds: &[Kind] = match self.config.host_network {
-            true => &[Kind::Ipc, Kind::Uts],
-            false => &[Kind::Net, Kind::Ipc, Kind::Uts],
-        };
-        let init = sys::pin::enter(&folder, kinds, sys::pid1::spawn)?;
-        let pid = init.pid;
-        let start_time = sys::children::start_time(pid)?;
-        self.pid1 = Some(Pid1 { pid, start_time, pidfd: init.pidfd });
-        let cgroup = format!("{}/init", self.config.cgroup_parent);
-        Cgroup::create(&self.layout, &cgroup, None)
-            .and_then(|cgroup| cgroup.enter(pid))
-            .map_err(|error| io::Error::other(chain(&error)))?;
-        sys::pin::pin(Path::new(&format!("/proc/{pid}/ns/pid")), &pin)
-    }
-
-    fn find_pid1(&self) -> io::Result<Option<Pid1>> {
-        let identity: Option<Identity> = record::read(&self.pod_dir.join(IDENTITY_FILE))?;
-        let Some((pid, start_time)) = identity.and_then(|identity| identity.pid1) else {
-            return Ok(None);
-        };
-        let pidfd = sys::children::open(pid, start_time)?;
-        Ok(pidfd.map(|pidfd| Pid1 { pid, start_time, pidfd }))
-    }
 }
 
 fn in_time(ended: bool) -> io::Result<()> {
@@ -369,6 +304,12 @@ fn check_config(config: &SandboxConfig) -> Result<(), (String, String)> {
     if !config.oci_root.is_absolute() {
         return wrong("oci_root", "needs an absolute path");
     }
+    if config.ids.is_some_and(|ids| !ids.is_usable()) {
+        return wrong("ids", "must not be empty, nor hold the host's root or 4294967295");
+    }
+    if config.ids.is_some() && config.host_network {
+        return wrong("ids", "cannot be used with host_network");
+    }
     for (name, value) in &config.sysctl {
         if let Err(problem) = sysctl::check(name, value, config.host_network) {
             return Err((format!("sysctl.{name}"), problem));
@@ -400,6 +341,13 @@ mod tests {
             let wrong = SandboxConfig { cgroup_parent: cgroup.to_owned(), ..config() };
             assert_eq!(check_config(&wrong).unwrap_err().0, "cgroup_parent", "{cgroup}");
         }
+        let ids = |first| Some(oci::IdRange { first, count: 65536 });
+        let wrong = SandboxConfig { ids: ids(0), ..config() };
+        assert_eq!(check_config(&wrong).unwrap_err().0, "ids");
+        let own = SandboxConfig { ids: ids(65536), ..config() };
+        assert_eq!(check_config(&own), Ok(()));
+        let wrong = SandboxConfig { host_network: true, ..own };
+        assert_eq!(check_config(&wrong).unwrap_err().0, "ids");
         let mut wrong = config();
         wrong.sysctl.insert("vm.swappiness".into(), "1".into());
         assert_eq!(check_config(&wrong).unwrap_err().0, "sysctl.vm.swappiness");

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use oci::IdRange;
 use oci::runtime::LinuxResources;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,10 @@ pub struct SandboxConfig {
     /// Members share one PID namespace, pinned at `ns/pid`, with a tiny PID 1.
     #[serde(default)]
     pub share_process_namespace: bool,
+    /// Members have a user namespace, pinned at `ns/user`, in which these ids of the host are their
+    /// own; the other namespaces belong to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ids: Option<IdRange>,
     /// Namespaced sysctls, written in the pod's namespaces.
     #[serde(default)]
     pub sysctl: BTreeMap<String, String>,

@@ -9,10 +9,12 @@ pub use oci_spec::{image, runtime};
 
 pub mod core_scheduling;
 pub mod document;
+mod id_range;
 pub mod landlock;
 pub mod profile;
 pub mod state;
 pub mod validate;
 
+pub use id_range::IdRange;
 pub use state::{State, Status};
 pub use validate::Finding;

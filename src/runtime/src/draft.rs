@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use child::{Op, Strings, Text};
 use sys::launch::Compiled;
 
-use crate::idmaps::Mapping;
+use crate::idmaps::{Mapping, Users};
 use crate::nodes::Node;
 
 /// What is to be in a slot when the child runs.
@@ -19,6 +19,8 @@ pub(crate) enum Source {
     Tree { path: PathBuf, recursive: bool },
     /// The same with its owners mapped.
     MappedTree { path: PathBuf, recursive: bool, map: Mapping },
+    /// An overlay whose layers' owners are mapped; attached nowhere.
+    Overlay { layers: Layers, by: Users },
     /// A namespace file.
     Namespace { path: PathBuf, kind: u32 },
     /// A file system with these devices, named by their numbers here.
@@ -35,6 +37,15 @@ pub(crate) enum Source {
     Stdio(usize),
     /// The pidfd of the process whose namespaces are joined.
     Process,
+}
+
+/// The folders of an overlay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Layers {
+    /// Read-only, top first.
+    pub(crate) lower: Vec<PathBuf>,
+    pub(crate) upper: PathBuf,
+    pub(crate) work: PathBuf,
 }
 
 /// A program under construction.

@@ -7,6 +7,7 @@
 //! allowed. Others map their own id, or what newuidmap(1) lets them.
 
 use std::fs;
+use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,7 +16,9 @@ use child::Op;
 use oci::Finding;
 use oci::runtime::{Linux, LinuxIdMapping, LinuxNamespaceType, Process, Spec};
 use sys::launch::{Birth, Compiled, above_stdio};
+use sys::overlay::Unmade;
 
+use crate::draft::Layers;
 use crate::error::{Error, Result};
 
 /// How the owners of a mount's files are mapped.
@@ -42,19 +45,50 @@ pub(crate) struct Known(Vec<(Users, OwnedFd)>);
 impl Known {
     /// Maps the owners of a detached tree, cloned from `path`.
     pub(crate) fn map(&mut self, tree: BorrowedFd<'_>, path: &Path, map: &Mapping) -> Result<()> {
-        if !self.0.iter().any(|(users, _)| *users == map.by) {
-            let made = match &map.by {
-                Users::New { uids, gids } => namespace(uids, gids)?,
-                Users::Joined(path) => {
-                    sys::tree::namespace(path).map_err(Error::io("open namespace", path))?
-                }
-            };
-            self.0.push((map.by.clone(), made));
-        }
-        let users = self.0.iter().find(|(users, _)| *users == map.by);
-        let Some((_, users)) = users else { return Ok(()) };
-        let mapped = sys::tree::map_ids(tree, users.as_fd(), map.deep);
-        mapped.map_err(Error::io("map the ids of", path))
+        let users = self.namespace(&map.by)?;
+        sys::tree::map_ids(tree, users, map.deep).map_err(unmapped(path))
+    }
+
+    /// An overlay whose layers' owners are mapped, attached nowhere.
+    pub(crate) fn overlay(&mut self, layers: &Layers, by: &Users) -> Result<OwnedFd> {
+        let users = self.namespace(by)?;
+        let Layers { lower, upper, work } = layers;
+        let upper = sys::overlay::Upper { changes: upper, work };
+        sys::overlay::mapped(lower, upper, users).map_err(|failed| match failed {
+            Unmade::Layer(path, source) => unmapped(&path)(source),
+            Unmade::Overlay(source) => Error::io("mount the overlay of", upper.changes)(source),
+        })
+    }
+
+    fn namespace(&mut self, by: &Users) -> Result<BorrowedFd<'_>> {
+        let known = self.0.iter().position(|(users, _)| users == by);
+        let at = match known {
+            Some(at) => at,
+            None => {
+                let made = match by {
+                    Users::New { uids, gids } => namespace(uids, gids)?,
+                    Users::Joined(path) => {
+                        sys::tree::namespace(path).map_err(Error::io("open namespace", path))?
+                    }
+                };
+                self.0.push((by.clone(), made));
+                self.0.len() - 1
+            }
+        };
+        let (_, users) = &self.0[at];
+        Ok(users.as_fd())
+    }
+}
+
+/// mount_setattr(2) says EINVAL alone for a file system that cannot do it.
+fn unmapped(path: &Path) -> impl FnOnce(io::Error) -> Error {
+    let failed = Error::io("map the ids of", path);
+    move |source| match source.kind() {
+        ErrorKind::InvalidInput => failed(io::Error::other(
+            "its file system has no id-mapped mounts (ext4, xfs and btrfs have, tmpfs from Linux \
+             6.3 on, overlayfs has not)",
+        )),
+        _ => failed(source),
     }
 }
 
@@ -118,7 +152,7 @@ fn map_by(program: &'static str, pid: i32, maps: &[LinuxIdMapping]) -> Result<()
         return Ok(());
     }
     let words = String::from_utf8_lossy(&out.stderr).trim().to_owned();
-    Err(Error::io("run", program)(std::io::Error::other(words)))
+    Err(Error::io("run", program)(io::Error::other(words)))
 }
 
 /// Whether setgroups(2) is forbidden: to the caller, or because it has no privileges to write these
@@ -151,7 +185,7 @@ pub(crate) fn refuse_groups(process: Option<&Process>) -> Result<()> {
     Err(Error::Invalid { what: "user".to_owned(), findings: vec![Finding { path, problem }] })
 }
 
-fn write_both(pid: i32, uids: &str, gids: &str) -> Result<()> {
+pub(crate) fn write_both(pid: i32, uids: &str, gids: &str) -> Result<()> {
     for (file, text) in [("uid_map", uids), ("gid_map", gids)] {
         let path = format!("/proc/{pid}/{file}");
         fs::write(&path, text).map_err(Error::io("write", path))?;

@@ -11,6 +11,7 @@
 //! hooks, idmaps, netdevices, rdt, seccomp                     what the parent does meanwhile
 //! ```
 //!
+//! `sandbox` makes the namespaces of a pod that has a user namespace of its own.
 //! `systemd` makes the cgroup instead where that is asked for.
 //! `start`, `exec`, `remove` (kill, delete) are the other verbs; `lifecycle` is the one table of
 //! what may follow what. Synchronous, single-threaded, no global state.
@@ -43,6 +44,7 @@ mod plan;
 mod rdt;
 mod remove;
 mod restore;
+pub mod sandbox;
 pub mod seccomp;
 mod spawn;
 mod start;

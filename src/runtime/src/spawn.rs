@@ -170,6 +170,7 @@ fn fill<'a>(
         let fd = match source {
             Source::Tree { .. }
             | Source::MappedTree { .. }
+            | Source::Overlay { .. }
             | Source::Namespace { .. }
             | Source::Nodes(_)
             | Source::OwnMounts => made.as_ref(),

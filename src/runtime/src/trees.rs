@@ -1,4 +1,5 @@
-//! Clones of the host's mount trees for a child, its owners mapped where asked.
+//! Clones of the host's mount trees for a child, its owners mapped where asked, and overlays of
+//! mapped layers.
 //!
 //! For a child with a user namespace they are cloned where the kernel locks read-only, nosuid,
 //! nodev and noexec ([`sys::locked`]): its root could take them away else.
@@ -28,6 +29,10 @@ pub(crate) fn open(sources: &[Source], lock: bool) -> Result<Vec<Option<OwnedFd>
     .into_iter();
     let mut known = Known::default();
     let mut fill = |source: &Source| {
+        if let Source::Overlay { layers, by } = source {
+            let tree = above_stdio(known.overlay(layers, by)?);
+            return tree.map(Some).map_err(Error::io("open", &layers.upper));
+        }
         let tree = place(source).and_then(|_| trees.next());
         if let (Some(tree), Source::MappedTree { path, map, .. }) = (&tree, source) {
             known.map(tree.as_fd(), path, map)?;

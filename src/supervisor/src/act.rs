@@ -24,7 +24,7 @@ use crate::tools::Tools;
 use crate::volumes::Keep;
 
 pub(crate) use container::Noted;
-pub(crate) use pull::Pulls;
+pub(crate) use pull::{Pulls, Wanted};
 pub(crate) use sandbox::{adopt, dismantle};
 pub(crate) use wreck::{lives, remove_cgroup_parents};
 
@@ -37,6 +37,8 @@ pub(crate) struct Job {
     pub(crate) address: Option<Ipv4Addr>,
     /// What a removal of the sandbox leaves.
     pub(crate) keep: Keep,
+    /// Ends when nobody wants the pod any more.
+    pub(crate) wanted: Arc<Wanted>,
 }
 
 impl Job {

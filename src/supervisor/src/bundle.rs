@@ -166,6 +166,9 @@ fn namespaces(pod: &pod::Pod, pod_dir: &Path) -> Value {
     if pod.spec.host_network != Some(true) {
         list.push(json!({"type": "network", "path": pin(sys::pin::Kind::Net)}));
     }
+    if pod.spec.host_users == Some(false) {
+        list.push(json!({"type": "user", "path": pin(sys::pin::Kind::User)}));
+    }
     list.push(match pod.spec.share_process_namespace {
         Some(true) => json!({"type": "pid", "path": pin(sys::pin::Kind::Pid)}),
         _ => json!({"type": "pid"}),
@@ -207,6 +210,8 @@ pub(crate) fn sandbox(
         uid: uid.to_owned(),
         hostname: pod_files::hostname(pod, node_name),
         host_network: pod.spec.host_network == Some(true),
+        // What the pod was given is not to be seen in its definition.
+        ids: None,
         share_process_namespace: pod.spec.share_process_namespace == Some(true),
         sysctl: sysctls.map(|sysctl| (sysctl.name.clone(), sysctl.value.clone())).collect(),
         cgroup_parent: options.pod_cgroup(uid),

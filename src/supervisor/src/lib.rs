@@ -27,6 +27,7 @@ mod error;
 mod event;
 mod handle;
 mod host;
+mod id_pool;
 mod link;
 mod listing;
 mod lock;

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use monitor::protocol::{ContainerRecord, RecordState};
+use oci::IdRange;
 use pod::Pod;
 use tokio::sync::mpsc;
 
@@ -25,6 +26,8 @@ pub(crate) struct Subject {
     pub(crate) volumes_dir: PathBuf,
     /// `<log-dir>/<namespace>_<name>_<uid>`.
     pub(crate) log_dir: PathBuf,
+    /// The host's ids that are the pod's own; none where it has the host's.
+    pub(crate) ids: Option<IdRange>,
 }
 
 /// A subscribed connection that nobody listens to yet, and its first listing.

@@ -128,7 +128,7 @@ impl Supervisor {
         self.links += 1;
         let link = self.links;
         let Some(entry) = self.world.pods.get_mut(uid) else { return };
-        let subject = self.tools.subject(uid, &entry.pod);
+        let subject = self.tools.subject(uid, &entry.pod, entry.ids);
         for listed in &subscribed.listed {
             note_image(entry, &self.tools, listed);
         }
@@ -163,7 +163,7 @@ impl Supervisor {
     /// Looks for a pod's monitor, or starts one that takes over what runs.
     pub(crate) fn begin_adoption(&mut self, uid: &str, tries: u32) {
         let Some(entry) = self.world.pods.get(uid) else { return };
-        let subject = self.tools.subject(uid, &entry.pod);
+        let subject = self.tools.subject(uid, &entry.pod, entry.ids);
         let address = self.world.addresses.get(uid).copied();
         let tools = Arc::clone(&self.tools);
         tokio::spawn(async move {

@@ -11,6 +11,7 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Duration;
 
+use oci::IdRange;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
@@ -140,6 +141,11 @@ fn told(pod_dir: &Path, uid: &str) -> Option<Told> {
     (told.pod.uid == uid).then_some(told)
 }
 
+/// The ids that a pod has by its folder, whoever knows it.
+pub(crate) fn ids_of(pod_dir: &Path, uid: &str) -> Option<IdRange> {
+    told(pod_dir, uid).and_then(|told| told.pod.ids)
+}
+
 impl Supervisor {
     /// Takes over what runs, and removes what nobody wants.
     pub(crate) async fn adopt_all(&mut self) {
@@ -222,6 +228,7 @@ pub(crate) fn write_pod(subject: &Subject, address: Option<Ipv4Addr>) -> std::io
         created_at: sys::clock::boot_ms(),
         created_unix_ms: crate::host::unix_ms(),
         memory: pod::PodMemory::default(),
+        ids: subject.ids,
     };
     monitor::record::write(&pod_dir.join(POD_FILE), &Told { pod, address })
 }
@@ -259,6 +266,7 @@ mod tests {
             created_at: 1,
             created_unix_ms: 1,
             memory,
+            ids: None,
         }
     }
 
@@ -304,7 +312,7 @@ mod tests {
     #[test]
     fn a_lost_database_is_made_up_for_by_the_pods() {
         let tools = tools("lost");
-        let subject = tools.subject(UID, &std::sync::Arc::new(pod(UID).pod));
+        let subject = tools.subject(UID, &std::sync::Arc::new(pod(UID).pod), None);
         let address = Ipv4Addr::new(10, 77, 0, 9);
         write_pod(&subject, Some(address)).unwrap();
         let nothing = world(&tools, Saved::default(), false).unwrap();

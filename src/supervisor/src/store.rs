@@ -21,6 +21,7 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use oci::IdRange;
 use pod::{DeploymentMemory, Millis, PodMemory};
 use redb::Database;
 use serde::{Deserialize, Serialize};
@@ -85,6 +86,9 @@ pub(crate) struct SavedPod {
     /// What its decisions remember.
     #[serde(default)]
     pub(crate) memory: PodMemory,
+    /// The host's ids that are its own (`hostUsers: false`), for as long as it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ids: Option<IdRange>,
 }
 
 /// A Deployment as remembered.

@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use oci::IdRange;
 use pod::Pod;
 use tokio::sync::{Semaphore, mpsc};
 
@@ -94,9 +95,10 @@ impl Tools {
         let _ = self.news.send(news);
     }
 
-    /// Where the files of a pod are.
-    pub(crate) fn subject(&self, uid: &str, pod: &Arc<Pod>) -> Subject {
+    /// Where the files of a pod are, and what is its own on the host.
+    pub(crate) fn subject(&self, uid: &str, pod: &Arc<Pod>, ids: Option<IdRange>) -> Subject {
         Subject {
+            ids: ids.filter(|_| pod.spec.host_users == Some(false)),
             uid: uid.to_owned(),
             pod: Arc::clone(pod),
             pod_dir: self.options.paths.pod(uid),

@@ -4,10 +4,12 @@
 //! actions. While the database cannot be written, what runs goes on: signals and probes still go
 //! out, and so does everything for pods that are being deleted; nothing new is started.
 
+mod provide;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use pod::{Action, Millis, Outcome, OwnedPod, Reason, SandboxState};
+use pod::{Action, Millis, OwnedPod, SandboxState};
 
 use crate::act::{self, Job};
 use crate::error::{chain, with_hint};
@@ -99,6 +101,9 @@ impl Supervisor {
         let (ip, sealed) = (self.address_of(uid), self.is_sealed());
         let Some(entry) = self.world.pods.get_mut(uid) else { return Vec::new() };
         (entry.dirty, entry.wake_at) = (false, None);
+        if entry.memory.is_deleting() {
+            entry.wanted.end();
+        }
         if matches!(entry.sandbox, Sandbox::Unknown) {
             if entry.is_unsaved() {
                 self.world.unsaved.pods.insert(uid.to_owned());
@@ -127,34 +132,10 @@ impl Supervisor {
             self.tell_status(uid, &before);
         }
         let mut actions = decision.actions;
-        if actions.contains(&Action::CreateSandbox) && !self.has_address(uid, now) {
+        if actions.contains(&Action::CreateSandbox) && !self.provide(uid, now) {
             actions.retain(|action| *action != Action::CreateSandbox);
         }
         actions
-    }
-
-    /// The address a pod is known by: its own, or with hostNetwork the host's.
-    pub(crate) fn address_of(&self, uid: &str) -> Option<std::net::Ipv4Addr> {
-        let host = self.world.pods.get(uid).is_some_and(PodEntry::host_network);
-        if host { self.tools.host.address } else { self.world.addresses.get(uid).copied() }
-    }
-
-    /// Sees to it that a pod has an address before its sandbox is made.
-    fn has_address(&mut self, uid: &str, now: Millis) -> bool {
-        if self.world.pods.get(uid).is_none_or(PodEntry::host_network) {
-            return true;
-        }
-        let Err(error) = self.world.take_address(uid, self.tools.options.net.subnet) else {
-            return true;
-        };
-        let message = with_hint(chain(&error), error.hint());
-        let outcome = Outcome::Failed { reason: Reason::CreatePodSandboxError, message };
-        self.tell_outcome(uid, &Action::CreateSandbox, &outcome);
-        if let Some(entry) = self.world.pods.get_mut(uid) {
-            pod::absorb(&mut entry.memory, &Action::CreateSandbox, &outcome, now);
-            entry.dirty = true;
-        }
-        false
     }
 
     /// A deleted pod of which nothing is left.
@@ -258,6 +239,7 @@ impl Supervisor {
             created_at: now,
             created_unix_ms,
             memory: pod::PodMemory::default(),
+            ids: None,
         };
         self.world.pods.insert(uid.clone(), PodEntry::new(saved, Sandbox::Absent, now));
         self.world.unsaved.pods.insert(uid.clone());
@@ -369,11 +351,11 @@ impl Supervisor {
                 continue;
             }
             entry.in_flight.insert(action.clone());
-            let keep = entry.kept(sealed);
-            let subject = self.tools.subject(&uid, &entry.pod);
+            let (keep, wanted) = (entry.kept(sealed), Arc::clone(&entry.wanted));
+            let subject = self.tools.subject(&uid, &entry.pod, entry.ids);
             let address = address.filter(|_| !entry.host_network());
             self.tell_begin(&uid, &action);
-            act::begin(&self.tools, Job { subject, action, address, keep });
+            act::begin(&self.tools, Job { subject, action, address, keep, wanted });
         }
     }
 }

@@ -1,11 +1,12 @@
-//! Overlay mounts in a mount namespace of the calling thread's own, which end with it.
+//! Overlay mounts in a mount namespace of the calling thread's own, which end with it, and overlays
+//! that are attached nowhere ([`mapped`]).
 //!
 //! Nothing mounted after [`leave_host_mounts`] is ever seen by the rest of the host, and a process
 //! that is killed leaves no mount behind.
 
 use std::ffi::CString;
 use std::io::{Error, ErrorKind, Result};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -61,7 +62,7 @@ pub fn mount(lower: &[PathBuf], upper: Option<Upper<'_>>, target: &Path) -> Resu
         let options = Some(options.as_str());
         return Ok(mount_old(Some("overlay"), target, Some("overlay"), flags, options)?);
     }
-    by_parts(lower, upper, target)
+    attach(&by_parts(lower, upper)?, target)
 }
 
 fn bind_read_only(source: &Path, target: &Path) -> Result<()> {
@@ -78,7 +79,48 @@ pub fn unmount(target: &Path) -> Result<()> {
     crate::volume::unmount(target)
 }
 
-fn by_parts(lower: &[PathBuf], upper: Option<Upper<'_>>, target: &Path) -> Result<()> {
+/// What kept [`mapped`] from making an overlay.
+#[derive(Debug)]
+pub enum Unmade {
+    /// The owners of this layer cannot be mapped.
+    Layer(PathBuf, Error),
+    /// Another step.
+    Overlay(Error),
+}
+
+/// An overlay, attached nowhere, that shows the owners of `lower` (top first) as the user namespace
+/// `users` maps them. Nothing is copied or changed: what the layers hold is shared with everyone
+/// else who uses them. `upper` is taken as it is: its root belongs to an id of the map.
+///
+/// The mapped layers stand in a mount namespace that ends with the call; overlayfs has its own
+/// clones of them by then. Needs Linux 6.5.
+///
+/// # Errors
+/// See [`Unmade`]; EINVAL of a layer whose file system has no id-mapped mounts.
+pub fn mapped(
+    lower: &[PathBuf],
+    upper: Upper<'_>,
+    users: BorrowedFd<'_>,
+) -> std::result::Result<OwnedFd, Unmade> {
+    let work = || {
+        // The thread's own, and with it its working folder and root.
+        leave_host_mounts().map_err(Unmade::Overlay)?;
+        for path in lower {
+            let layer = |error| Unmade::Layer(path.clone(), error);
+            let tree = crate::tree::clone(path, false).map_err(layer)?;
+            crate::tree::map_ids(tree.as_fd(), users, false).map_err(layer)?;
+            attach(&tree, path).map_err(layer)?;
+        }
+        by_parts(lower, Some(upper)).map_err(Unmade::Overlay)
+    };
+    std::thread::scope(|threads| {
+        let done = threads.spawn(work).join();
+        done.unwrap_or_else(|_| Err(Unmade::Overlay(ErrorKind::Other.into())))
+    })
+}
+
+/// An overlay that is attached nowhere.
+fn by_parts(lower: &[PathBuf], upper: Option<Upper<'_>>) -> Result<OwnedFd> {
     const SET_STRING: u32 = 1;
     const CREATE: u32 = 6;
     let kind = c"overlay";
@@ -107,7 +149,11 @@ fn by_parts(lower: &[PathBuf], upper: Option<Upper<'_>>, target: &Path) -> Resul
     done(unsafe { libc::syscall(libc::SYS_fsconfig, fd, CREATE, nothing, nothing, 0) })?;
     let attributes = if upper.is_none() { libc::MOUNT_ATTR_RDONLY } else { 0 };
     // SAFETY: integers only.
-    let tree = owned(unsafe { libc::syscall(libc::SYS_fsmount, fd, 1, attributes) })?;
+    owned(unsafe { libc::syscall(libc::SYS_fsmount, fd, 1, attributes) })
+}
+
+/// Attaches a detached tree onto the folder `target`.
+fn attach(tree: &OwnedFd, target: &Path) -> Result<()> {
     let target = CString::new(target.as_os_str().as_bytes())?;
     let (from, to, at) = (c"".as_ptr(), target.as_ptr(), tree.as_raw_fd());
     let flags = libc::MOVE_MOUNT_F_EMPTY_PATH;

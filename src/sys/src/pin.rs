@@ -30,6 +30,8 @@ pub enum Kind {
     Uts,
     /// Process ids; only [`pin`] and [`unpin`] know what to do with it.
     Pid,
+    /// Users; as with process ids.
+    User,
 }
 
 impl Kind {
@@ -41,6 +43,7 @@ impl Kind {
             Kind::Ipc => "ipc",
             Kind::Uts => "uts",
             Kind::Pid => "pid",
+            Kind::User => "user",
         }
     }
 
@@ -50,6 +53,7 @@ impl Kind {
             Kind::Ipc => CloneFlags::CLONE_NEWIPC,
             Kind::Uts => CloneFlags::CLONE_NEWUTS,
             Kind::Pid => CloneFlags::CLONE_NEWPID,
+            Kind::User => CloneFlags::CLONE_NEWUSER,
         }
     }
 }

@@ -67,7 +67,8 @@ impl Work<'_> {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let now = now.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(0));
         let created = self.stamp(now);
-        let packing = Packing { times, compression: self.options.compression };
+        let packing =
+            Packing { times, compression: self.options.compression, ..Packing::default() };
         let upper = &mounted.upper;
         self.workshop.add_layer(&mut state.stack, upper, packing, (&key, &created))?;
         fs::remove_dir_all(&mounted.folder).at("removing", &mounted.folder)?;

@@ -75,9 +75,9 @@ pub(super) fn commit(args: &CommitArgs, settings: &Settings) -> Ended {
     let name: Reference = args.name.parse().map_err(|error| failed(error).code(2))?;
     let store = open(settings, &what)?;
     let id = container_id(&store, &args.container, settings)?;
-    let (image, upper) = store.used_by(&id).map_err(failed)?;
+    let used = store.used_by(&id).map_err(failed)?;
     let workshop = store.workshop().map_err(failed)?;
-    let mut stack = workshop.stack_of(&image).map_err(failed)?;
+    let mut stack = workshop.stack_of(&used.image).map_err(failed)?;
     build::change(&mut stack, &args.change).map_err(|error| told(&what, &error))?;
     let now = pod::status::rfc3339(api::stamp::now() / 1_000_000_000);
     let by = args.message.clone().unwrap_or_else(|| format!("podvisor commit {}", args.container));
@@ -86,8 +86,9 @@ pub(super) fn commit(args: &CommitArgs, settings: &Settings) -> Ended {
     if let Some(author) = &args.author {
         stack.config["author"] = json!(author);
     }
+    let packing = Packing { ids: used.ids, ..Packing::default() };
     let still = Still::hold(settings, &id, args.pause);
-    let kept = workshop.commit(&mut stack, &upper, Packing::default(), &[name]);
+    let kept = workshop.commit(&mut stack, &used.upper, packing, &[name]);
     drop(still);
     let kept = kept.map_err(failed)?;
     match args.quiet {
@@ -108,11 +109,11 @@ pub(super) fn export(args: &ExportArgs, settings: &Settings) -> Ended {
     }
     let store = open(settings, &what)?;
     let id = container_id(&store, &args.container, settings)?;
-    let (lower, upper) = store.layers_of(&id).map_err(failed)?;
+    let (lower, used) = store.layers_of(&id).map_err(failed)?;
     let workshop = store.workshop().map_err(failed)?;
     let merged = workshop.upper("merged", None).map_err(failed)?;
     sys::overlay::leave_host_mounts().map_err(system)?;
-    let layers: Vec<_> = std::iter::once(upper).chain(lower).collect();
+    let layers: Vec<_> = std::iter::once(used.upper).chain(lower).collect();
     sys::overlay::mount(&layers, None, &merged).map_err(system)?;
     let mut out: Box<dyn Write> =
         match args.output.as_deref().filter(|_| !stdout) {
@@ -121,7 +122,7 @@ pub(super) fn export(args: &ExportArgs, settings: &Settings) -> Ended {
             })?)),
             None => Box::new(BufWriter::new(std::io::stdout().lock())),
         };
-    let written = workshop.export(&merged, &mut out);
+    let written = workshop.export(&merged, used.ids, &mut out);
     drop(out);
     sys::overlay::unmount(&merged).map_err(system)?;
     written.map_err(failed)?;

@@ -9,6 +9,7 @@ use super::*;
 use crate::blobs::Blobs;
 use crate::compression::Decoder;
 use crate::staging::Staging;
+use oci::IdRange;
 
 fn sh(line: &str) -> String {
     let out = Command::new("sh").args(["-ec", line]).output().unwrap();
@@ -16,7 +17,8 @@ fn sh(line: &str) -> String {
     String::from_utf8_lossy(&out.stdout).into_owned()
 }
 
-struct Place(PathBuf);
+/// A folder, and the ids that packing takes back.
+struct Place(PathBuf, Option<IdRange>);
 
 impl Place {
     fn new(name: &str) -> Place {
@@ -25,13 +27,13 @@ impl Place {
         // May be left by a test that was killed.
         let _ = fs::remove_dir_all(&path);
         fs::create_dir(&path).unwrap();
-        Place(path)
+        Place(path, None)
     }
 
     fn pack(&self, times: Times, compression: Compression) -> (Vec<u8>, Packed) {
         let staging = Staging::new(&self.0).unwrap();
         let mut blobs = Blobs::new(&staging, self.0.join("none"), "test".into());
-        let packing = Packing { times, compression };
+        let packing = Packing { times, compression, ids: self.1 };
         let packed = layer(&self.0.join("upper"), None, packing, &mut blobs).unwrap();
         let file = blobs.open(&packed.descriptor, "layer").unwrap();
         let mut plain = Vec::new();
@@ -164,4 +166,38 @@ fn changes_are_told_against_all_that_lies_below() {
         "Added /old/x",
     ];
     assert_eq!(told, wanted);
+}
+
+#[test]
+fn ids_of_a_container_are_taken_back() {
+    let mut place = Place::new("ids");
+    let at = place.0.display().to_string();
+    sh(&format!(
+        "mkdir {at}/upper; cd {at}/upper; echo x >own; echo x >other; chown 70005:135535 own; \
+         chown 69999:135536 other; chown 70000:70000 ."
+    ));
+    // CAP_NET_RAW as the root of the container sets it (revision 3), and as another root does.
+    for (name, root) in [("own", 70_000), ("other", 90_000)] {
+        let words = [0x0300_0001, 1 << 13, 0, 0, 0, root];
+        let value: Vec<u8> = words.iter().flat_map(|word: &u32| word.to_le_bytes()).collect();
+        let file = fs::File::open(place.0.join("upper").join(name)).unwrap();
+        sys::dir::set_xattr_fd(OwnedFd::from(file), b"security.capability", &value).unwrap();
+    }
+    place.1 = Some(IdRange { first: 70_000, count: 65_536 });
+    let (plain, _) = place.pack(Times::Kept, Compression::None);
+    let mut reader = crate::tarball::Reader::new(&plain[..]);
+    let mut seen = Vec::new();
+    while let Some(entry) = reader.next().unwrap() {
+        let value = entry.xattrs.first().map(|(_, value)| value.clone());
+        let name = String::from_utf8(entry.path).unwrap();
+        seen.push((name, entry.uid, entry.gid, value.map(|v| (v.len(), v[3], v[0]))));
+    }
+    assert_eq!(
+        seen,
+        [
+            ("other".to_owned(), 69_999, 135_536, Some((24, 3, 1))),
+            ("own".to_owned(), 5, 65_535, Some((20, 2, 1))),
+        ],
+        "the root's own owner is 0 again and says nothing"
+    );
 }

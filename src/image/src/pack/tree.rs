@@ -1,4 +1,4 @@
-//! Walking a folder in the order of its names, as entries of an archive or as a list of changes.
+//! Walking a folder in the order of its names, as entries of an archive.
 //!
 //! In an upper folder of overlayfs a device 0/0 hides a name and `trusted.overlay.opaque` hides
 //! what a folder has below: a layer has `.wh.` files for both (image-spec, layer.md). Invariants:
@@ -10,6 +10,7 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use oci::IdRange;
 use sys::dir::{self, Node, Stamp};
 use sys::survey::{self, Facts, Form};
 
@@ -21,13 +22,17 @@ use crate::tarball::{Entry, Kind};
 
 const OPAQUE: &[u8] = b"trusted.overlay.opaque";
 const OPAQUE_MARK: &[u8] = b".wh..wh..opq";
+const CAPABILITY: &[u8] = b"security.capability";
+const REVISION_2: u32 = 0x0200_0000;
+const REVISION_3: u32 = 0x0300_0000;
+const EFFECTIVE: u32 = 1;
 const MARK: &[u8] = b".wh.";
 /// The reader's limit, too.
 const DEPTH_MAX: usize = 256;
 /// The rights of a new root.
 pub(crate) const ROOT_MODE: u32 = 0o755;
 const READ_BYTES: usize = 256 << 10;
-const WHITEOUT: Form = Form::Node(Node::Char { major: 0, minor: 0 });
+pub(super) const WHITEOUT: Form = Form::Node(Node::Char { major: 0, minor: 0 });
 
 /// One walk over a tree.
 pub(super) struct Walk {
@@ -36,6 +41,8 @@ pub(super) struct Walk {
     times: Times,
     /// Whether overlayfs' marks mean something.
     upper: bool,
+    /// Ids of the host that are others in the archive.
+    ids: Option<IdRange>,
     pub(super) entries: u64,
     /// Files with several names, by identity.
     seen: BTreeMap<(u64, u64), Vec<u8>>,
@@ -69,16 +76,21 @@ impl Rights {
     }
 }
 
-fn is_opaque(folder: &OwnedFd) -> bool {
+pub(super) fn is_opaque(folder: &OwnedFd) -> bool {
     dir::xattr_fd(folder, OPAQUE).is_ok_and(|value| value.as_deref() == Some(b"y"))
 }
 
 impl Walk {
-    pub(super) fn new(path: &Path, times: Times, upper: bool) -> Walk {
+    pub(super) fn of_upper(path: &Path, times: Times, ids: Option<IdRange>) -> Walk {
+        Walk { upper: true, ..Walk::new(path, times, ids) }
+    }
+
+    pub(super) fn new(path: &Path, times: Times, ids: Option<IdRange>) -> Walk {
         Walk {
             path: path.to_owned(),
             times,
-            upper,
+            upper: false,
+            ids,
             entries: 0,
             seen: BTreeMap::new(),
             buffer: vec![0; READ_BYTES],
@@ -93,7 +105,8 @@ impl Walk {
         below: Option<&OwnedFd>,
         out: &mut Writer<W>,
     ) -> Result<()> {
-        let now = Rights::of(root).at("looking at", &self.path)?;
+        let mut now = Rights::of(root).at("looking at", &self.path)?;
+        (now.uid, now.gid) = (self.inner(now.uid), self.inner(now.gid));
         let before = below.map(Rights::of).transpose().at("looking below", &self.path)?;
         if now == before.unwrap_or_default() {
             return Ok(());
@@ -219,15 +232,19 @@ impl Walk {
         let mut xattrs = Vec::new();
         if kind != Kind::HardLink {
             let found = survey::xattrs(folder, name).at("reading attributes in", &self.path)?;
-            xattrs.extend(found.into_iter().filter(|(key, _)| allowed(key)));
+            let kept = found.into_iter().filter(|(key, _)| allowed(key));
+            xattrs.extend(kept.map(|(key, value)| match key == CAPABILITY {
+                true => (key, self.unbound(value)),
+                false => (key, value),
+            }));
         }
         Ok(Some(Entry {
             path: path.to_vec(),
             link,
             kind,
             mode: facts.mode,
-            uid: facts.uid,
-            gid: facts.gid,
+            uid: self.inner(facts.uid),
+            gid: self.inner(facts.gid),
             modified: Stamp { seconds: self.times.of(facts.modified), nanos: 0 },
             size: 0,
             sparse: None,
@@ -281,105 +298,32 @@ impl Walk {
         Ok(())
     }
 
+    /// An id of the host as the archive has it.
+    fn inner(&self, id: u32) -> u32 {
+        self.ids.and_then(|ids| ids.inner(id)).unwrap_or(id)
+    }
+
+    /// Capabilities of a file that are bound to the container's root (VFS_CAP_REVISION_3 of
+    /// linux/capability.h: magic, two pairs of sets, root's id) as those of any root.
+    fn unbound(&self, value: Vec<u8>) -> Vec<u8> {
+        let word = |at: usize| value.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes);
+        match (word(0), word(20), self.ids) {
+            (Some(magic), Some(root), Some(ids))
+                if magic & !EFFECTIVE == REVISION_3 && root == ids.first =>
+            {
+                let magic = REVISION_2 | magic & EFFECTIVE;
+                [&magic.to_le_bytes()[..], &value[4..20]].concat()
+            }
+            _ => value,
+        }
+    }
+
     fn wrong(&self, path: &[u8], problem: String) -> Error {
         let folder = self.path.display().to_string();
         Error::Unpackable { folder, entry: crate::fault::shown(path), problem }
     }
 }
 
-fn join(folder: &[u8], name: &[u8]) -> Vec<u8> {
+pub(super) fn join(folder: &[u8], name: &[u8]) -> Vec<u8> {
     if folder.is_empty() { name.to_vec() } else { [folder, b"/", name].concat() }
-}
-
-/// What a change did to a path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ChangeKind {
-    /// It was not there before.
-    Added,
-    /// It was there before, and is another one now.
-    Changed,
-    /// It is no longer there.
-    Deleted,
-}
-
-/// One path that differs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
-    /// Absolute, as bytes of the file system.
-    pub path: Vec<u8>,
-    /// How.
-    pub kind: ChangeKind,
-}
-
-/// What `upper` changes of the folders below it (top first), by path.
-pub(crate) fn changes(upper: &Path, lower: &[PathBuf]) -> Result<Vec<Change>> {
-    let open = |path: &Path| dir::open_root(path).at("opening", path);
-    let root = open(upper)?;
-    let below = lower.iter().map(|path| open(path)).collect::<Result<Vec<OwnedFd>>>()?;
-    let mut all = Vec::new();
-    compare(&root, (upper, &below), b"", &mut all)?;
-    all.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(all)
-}
-
-/// Whether a path is to be seen through the layers.
-fn stands(below: &[OwnedFd], path: &[u8]) -> bool {
-    for root in below {
-        let (folder, name) = match path.iter().rposition(|b| *b == b'/') {
-            Some(at) => (&path[..at], &path[at + 1..]),
-            None => (&b""[..], path),
-        };
-        let mut at = match dir::open_folder(root, b"") {
-            Ok(fd) => fd,
-            Err(_) => return false,
-        };
-        let mut hidden = false;
-        let mut whole = true;
-        for part in folder.split(|b| *b == b'/').filter(|part| !part.is_empty()) {
-            hidden |= is_opaque(&at);
-            match dir::open_folder(&at, part) {
-                Ok(next) => at = next,
-                Err(e) => {
-                    hidden |= e.kind() != std::io::ErrorKind::NotFound;
-                    whole = false;
-                    break;
-                }
-            }
-        }
-        if whole {
-            hidden |= is_opaque(&at);
-            if let Ok(facts) = survey::look(&at, name) {
-                return facts.form != WHITEOUT;
-            }
-        }
-        if hidden {
-            return false;
-        }
-    }
-    false
-}
-
-fn compare(
-    folder: &OwnedFd,
-    (upper, below): (&Path, &[OwnedFd]),
-    path: &[u8],
-    all: &mut Vec<Change>,
-) -> Result<()> {
-    for name in dir::names(folder).at("reading", upper)? {
-        let facts = survey::look(folder, &name).at("looking at a file of", upper)?;
-        let inner = join(path, &name);
-        let before = stands(below, &inner);
-        let kind = match (facts.form == WHITEOUT, before) {
-            (true, false) => None,
-            (true, true) => Some(ChangeKind::Deleted),
-            (false, true) => Some(ChangeKind::Changed),
-            (false, false) => Some(ChangeKind::Added),
-        };
-        all.extend(kind.map(|kind| Change { path: [b"/", &inner[..]].concat(), kind }));
-        if facts.form == Form::Folder {
-            let opened = dir::open_folder(folder, &name).at("opening a folder of", upper)?;
-            compare(&opened, (upper, below), &inner, all)?;
-        }
-    }
-    Ok(())
 }

@@ -71,7 +71,7 @@ fn skopeo_reads_the_store_and_every_form_is_loaded() {
         let image = other.resolve(name).unwrap();
         assert_eq!((image.cmd(), image.env()), (&["/bin/true".into()][..], &["A=b".into()][..]));
         assert_eq!(image.exposed_ports(), ["80/tcp"]);
-        let rootfs = other.prepare(&image, "c.0").unwrap();
+        let rootfs = other.prepare(&image, "c.0", None).unwrap();
         assert_eq!(fs::read(rootfs.lower[0].join("etc/motd")).unwrap(), b"hello");
         sh(
             at,
@@ -112,7 +112,7 @@ fn layers_stack_and_implied_folders_keep_their_attributes() {
     load(&store, &at.join("i")).unwrap();
     let image = store.resolve("i:1").unwrap();
     assert_eq!(image.layers.len(), 4);
-    let rootfs = store.prepare(&image, "c").unwrap();
+    let rootfs = store.prepare(&image, "c", None).unwrap();
     let lower: Vec<String> = rootfs.lower.iter().map(|p| p.display().to_string()).collect();
     sh(at, &format!("mkdir m; mount -t overlay o -o ro,lowerdir={} m", lower.join(":")));
     sh(at, "umoci unpack --image i:1 bundle 2>/dev/null");
@@ -221,15 +221,15 @@ fn names_move_and_dead_staging_folders_go() {
     let new = store.resolve("web:1").unwrap();
     assert_ne!(old.digest, new.digest);
     assert!(store.resolve(&old.digest).unwrap().names.is_empty());
-    store.prepare(&old, "user").unwrap();
+    store.prepare(&old, "user", None).unwrap();
     assert!(matches!(store.remove(&old.digest, false), Err(Error::InUse { .. })));
     let removed = store.remove(&old.digest, true).unwrap();
     assert_eq!(removed.deleted, std::slice::from_ref(&old.digest));
-    let lower = store.prepare(&old, "user").unwrap().lower;
+    let lower = store.prepare(&old, "user", None).unwrap().lower;
     assert!(lower[0].join("etc/motd").is_file(), "kept while a container uses it");
     store.release("user").unwrap();
     assert!(!lower[0].exists(), "gone with the last container");
-    assert!(store.prepare(&new, "../x").is_err());
+    assert!(store.prepare(&new, "../x", None).is_err());
 
     let staging = at.join("root/staging");
     fs::create_dir_all(staging.join("999-1/half")).unwrap();
@@ -239,7 +239,7 @@ fn names_move_and_dead_staging_folders_go() {
     drop(held);
     // A lost snapshot is unpacked again.
     sh(at, "rm -rf root/snapshots/*; mkdir root/snapshots/chains");
-    let lower = store.prepare(&new, "again").unwrap().lower;
+    let lower = store.prepare(&new, "again", None).unwrap().lower;
     assert_eq!(fs::read(lower[0].join("etc/motd")).unwrap(), b"two");
     sh(at, "rm -rf *");
 }
@@ -276,7 +276,7 @@ fn many_at_once_leave_a_valid_store() {
     for image in store.list().unwrap() {
         for name in image.names {
             let image = store.resolve(&name).unwrap();
-            let rootfs = store.prepare(&image, "c").unwrap();
+            let rootfs = store.prepare(&image, "c", None).unwrap();
             assert!(rootfs.lower[0].join("etc/motd").is_file());
             store.release("c").unwrap();
             store.remove(&name, false).unwrap();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::pack::Times;
 
 struct Place {
     path: PathBuf,

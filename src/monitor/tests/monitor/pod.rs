@@ -38,6 +38,7 @@ impl Pod {
             uid: "u1".into(),
             hostname: "testpod".into(),
             host_network: false,
+            ids: None,
             share_process_namespace: false,
             sysctl: BTreeMap::new(),
             cgroup_parent: "/podvisor/podu1".into(),

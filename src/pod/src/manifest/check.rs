@@ -138,6 +138,14 @@ fn spec(spec: &PodSpec, path: &str, checker: &mut Checker<'_>) {
             }
         }
     }
+    if spec.host_users == Some(false) && spec.host_network == Some(true) {
+        let hint = "a pod whose users are not the host's has no rights on the host's network";
+        checker.add(
+            &format!("{path}.hostUsers"),
+            "false cannot be used with hostNetwork",
+            Some(hint),
+        );
+    }
     host_ports(spec, path, checker);
     for (index, container) in spec.containers.iter().enumerate() {
         one(container, spec, &format!("{path}.containers[{index}]"), checker);

@@ -23,6 +23,8 @@ record! {
         share_process_namespace: Option<bool> = "shareProcessNamespace",
         /// Use the host's network namespace.
         host_network: Option<bool> = "hostNetwork",
+        /// `false`: the pod's users are not the host's, but ids that are its own.
+        host_users: Option<bool> = "hostUsers",
         /// The pod's name when absent.
         hostname: Option<String> = "hostname" [label],
         /// What containers may mount.
@@ -33,7 +35,7 @@ record! {
     later: [
         "affinity", "automountServiceAccountToken", "dnsConfig", "dnsPolicy",
         "enableServiceLinks", "ephemeralContainers", "hostAliases", "hostIPC", "hostPID",
-        "hostUsers", "hostnameOverride", "imagePullSecrets", "nodeName", "nodeSelector", "os",
+        "hostnameOverride", "imagePullSecrets", "nodeName", "nodeSelector", "os",
         "overhead", "preemptionPolicy", "priority", "priorityClassName", "readinessGates",
         "resourceClaims", "resources", "runtimeClassName", "schedulerName", "schedulingGates",
         "schedulingGroup", "serviceAccount", "serviceAccountName", "setHostnameAsFQDN",

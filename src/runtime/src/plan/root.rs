@@ -6,7 +6,7 @@ use child::{Attributes, NO_SLOT, Op};
 use oci::runtime::{Linux, Process, Spec};
 
 use super::{Birthplace, Facts, Hiding, Rootfs, Streams, devices, mounts, options, point};
-use crate::draft::{Draft, Source};
+use crate::draft::{Draft, Layers, Source};
 
 /// Plans everything between the namespaces and the process.
 pub(super) fn plan(draft: &mut Draft, spec: &Spec, facts: &Facts<'_>, birth: &Birthplace) {
@@ -121,6 +121,16 @@ fn root(draft: &mut Draft, spec: &Spec, facts: &Facts<'_>, birth: &Birthplace) {
             }
         }
         Rootfs::Overlay { lower, upper, work, .. } => {
+            if let (Some(by), false) = (birth.users.clone(), birth.unprivileged) {
+                let (lower, upper, work) = (lower.clone(), upper.clone(), work.clone());
+                let source = draft.path(&upper);
+                let layers = Layers { lower, upper, work };
+                let slot = draft.slot(Source::Overlay { layers, by });
+                // A place that the namespace's root can reach: folders of the host's root are none.
+                let at = draft.text("/");
+                draft.op(Op::RootBind { source, slot, at });
+                return;
+            }
             let (base, options) = overlay_options(lower, upper, work);
             let (folder, options) = (draft.path(&base), draft.text(options));
             let at = draft.path(facts.bundle);

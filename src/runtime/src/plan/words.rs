@@ -126,6 +126,7 @@ fn plain(op: &Op) -> &'static str {
         Op::Find => "find the command",
         Op::Await => "wait for start",
         Op::Exec => "exec",
+        Op::Reap => "stay as the first process of the PID namespace",
         _ => place(stage(op)),
     }
 }

@@ -3,15 +3,18 @@
 //! `Never` looks into the store alone, `Always` asks the registry each time, else it is asked when
 //! the store has no such image. A tag `latest` alone does not mean `Always` here: images are loaded
 //! and built on this host, too, and no registry has those. One pull of a name at a time: replicas
-//! wait for the first and find what it brought. A pull is not broken off when its pod is deleted.
+//! wait for the first and find what it brought. A pull ends with the deletion of the pod it is for;
+//! what has come is kept, and who waits goes on from there.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use image::{Error, Quiet, Store};
+use image::{Cancel, Error, Quiet, Store};
 use pod::Reason;
 use pod::manifest::{Container, ImagePullPolicy};
+use tokio::sync::Notify;
 
+use super::Job;
 use super::container::Failure;
 use crate::error::{chain, with_hint};
 use crate::tools::Tools;
@@ -30,19 +33,54 @@ impl Pulls {
     }
 }
 
+/// Whether a pod is wanted, for what may take long on its behalf.
+#[derive(Debug, Default)]
+pub(crate) struct Wanted {
+    cancel: Cancel,
+    ended: Notify,
+}
+
+impl Wanted {
+    /// It is not, and never will be again.
+    pub(crate) fn end(&self) {
+        self.cancel.cancel();
+        self.ended.notify_waiters();
+    }
+
+    async fn over(&self) {
+        // Before the question: what is told in between is heard.
+        let ended = self.ended.notified();
+        if !self.cancel.is_cancelled() {
+            ended.await;
+        }
+    }
+}
+
 /// Brings a container's image; the name or digest by which the store has it then.
-pub(super) async fn image(tools: &Arc<Tools>, container: &Container) -> Result<String, Failure> {
+pub(super) async fn image(
+    tools: &Arc<Tools>,
+    job: &Job,
+    container: &Container,
+) -> Result<String, Failure> {
     let always = container.image_pull_policy == Some(ImagePullPolicy::Always);
     let turn = tools.pulls.of(&container.image);
-    let _turn = turn.lock().await;
-    let name = container.image.clone();
+    let _turn = tokio::select! {
+        turn = turn.lock() => turn,
+        () = job.wanted.over() => {
+            return Err((Reason::ErrImagePull, "the pod is being deleted".to_owned()));
+        }
+    };
+    let (name, cancel) = (container.image.clone(), job.wanted.cancel.clone());
     let brought = tools.at_once(move |tools| {
         // Another container may have brought it meanwhile.
         if !always && is_present(&tools.images, &name) {
             return Ok(name);
         }
         let variable = |name: &str| std::env::var(name).ok();
-        tools.images.pull_configured(&name, variable, &mut Quiet).map(|pulled| pulled.digest)
+        tools
+            .images
+            .pull_configured(&name, variable, cancel, &mut Quiet)
+            .map(|pulled| pulled.digest)
     });
     brought.await.map_err(|error| failure(&error))
 }

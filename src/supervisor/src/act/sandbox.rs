@@ -97,6 +97,7 @@ fn lay_ground(tools: &Tools, subject: &Subject, address: Option<Ipv4Addr>) -> Re
         .map_err(|error| format!("write to {}: {error}", pod_dir.display()))?;
     let options = &tools.options;
     let mut sandbox = bundle::sandbox(pod, uid, &tools.host.node_name, options);
+    sandbox.ids = subject.ids;
     if let Some(resources) = &mut sandbox.resources {
         tools.host.fit(resources, false);
     }

@@ -36,7 +36,7 @@ pub(super) fn clear(options: &Options, uid: &str, pod_dir: &Path) -> Vec<String>
     let hierarchies = hierarchies(&mounts);
     let name = options.pod_cgroup(uid);
     failed.extend(empty_cgroups(&hierarchies, &name).err());
-    for kind in [Kind::Net, Kind::Ipc, Kind::Uts, Kind::Pid] {
+    for kind in [Kind::Net, Kind::Ipc, Kind::Uts, Kind::Pid, Kind::User] {
         let pin = pod_dir.join("ns").join(kind.name());
         if let Err(error) = sys::pin::unpin(&pin)
             && error.kind() != ErrorKind::NotFound

@@ -22,6 +22,16 @@ pub(crate) enum BundleError {
         /// Its name.
         container: String,
     },
+    /// A user or group that a pod with `hostUsers: false` does not have.
+    #[error("container {container:?}: {what} {id} is none of the pod's ids, 0 to 65535")]
+    Unmapped {
+        /// Its name.
+        container: String,
+        /// `user` or `group`.
+        what: &'static str,
+        /// Its number.
+        id: u32,
+    },
     /// A seccomp profile that cannot be read.
     #[error("read the seccomp profile {path}")]
     Profile {
@@ -58,6 +68,9 @@ impl BundleError {
             }
             BundleError::Root { .. } => {
                 "set securityContext.runAsUser to another user than 0".to_owned()
+            }
+            BundleError::Unmapped { what, .. } => {
+                format!("set another {what} in securityContext, or leave hostUsers: false out")
             }
             BundleError::Profile { .. } => format!(
                 "localhostProfile is a file below {} in the form of linux.seccomp of config.json",

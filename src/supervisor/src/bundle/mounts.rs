@@ -26,12 +26,24 @@ pub(super) fn list(
             }
         }
     }
-    mounts.push(json!({
+    let own_users = subject.pod.spec.host_users == Some(false);
+    let mut shm = json!({
         "destination": "/dev/shm",
         "type": "bind",
         "source": volumes::shm(facts.pod_dir),
         "options": ["bind", "rprivate", "nosuid", "noexec", "nodev"],
-    }));
+    });
+    if own_users {
+        map_ids(&mut shm);
+    }
+    mounts.push(shm);
+    let bind = |target: &Path, source: &Path, recursive, read_only| {
+        let mut mount = bind(target, source, recursive, read_only);
+        if own_users {
+            map_ids(&mut mount);
+        }
+        mount
+    };
     let read_only = super::rootfs_readonly(subject.pod, subject.container);
     for (target, source) in [
         ("/etc/hosts", &facts.files.hosts),
@@ -59,6 +71,14 @@ fn bind(target: &Path, source: &Path, recursive: bool, read_only: bool) -> Value
     let access = if read_only { "ro" } else { "rw" };
     let options = [bind, "rprivate", access];
     json!({"destination": target, "type": "bind", "source": source, "options": options})
+}
+
+/// What the host's ids own is shown as the pod's own: root's as root's. What is mounted below stays
+/// as it is, and shows owners that the pod does not have as nobody.
+fn map_ids(mount: &mut Value) {
+    if let Some(options) = mount["options"].as_array_mut() {
+        options.push(json!("idmap"));
+    }
 }
 
 /// Adds a mount in the place of one on the same target.

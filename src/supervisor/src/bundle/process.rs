@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::privileges::Privileges;
 use super::{BundleError, Defaults, Facts, Subject};
+use crate::id_pool::IDS_OF_POD;
 use crate::pod_files;
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -109,13 +110,13 @@ fn run_as_user(subject: Subject<'_>) -> Option<u32> {
 /// User, group and further groups. The primary group stands among the further ones, too, so that a
 /// process that changes it keeps it (CVE-2022-36109).
 fn identity(subject: Subject<'_>, facts: &Facts<'_>) -> Result<Value, BundleError> {
-    let (own, pods) = (subject.own(), subject.pods());
+    let (own, pods, name) = (subject.own(), subject.pods(), &subject.container.name);
     let uid = run_as_user(subject).unwrap_or(facts.user.uid);
     let non_root = own
         .and_then(|context| context.run_as_non_root)
         .or_else(|| pods.and_then(|context| context.run_as_non_root));
     if non_root == Some(true) && uid == 0 {
-        return Err(BundleError::Root { container: subject.container.name.clone() });
+        return Err(BundleError::Root { container: name.clone() });
     }
     let known = uid == facts.user.uid;
     let gid = own
@@ -132,6 +133,14 @@ fn identity(subject: Subject<'_>, facts: &Facts<'_>) -> Result<Value, BundleErro
     }
     let mut seen = std::collections::BTreeSet::new();
     groups.retain(|group| seen.insert(*group));
+    if subject.pod.spec.host_users == Some(false) {
+        let beyond = |(what, id): &(&'static str, u32)| (*id >= IDS_OF_POD).then_some((*what, *id));
+        let groups = groups.iter().map(|group| ("group", *group));
+        let all = [("user", uid)].into_iter().chain(groups);
+        if let Some((what, id)) = all.collect::<Vec<_>>().iter().find_map(beyond) {
+            return Err(BundleError::Unmapped { container: name.clone(), what, id });
+        }
+    }
     Ok(json!({"uid": uid, "gid": gid, "additionalGids": groups}))
 }
 

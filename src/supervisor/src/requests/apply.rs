@@ -70,6 +70,7 @@ impl Supervisor {
                 created_at: now,
                 created_unix_ms,
                 memory: PodMemory::default(),
+                ids: None,
             }));
         };
         if known.memory.is_deleting() {
@@ -228,6 +229,7 @@ fn is_outdated(before: &PodSpec, after: &PodSpec) -> bool {
         all.filter(|port| port.host_port.is_some()).collect()
     };
     before.volumes != after.volumes
+        || before.host_users != after.host_users
         || before.security_context != after.security_context
         || ports(before) != ports(after)
 }
@@ -257,6 +259,9 @@ mod tests {
         assert!(!is_outdated(&plain, &spec(container(port))));
         let published = json!({"ports": [{"containerPort": 80, "hostPort": 80}]});
         assert!(is_outdated(&plain, &spec(container(published))));
+        let mut users = container(json!({}));
+        users["hostUsers"] = json!(false);
+        assert!(is_outdated(&plain, &spec(users)));
         let mut volumes = container(json!({}));
         volumes["volumes"] = json!([{"name": "v", "emptyDir": {}}]);
         assert!(is_outdated(&plain, &spec(volumes)));

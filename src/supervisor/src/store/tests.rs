@@ -86,6 +86,7 @@ fn pod(uid: &str) -> SavedPod {
         created_at: 5,
         created_unix_ms: 6,
         memory,
+        ids: None,
     }
 }
 

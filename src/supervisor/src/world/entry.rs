@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use oci::IdRange;
 use pod::deployment::DeploymentStatus;
 use pod::{
     Action, BackoffPolicy, Deployment, DeploymentMemory, Millis, Pod, PodMemory, PodObserved,
     PodStatusCore, SandboxState,
 };
 
+use crate::act::Wanted;
 use crate::event::About;
 use crate::listing::Listing;
 use crate::store::{SavedDeployment, SavedPod};
@@ -60,6 +62,10 @@ pub(crate) struct PodEntry {
     pub(crate) dirty: bool,
     /// Resource version of its last visible change.
     pub(crate) version: u64,
+    /// The host's ids that are its own, once it was to have a sandbox with `hostUsers: false`.
+    pub(crate) ids: Option<IdRange>,
+    /// What its actions wait for is worth waiting for.
+    pub(crate) wanted: Arc<Wanted>,
     /// Container name -> digest of its image.
     pub(crate) image_ids: BTreeMap<String, String>,
 }
@@ -83,6 +89,8 @@ impl PodEntry {
             wake_at: None,
             dirty: true,
             version: 0,
+            ids: saved.ids,
+            wanted: Arc::default(),
             image_ids: BTreeMap::new(),
         }
     }
@@ -97,6 +105,7 @@ impl PodEntry {
             created_at: self.created_at,
             created_unix_ms: self.created_unix_ms,
             memory: self.memory.clone(),
+            ids: self.ids,
         }
     }
 
@@ -249,6 +258,7 @@ mod tests {
             created_at: 1,
             created_unix_ms: 1,
             memory: PodMemory::default(),
+            ids: None,
         }
     }
 

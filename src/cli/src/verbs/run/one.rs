@@ -44,7 +44,7 @@ fn user_of(store: &image::Store, image: &Image, user: &str, what: &str) -> Resul
     }
     let failed = |error: &image::Error| super::images::failure(what, error);
     let own = format!("lookup-{}", std::process::id());
-    let rootfs = store.prepare(image, &own).map_err(|error| failed(&error))?;
+    let rootfs = store.prepare(image, &own, None).map_err(|error| failed(&error))?;
     let found = image::user::lookup(&rootfs.lower, user);
     store.release(&own).map_err(|error| failed(&error))?;
     let found = found.map_err(|error| failed(&error))?;
