@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+pub(crate) use scope::Done;
 use scope::Scope;
 use serde_json::Value;
 
@@ -16,42 +17,6 @@ pub(crate) struct Host {
     /// Kept for its drop, which takes the inner census.
     scope: Scope,
     serving: Option<Child>,
-}
-
-/// What a command printed and how it ended.
-pub(crate) struct Done {
-    pub(crate) code: i32,
-    pub(crate) out: String,
-    pub(crate) err: String,
-}
-
-impl Done {
-    fn of(output: Output) -> Done {
-        use std::os::unix::process::ExitStatusExt;
-        let signal = output.status.signal().map(|s| 128 + s);
-        Done {
-            code: output.status.code().or(signal).unwrap_or(-1),
-            out: String::from_utf8_lossy(&output.stdout).into_owned(),
-            err: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
-    }
-
-    /// The standard output of a command that must have succeeded.
-    #[track_caller]
-    pub(crate) fn ok(self) -> String {
-        assert_eq!(self.code, 0, "stdout: {}\nstderr: {}", self.out, self.err);
-        self.out
-    }
-
-    /// Fails with this code, and the error holds each of the words.
-    #[track_caller]
-    pub(crate) fn fails(self, code: i32, words: &[&str]) -> String {
-        assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.out, self.err);
-        for word in words {
-            assert!(self.err.contains(word), "the error does not say {word:?}:\n{}", self.err);
-        }
-        self.err
-    }
 }
 
 /// The folder of the release binaries: PODVISOR_BIN, else beside this test's own build.

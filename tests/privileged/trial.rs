@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use scope::Scope;
+use scope::{Done, Scope};
 use serde_json::{Value, json};
 
 /// No verb may take longer.
@@ -65,23 +65,6 @@ pub(crate) fn sweep(ways: &[(&str, usize)], mut once: impl FnMut(usize, &str) ->
         }
     }
     tried
-}
-
-/// How a command ended.
-#[derive(Debug)]
-pub(crate) struct Done {
-    pub(crate) code: i32,
-    pub(crate) out: String,
-    pub(crate) err: String,
-}
-
-impl Done {
-    /// The output of a command that must have succeeded.
-    #[track_caller]
-    pub(crate) fn ok(self) -> String {
-        assert_eq!(self.code, 0, "{}{}", self.out, self.err);
-        self.out
-    }
 }
 
 /// PODVISOR_BIN, else the release folder beside this test's own build.

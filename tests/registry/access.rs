@@ -48,11 +48,11 @@ fn a_private_authority_is_trusted_for_its_host_and_passwords_are_kept() {
     world.layout("lay 1 2 100000");
     let image = "127.0.0.1:5000/a/web:1";
     let pull = format!("pull -q {image}");
-    world.podvisor(&pull).fails(&["127.0.0.1:5000", "certificate", "certs.d/127.0.0.1:5000"]);
+    world.podvisor(&pull).fails(1, &["127.0.0.1:5000", "certificate", "certs.d/127.0.0.1:5000"]);
     world.sh("mkdir -p certs.d/127.0.0.1:5000; cp ca.crt certs.d/127.0.0.1:5000/");
-    world.podvisor(&pull).fails(&["credentials are needed", "podvisor login 127.0.0.1:5000"]);
+    world.podvisor(&pull).fails(1, &["credentials are needed", "podvisor login 127.0.0.1:5000"]);
     let words = "login -u me --password-stdin 127.0.0.1:5000";
-    login(&world, words, "wrong\n").fails(&["credentials are refused", "nothing is kept"]);
+    login(&world, words, "wrong\n").fails(1, &["credentials are refused", "nothing is kept"]);
     assert_eq!(world.read("auth.json"), "");
     login(&world, words, "secret\n").ok();
     world.podvisor(&format!("copy -q oci:lay:1 {image}")).ok();
@@ -62,9 +62,9 @@ fn a_private_authority_is_trusted_for_its_host_and_passwords_are_kept() {
         "skopeo inspect --authfile auth.json --cert-dir certs.d/127.0.0.1:5000 docker://{image}"
     ));
     world.podvisor("logout 127.0.0.1:5000").ok();
-    world.podvisor(&pull).fails(&["credentials are needed"]);
+    world.podvisor(&pull).fails(1, &["credentials are needed"]);
     world.podvisor(&format!("{pull} --creds me:secret")).ok();
-    world.podvisor(&format!("{pull} --creds me:other")).fails(&["credentials are refused"]);
+    world.podvisor(&format!("{pull} --creds me:other")).fails(1, &["credentials are refused"]);
     world
         .sh("skopeo login --authfile auth.json --cert-dir certs.d/127.0.0.1:5000 -u me -p secret \
          127.0.0.1:5000");
@@ -90,7 +90,7 @@ fn a_client_certificate_is_shown() {
     world.layout("lay 1 1 1000");
     let copy = "copy -q oci:lay:1 127.0.0.1:5000/a/web:1";
     world.sh("mkdir -p certs.d/127.0.0.1:5000; cp ca.crt certs.d/127.0.0.1:5000/");
-    world.podvisor(copy).fails(&["127.0.0.1:5000"]);
+    world.podvisor(copy).fails(1, &["127.0.0.1:5000"]);
     world.sh(
         "cp client.key certs.d/127.0.0.1:5000/; cp client.crt certs.d/127.0.0.1:5000/client.cert",
     );
@@ -117,7 +117,7 @@ fn tokens_are_asked_for_with_the_scope_that_is_needed() {
         "for p in 5000 5002; do mkdir -p certs.d/127.0.0.1:$p; cp ca.crt certs.d/127.0.0.1:$p/; done",
     );
     let copy = "copy -q oci:lay:1 127.0.0.1:5000/a/web:1";
-    world.podvisor(copy).fails(&["asking for a token"]);
+    world.podvisor(copy).fails(1, &["asking for a token"]);
     world.podvisor(&format!("{copy} --dest-creds me:secret")).ok();
     assert!(world.read("tokens").contains("scope=repository%3Aa%2Fweb%3Apull%2Cpush"));
     world.podvisor("pull -q --creds me:secret 127.0.0.1:5000/a/web:1").ok();
@@ -143,7 +143,7 @@ fn a_mirror_comes_first_and_its_failure_is_no_harm() {
     let pulled = world.podvisor("pull -q a/web:1").ok();
     assert_eq!(pulled, "up.example/a/web:1\n");
     assert!(world.read("registry5003.log").contains("blobs/sha256"), "the mirror was not asked");
-    world.podvisor("pull bad.example/x").fails(&["blocked by", "registries.conf"]);
+    world.podvisor("pull bad.example/x").fails(1, &["blocked by", "registries.conf"]);
     // A mirror that is down.
     world.file("registries.conf", &conf.replace("5003", "5009"));
     world.sh("rm -r root");

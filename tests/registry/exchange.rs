@@ -56,7 +56,7 @@ fn skopeo_takes_what_we_push_and_we_pull_what_skopeo_pushes() {
     world.podvisor(&format!("image delete {REGISTRY}/b/web@{digest}")).ok();
     assert_eq!(world.podvisor(&format!("image tags {REGISTRY}/b/web")).ok(), "");
     let name = format!("{REGISTRY}/b/web:2");
-    world.podvisor(&format!("pull {name}")).fails(&[REGISTRY, "repository b/web", "not found"]);
+    world.podvisor(&format!("pull {name}")).fails(1, &[REGISTRY, "repository b/web", "not found"]);
 }
 
 #[test]
@@ -80,12 +80,12 @@ fn the_platform_is_chosen_and_a_pin_holds() {
     }
     world
         .podvisor(&format!("pull --platform linux/s390x {name}"))
-        .fails(&["linux/s390x", "linux/arm/v5, linux/arm/v6"]);
+        .fails(1, &["linux/s390x", "linux/arm/v5, linux/arm/v6"]);
     let out = world.podvisor(&format!("pull {REGISTRY}/multi@{index}")).ok();
     assert!(out.starts_with("pulled sha256:"), "{out}");
     world.podvisor(&format!("inspect {REGISTRY}/multi@{index}")).ok();
     let other = format!("sha256:{}", "0".repeat(64));
-    world.podvisor(&format!("pull {REGISTRY}/multi@{other}")).fails(&["not found"]);
+    world.podvisor(&format!("pull {REGISTRY}/multi@{other}")).fails(1, &["not found"]);
 }
 
 #[test]

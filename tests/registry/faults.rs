@@ -70,14 +70,14 @@ fn a_wrong_blob_is_fetched_once_more_and_then_refused() {
         return;
     };
     let before = world.podvisor("images").ok();
-    world.podvisor(PULL).fails(&["127.0.0.1:5001/web", "does not have the digest"]);
+    world.podvisor(PULL).fails(1, &["127.0.0.1:5001/web", "does not have the digest"]);
     assert_eq!(world.podvisor("images").ok(), before);
     world.proxy(5002, 5000, "corrupt-once");
     world.sh(
         "printf '[[registry]]\nlocation=\"127.0.0.1:5002\"\ninsecure=true\n' >>registries.conf",
     );
     // The configuration is the blob that is wrong first, which is not repeated: it is small.
-    world.podvisor("pull -q 127.0.0.1:5002/web:1").fails(&["configuration"]);
+    world.podvisor("pull -q 127.0.0.1:5002/web:1").fails(1, &["configuration"]);
     world.podvisor("pull -q 127.0.0.1:5002/web:1").ok();
     // What is kept may be wrong, too.
     world.podvisor("rmi 127.0.0.1:5002/web:1").ok();
@@ -122,4 +122,36 @@ fn of_a_chunked_layer_only_the_difference_is_downloaded() {
 fn a_busy_registry_is_asked_again() {
     let Some(world) = world("a_busy_registry_is_asked_again", "busy:3", 1) else { return };
     world.podvisor(PULL).ok();
+}
+
+#[test]
+fn a_blob_goes_in_chunks_where_a_request_may_not_be_large() {
+    let name = "faults::a_blob_goes_in_chunks_where_a_request_may_not_be_large";
+    let Some(scope) = scope::enter(name) else { return };
+    let mut world = World::new(scope);
+    const MIB: u64 = 1 << 20;
+    world.layout(&format!("lay 1 1 {}", 35 * MIB));
+    for (port, least, chunk) in [(5004, 0, 16 * MIB), (5005, 18 * MIB, 18 * MIB)] {
+        world.chunks(port, 20 * MIB, least);
+        world.file(
+            "registries.conf",
+            &format!("[[registry]]\nlocation = \"127.0.0.1:{port}\"\ninsecure = true\n"),
+        );
+        world.podvisor(&format!("copy -q oci:lay:1 127.0.0.1:{port}/a/web:1")).ok();
+        let log = world.read(&format!("chunks{port}"));
+        let of = |method: &str| -> Vec<Vec<&str>> {
+            let lines = log.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+            lines.filter(|words| words[0] == method).map(|words| words[1..].to_vec()).collect()
+        };
+        // The layer whole, which is refused, then in parts; the configuration whole.
+        let parts = of("PATCH");
+        assert!(parts.iter().all(|part| part[2] == "202"), "{log}");
+        assert_eq!(parts[0][1], format!("0-{}", chunk - 1), "{log}");
+        assert_eq!(parts.len() as u64, (35 * MIB).div_ceil(chunk), "{log}");
+        let puts: Vec<&str> = of("PUT").iter().map(|put| put[2]).collect();
+        assert_eq!(puts.iter().filter(|status| **status == "413").count(), 1, "{log}");
+        assert_eq!(puts.iter().filter(|status| **status == "201").count(), 2, "{log}");
+        world.podvisor(&format!("copy -q 127.0.0.1:{port}/a/web:1 oci:back{port}:1")).ok();
+        assert_eq!(world.sh(&format!("diff -r lay/blobs back{port}/blobs")), "");
+    }
 }

@@ -30,12 +30,16 @@ fn manifest(world: &World, image: &str, policy: &str) {
 #[test]
 fn run_brings_its_image() {
     let Some(world) = world("run_brings_its_image") else { return };
-    world.podvisor(&format!("run --rm --pull never {IMAGE} echo hi")).fails(&["podvisor load"]);
+    world
+        .podvisor(&format!("run --rm --pull never {IMAGE} echo hi"))
+        .fails(125, &["podvisor load"]);
     let out = world.podvisor(&format!("run --rm {IMAGE} echo hi")).ok();
     assert_eq!(out, "hi\n");
     let out = world.podvisor(&format!("run --rm --pull always {IMAGE} echo hi"));
     assert!(out.err.contains("there already"), "{}", out.err);
-    world.podvisor("run --rm 127.0.0.1:5000/none:1 true").fails(&["repository none", "not found"]);
+    world
+        .podvisor("run --rm 127.0.0.1:5000/none:1 true")
+        .fails(125, &["repository none", "not found"]);
 }
 
 #[test]
@@ -89,5 +93,79 @@ fn a_pull_ends_with_its_pod() {
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     let kept = kept().expect("what has come is kept");
     assert!(kept < SIZE / 2, "{kept}");
+    world.podvisor("down").ok();
+}
+
+/// A Secret with a password for the registry, and a pod that names it.
+fn with_secret(world: &World, password: &str, secret: &str) {
+    let auth = world.sh(&format!("printf me:{password} | base64 -w0"));
+    let config = format!("{{\"auths\":{{\"127.0.0.1:5002\":{{\"auth\":\"{auth}\"}}}}}}");
+    let text = format!(
+        "apiVersion: v1\nkind: Secret\nmetadata: {{name: creds}}\n\
+         type: kubernetes.io/dockerconfigjson\nstringData:\n  .dockerconfigjson: '{config}'\n---\n\
+         apiVersion: v1\nkind: Pod\nmetadata: {{name: one}}\nspec:\n  restartPolicy: Never\n  \
+         imagePullSecrets: [{{name: {secret}}}]\n  containers:\n  - name: a\n    \
+         image: 127.0.0.1:5002/bb:1\n    command: [\"true\"]\n"
+    );
+    world.file("pod.yaml", &text);
+}
+
+#[test]
+fn a_pods_secrets_open_its_registry_and_are_seen_nowhere() {
+    let name = "a_pods_secrets_open_its_registry_and_are_seen_nowhere";
+    let Some(mut world) = world(name) else { return };
+    world.sh("python3 -W ignore -c \"import crypt; \
+         print('me:' + crypt.crypt('hunter2', crypt.mksalt(crypt.METHOD_BLOWFISH, rounds=16)))\" \
+         >htpasswd");
+    let password =
+        format!("auth:\n  htpasswd:\n    realm: r\n    path: {}", world.path("htpasswd"));
+    world.registry(5002, "", &password);
+    world.sh(
+        "printf '[[registry]]\nlocation=\"127.0.0.1:5002\"\ninsecure=true\n' >>registries.conf",
+    );
+    let copy = format!("copy -q --dest-creds me:hunter2 {IMAGE} 127.0.0.1:5002/bb:1");
+    world.podvisor(&copy).ok();
+    let shown = || world.podvisor("get pods -o json").ok();
+    let told = |words: &str| {
+        world.until(words, || shown().contains(words).then_some(()));
+    };
+    // A name that is none, another's password, and then the right one.
+    with_secret(&world, "hunter2", "missing");
+    world.podvisor("up -d -f pod.yaml").ok();
+    told("credentials are needed");
+    with_secret(&world, "hunter3", "creds");
+    world.podvisor("apply -f pod.yaml").ok();
+    told("credentials are refused");
+    with_secret(&world, "hunter2", "creds");
+    world.podvisor("apply -f pod.yaml").ok();
+    told("Succeeded");
+    assert!(world.podvisor("images -q").ok().contains("127.0.0.1:5002/bb:1"));
+    // It is kept: by a supervisor that starts anew, too.
+    let listed = world.podvisor("get secrets").ok();
+    assert!(listed.contains("creds") && listed.contains("dockerconfigjson"), "{listed}");
+    world.podvisor("down --keep").ok();
+    world.podvisor("rmi -f 127.0.0.1:5002/bb:1").ok();
+    with_secret(&world, "hunter2", "creds");
+    let pod =
+        world.read("pod.yaml").split("---\n").nth(1).unwrap().replace("name: one", "name: two");
+    world.file("two.yaml", &pod);
+    world.podvisor("up -d -f two.yaml").ok();
+    world.until("the second pod has run", || {
+        (shown().matches("Succeeded").count() >= 2).then_some(())
+    });
+    // Neither the password nor what it is encoded to is where anybody may read it.
+    let words = world.sh("printf hunter2; printf '\\n'; printf me:hunter2 | base64 -w0; \
+        printf '\\n'; printf '\"auth\":\"%s' $(printf me:hunter2 | base64 -w0) | base64 -w0 | cut -c5-24");
+    world.file("words", &words);
+    let found = world.sh("grep -rlFf words root state log 2>/dev/null || true");
+    for file in found.lines() {
+        let mode = world.sh(&format!("stat -c %a {file} root | tr '\\n' ' '"));
+        assert_eq!(mode, "600 700 ", "{file}");
+    }
+    let told = ["describe pod one", "describe secret creds", "get events", "get pods -o yaml"]
+        .map(|words| world.podvisor(words).ok());
+    assert!(told.iter().all(|text| !text.contains("hunter") && !text.contains("bWU6")), "{told:?}");
+    world.podvisor("delete secret creds").ok();
+    assert_eq!(world.podvisor("get secrets -o name").ok(), "");
     world.podvisor("down").ok();
 }

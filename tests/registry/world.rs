@@ -3,9 +3,10 @@
 use std::fs;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+pub(crate) use scope::Done;
 use scope::Scope;
 
 /// How long any condition may take before a test calls it failed.
@@ -15,38 +16,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct World {
     scope: Scope,
     children: Vec<Child>,
-}
-
-/// What a command printed and how it ended.
-pub(crate) struct Done {
-    pub(crate) ok: bool,
-    pub(crate) out: String,
-    pub(crate) err: String,
-}
-
-impl Done {
-    pub(crate) fn of(output: Output) -> Done {
-        Done {
-            ok: output.status.success(),
-            out: String::from_utf8_lossy(&output.stdout).into_owned(),
-            err: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
-    }
-
-    #[track_caller]
-    pub(crate) fn ok(self) -> String {
-        assert!(self.ok, "stdout: {}\nstderr: {}", self.out, self.err);
-        self.out
-    }
-
-    /// It failed, and the error holds each of the words.
-    #[track_caller]
-    pub(crate) fn fails(self, words: &[&str]) {
-        assert!(!self.ok, "stdout: {}\nstderr: {}", self.out, self.err);
-        for word in words {
-            assert!(self.err.contains(word), "the error does not say {word:?}:\n{}", self.err);
-        }
-    }
 }
 
 /// The folder of the release binaries: PODVISOR_BIN, else beside this test's own build.
@@ -146,6 +115,16 @@ impl World {
         let (log, program) = (self.path(&format!("proxy{port}")), beside("proxy.py"));
         let (port_text, upstream) = (port.to_string(), upstream.to_string());
         self.start("python3", &[&program, &port_text, &upstream, &log, fault], "proxy.err");
+        self.listens(port);
+    }
+
+    /// Starts a registry that takes requests up to `limit` bytes and chunks from `least` bytes on;
+    /// its log is `chunksPORT`.
+    pub(crate) fn chunks(&mut self, port: u16, limit: u64, least: u64) {
+        let (log, program) = (self.path(&format!("chunks{port}")), beside("chunks.py"));
+        let words = [port.to_string(), limit.to_string(), least.to_string()];
+        let [port_text, limit, least] = words.each_ref().map(String::as_str);
+        self.start("python3", &[&program, port_text, limit, least, &log], "chunks.err");
         self.listens(port);
     }
 

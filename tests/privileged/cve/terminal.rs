@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::trial::Trial;
 
 /// Runs podvisor-oci as a shell's command is run: with a controlling terminal.
-fn at_terminal(trial: &Trial, args: &[&str]) -> crate::trial::Done {
+fn at_terminal(trial: &Trial, args: &[&str]) -> scope::Done {
     let pty = trial.tool("pty");
     trial.oci_under(&pty, &[], args)
 }
@@ -25,7 +25,7 @@ fn cve_2017_5226_nothing_is_typed_into_the_callers_terminal() {
         return;
     };
     fs::copy(trial.tool("sti"), trial.path("b/rootfs/sti")).expect("sti");
-    let refused = |done: crate::trial::Done| {
+    let refused = |done: scope::Done| {
         let text = done.ok().replace('\r', "");
         let words = ["push: Operation not permitted", "push: Input/output error"];
         assert!(words.iter().any(|w| text.contains(w)), "{text}");
