@@ -27,7 +27,7 @@ impl Supervised {
 
     async fn refuse_existing(&self, objects: &[pod::Object]) -> Result<(), ApiError> {
         for object in objects {
-            let kind = if object.kind() == "Pod" { Kind::Pods } else { Kind::Deployments };
+            let Some(kind) = Kind::named(object.kind()) else { continue };
             let meta = object.metadata();
             let taken = self.list(kind).await?.iter().any(|known| {
                 known["metadata"]["name"] == meta.name.as_str()
@@ -59,6 +59,10 @@ impl Backend for Supervised {
             Kind::Deployments => {
                 let views = self.handle.list_deployments().await.map_err(refused)?;
                 views.into_iter().map(|v| object(&v.deployment, v.status, kind, version)).collect()
+            }
+            Kind::Secrets => {
+                let secrets = self.handle.list_secrets().await.map_err(refused)?;
+                secrets.iter().map(serde_json::to_value).collect()
             }
             Kind::Events => {
                 let events = self.handle.events().await.map_err(refused)?;

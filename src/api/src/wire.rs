@@ -15,13 +15,21 @@ pub enum Kind {
     Pods,
     /// apps/v1 Deployment.
     Deployments,
+    /// v1 Secret.
+    Secrets,
     /// v1 Event.
     Events,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 3] = [Kind::Pods, Kind::Deployments, Kind::Events];
+    pub const ALL: [Kind; 4] = [Kind::Pods, Kind::Deployments, Kind::Secrets, Kind::Events];
+
+    /// By the `kind` of an object.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
 
     /// Name in paths.
     #[must_use]
@@ -29,6 +37,7 @@ impl Kind {
         match self {
             Kind::Pods => "pods",
             Kind::Deployments => "deployments",
+            Kind::Secrets => "secrets",
             Kind::Events => "events",
         }
     }
@@ -39,6 +48,7 @@ impl Kind {
         match self {
             Kind::Pods => "Pod",
             Kind::Deployments => "Deployment",
+            Kind::Secrets => "Secret",
             Kind::Events => "Event",
         }
     }
@@ -47,7 +57,7 @@ impl Kind {
     #[must_use]
     pub fn api_version(self) -> &'static str {
         match self {
-            Kind::Pods | Kind::Events => "v1",
+            Kind::Pods | Kind::Secrets | Kind::Events => "v1",
             Kind::Deployments => "apps/v1",
         }
     }
@@ -56,7 +66,7 @@ impl Kind {
     #[must_use]
     pub fn group_path(self) -> &'static str {
         match self {
-            Kind::Pods | Kind::Events => "/api/v1",
+            Kind::Pods | Kind::Secrets | Kind::Events => "/api/v1",
             Kind::Deployments => "/apis/apps/v1",
         }
     }

@@ -37,6 +37,7 @@ pub fn table(kind: Kind, objects: &[Value], view: View) -> Table {
         Kind::Deployments => {
             (&["NAME", "READY", "UP-TO-DATE", "AVAILABLE", "AGE"], &["CONTAINERS", "IMAGES"])
         }
+        Kind::Secrets => (&["NAME", "TYPE", "DATA", "AGE"], &[]),
         Kind::Events => (&["LAST SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE"], &["COUNT"]),
     };
     let mut all = if view.namespaces { vec!["NAMESPACE"] } else { Vec::new() };
@@ -47,6 +48,7 @@ pub fn table(kind: Kind, objects: &[Value], view: View) -> Table {
         let mut cells = match kind {
             Kind::Pods => pod(object, view),
             Kind::Deployments => deployment(object, view),
+            Kind::Secrets => secret(object, view),
             Kind::Events => event(object, view),
         };
         cells.truncate(headings.len() + if view.wide { more.len() } else { 0 });
@@ -107,6 +109,17 @@ fn deployment(object: &Value, view: View) -> Vec<String> {
         age_of(object, view),
         field_of_containers(object, "/spec/template/spec/containers", "name"),
         field_of_containers(object, "/spec/template/spec/containers", "image"),
+    ]
+}
+
+fn secret(object: &Value, view: View) -> Vec<String> {
+    let values = object["data"].as_object().map_or(0, serde_json::Map::len);
+    let kind = text(object, "/type");
+    vec![
+        name(object).to_owned(),
+        if kind.is_empty() { "Opaque".to_owned() } else { kind.to_owned() },
+        values.to_string(),
+        age_of(object, view),
     ]
 }
 

@@ -19,6 +19,7 @@ pub fn kind(word: &str) -> Option<Kind> {
         "deployment" | "deployments" | "deploy" | "deployment.apps" | "deployments.apps" => {
             Some(Kind::Deployments)
         }
+        "secret" | "secrets" => Some(Kind::Secrets),
         "event" | "events" | "ev" => Some(Kind::Events),
         _ => None,
     }

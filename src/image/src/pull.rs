@@ -16,7 +16,7 @@ mod stream;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use registry::{Cancel, Purpose, Remote, Settings};
+use registry::{Cancel, PullSecret, Purpose, Remote, Settings};
 
 use crate::blobs::Blobs;
 use crate::digest::Digest;
@@ -41,6 +41,15 @@ pub struct PullOptions {
     pub platform: Option<Platform>,
     /// What is demanded of it.
     pub policy: Policy,
+}
+
+/// On whose behalf an image is pulled.
+#[derive(Debug, Clone, Default)]
+pub struct PullFor {
+    /// Credentials that count before the host's.
+    pub secrets: Vec<PullSecret>,
+    /// Breaks the pull off; what has come is kept for the next one.
+    pub cancel: Cancel,
 }
 
 /// A name as a person gives it, with the configured registry where it brings none.
@@ -85,7 +94,6 @@ impl Store {
     }
 
     /// Pulls as the host's configuration says: registries, credentials and policy are read anew.
-    /// `cancel` breaks it off; what has come is kept for the next pull.
     ///
     /// # Errors
     /// As [`Store::pull`]; a configuration that is not valid.
@@ -93,11 +101,12 @@ impl Store {
         &self,
         name: &str,
         variable: impl Fn(&str) -> Option<String>,
-        cancel: Cancel,
+        wish: PullFor,
         progress: &mut dyn Progress,
     ) -> Result<Loaded> {
         let options = PullOptions { platform: None, policy: Policy::usual(&variable)? };
-        let settings = Settings { cancel, ..Settings::usual(variable)? };
+        let PullFor { secrets, cancel } = wish;
+        let settings = Settings { secrets, cancel, ..Settings::usual(variable)? };
         self.pull(name, &options, &settings, progress)
     }
 

@@ -137,6 +137,36 @@ impl Files {
     }
 }
 
+/// A docker config.json that lies in no file. Helpers that it names are not run: they are the
+/// host's programs.
+#[derive(Clone)]
+pub struct PullSecret {
+    name: String,
+    document: Vec<u8>,
+}
+
+impl fmt::Debug for PullSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PullSecret({:?}, …)", self.name)
+    }
+}
+
+impl PullSecret {
+    /// `name` is for messages.
+    #[must_use]
+    pub fn new(name: String, document: Vec<u8>) -> PullSecret {
+        PullSecret { name, document }
+    }
+
+    pub(crate) fn find(&self, registry: &str, repository: &str) -> Result<Option<Credential>> {
+        let path = Path::new(&self.name);
+        // Where it is broken says where, and nothing of what stands there.
+        let document: Map<String, Value> = serde_json::from_slice(&self.document)
+            .map_err(|e| wrong(path, format!("is no JSON at byte {}", e.column())))?;
+        in_auths(&document, path, registry, repository)
+    }
+}
+
 /// Where `podvisor login` keeps credentials.
 pub const OWN: &str = "/etc/podvisor/auth.json";
 
@@ -215,6 +245,15 @@ fn look_up(
             return Ok(found);
         }
     }
+    in_auths(document, path, registry, repository)
+}
+
+fn in_auths(
+    document: &Map<String, Value>,
+    path: &Path,
+    registry: &str,
+    repository: &str,
+) -> Result<Option<Credential>> {
     let Some(auths) = document.get("auths").and_then(Value::as_object) else { return Ok(None) };
     let mut name = format!("{registry}/{repository}");
     while let Some(at) = name.rfind('/') {

@@ -38,7 +38,7 @@ use std::path::PathBuf;
 
 pub use blob::Blob;
 pub use cancel::Cancel;
-pub use credentials::{Credential, Files, OWN};
+pub use credentials::{Credential, Files, OWN, PullSecret};
 pub use error::{Error, Result};
 pub use fetch::{Fetched, Version, fetch};
 pub use pace::Pace;
@@ -62,6 +62,8 @@ pub struct Settings {
     pub given_certificates: Option<PathBuf>,
     /// Where credentials are looked up.
     pub credentials: Files,
+    /// Are looked through before.
+    pub secrets: Vec<PullSecret>,
     /// Instead of looking up.
     pub given: Option<Credential>,
     /// Plain HTTP and unknown certificates are accepted everywhere.
@@ -75,6 +77,17 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The credential that a repository gets, from secrets first.
+    fn find_credential(&self, source: &Source) -> Result<Option<Credential>> {
+        let (registry, repository) = (&source.registry, &source.repository);
+        for secret in &self.secrets {
+            if let Some(found) = secret.find(registry, repository)? {
+                return Ok(Some(found));
+            }
+        }
+        self.credentials.find(registry, repository)
+    }
+
     /// The host's configuration, as `variable` gives the environment.
     ///
     /// # Errors

@@ -52,7 +52,7 @@ impl Remote {
             let credential = match &settings.given {
                 Some(given) if !source.mirror => Some(given.clone()),
                 Some(_) => None,
-                None => settings.credentials.find(&source.registry, &source.repository)?,
+                None => settings.find_credential(&source)?,
             };
             servers.push(Repository::new(Session::new(Arc::clone(&http), source, credential)));
         }

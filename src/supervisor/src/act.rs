@@ -15,6 +15,7 @@ mod wreck;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use image::PullSecret;
 use monitor::protocol::ContainerRecord;
 use pod::{Action, Outcome, Reason};
 
@@ -37,6 +38,8 @@ pub(crate) struct Job {
     pub(crate) address: Option<Ipv4Addr>,
     /// What a removal of the sandbox leaves.
     pub(crate) keep: Keep,
+    /// Credentials for the image of a container to start.
+    pub(crate) pull_secrets: Vec<PullSecret>,
     /// Ends when nobody wants the pod any more.
     pub(crate) wanted: Arc<Wanted>,
 }

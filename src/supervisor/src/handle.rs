@@ -107,6 +107,7 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T>>;
 pub(crate) enum Request {
     Pods(Reply<Vec<PodView>>),
     Deployments(Reply<Vec<DeploymentView>>),
+    Secrets(Reply<Vec<pod::manifest::Secret>>),
     Events(Reply<Vec<Event>>),
     Apply(Vec<Object>, Reply<Vec<Applied>>),
     Delete(Place, Option<u64>, Reply<()>),
@@ -155,6 +156,14 @@ impl Handle {
     /// [`Error::Ended`].
     pub async fn list_deployments(&self) -> Result<Vec<DeploymentView>> {
         self.ask(Request::Deployments).await
+    }
+
+    /// All Secrets, with their values.
+    ///
+    /// # Errors
+    /// [`Error::Ended`].
+    pub async fn list_secrets(&self) -> Result<Vec<pod::manifest::Secret>> {
+        self.ask(Request::Secrets).await
     }
 
     /// What happened, the latest last.

@@ -82,6 +82,7 @@ pub(crate) fn world(tools: &Tools, saved: Saved, lost: bool) -> Result<World, Er
         let entry = DeploymentEntry { version, ..DeploymentEntry::new(deployment) };
         world.deployments.insert(entry.uid.clone(), entry);
     }
+    world.secrets = saved.secrets.into_iter().map(|saved| (saved.uid.clone(), saved)).collect();
     give_addresses(&mut world, addresses);
     Ok(world)
 }

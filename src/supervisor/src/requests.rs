@@ -30,6 +30,10 @@ impl Supervisor {
                 let all = self.world.deployments.values().map(view::deployment);
                 let _ = reply.send(Ok(all.collect()));
             }
+            Request::Secrets(reply) => {
+                let all = self.world.secrets.values().map(|saved| saved.secret.clone());
+                let _ = reply.send(Ok(all.collect()));
+            }
             Request::Events(reply) => {
                 let _ = reply.send(Ok(self.world.events.list()));
             }
@@ -80,6 +84,7 @@ impl Supervisor {
                 let found = self.world.pod_named(namespace, name).ok_or(Error::NotFound)?;
                 (None, vec![found.uid.clone()])
             }
+            "Secret" => return self.delete_secret(namespace, name).await,
             _ => return Err(Error::NotFound),
         };
         let change = Arc::new(self.deletion(deployment.as_deref(), &pods, grace_ms, now));
@@ -92,6 +97,16 @@ impl Supervisor {
         for uid in pods {
             self.delete_pod(&uid, grace_ms, now);
         }
+        Ok(())
+    }
+
+    async fn delete_secret(&mut self, namespace: &str, name: &str) -> Result<()> {
+        let found = self.world.secret_named(namespace, name).ok_or(Error::NotFound)?;
+        let uid = found.uid.clone();
+        let change = Change { remove_secrets: vec![uid.clone()], ..Change::default() };
+        self.commit(&Arc::new(change)).await?;
+        self.world.secrets.remove(&uid);
+        self.world.version += 1;
         Ok(())
     }
 

@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use oci::IdRange;
+use pod::manifest::Secret;
 use pod::{DeploymentMemory, Millis, PodMemory};
 use redb::Database;
 use serde::{Deserialize, Serialize};
@@ -60,6 +61,8 @@ pub(crate) struct Saved {
     pub(crate) pods: Vec<SavedPod>,
     /// By uid.
     pub(crate) deployments: Vec<SavedDeployment>,
+    /// By uid.
+    pub(crate) secrets: Vec<SavedSecret>,
     /// Pod uid -> address.
     pub(crate) addresses: BTreeMap<String, Ipv4Addr>,
     /// By key.
@@ -108,6 +111,15 @@ pub(crate) struct SavedDeployment {
     pub(crate) deleting: bool,
 }
 
+/// A Secret as remembered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SavedSecret {
+    /// Identity.
+    pub(crate) uid: String,
+    /// The object in its normal form, with uid and creationTimestamp.
+    pub(crate) secret: Secret,
+}
+
 /// What one transaction changes.
 #[derive(Debug, Default)]
 pub(crate) struct Change {
@@ -121,6 +133,10 @@ pub(crate) struct Change {
     pub(crate) put_deployments: Vec<SavedDeployment>,
     /// Uids.
     pub(crate) remove_deployments: Vec<String>,
+    /// New or changed.
+    pub(crate) put_secrets: Vec<SavedSecret>,
+    /// Uids.
+    pub(crate) remove_secrets: Vec<String>,
     /// Pod uid and address.
     pub(crate) put_addresses: Vec<(String, Ipv4Addr)>,
     /// Pod uids.
@@ -139,6 +155,8 @@ impl Change {
             && self.remove_pods.is_empty()
             && self.put_deployments.is_empty()
             && self.remove_deployments.is_empty()
+            && self.put_secrets.is_empty()
+            && self.remove_secrets.is_empty()
             && self.put_addresses.is_empty()
             && self.remove_addresses.is_empty()
             && self.put_events.is_empty()

@@ -304,6 +304,9 @@ impl Supervisor {
             remove_pods: unsaved.gone_pods.iter().cloned().collect(),
             put_deployments: deployments.map(DeploymentEntry::saved).collect(),
             remove_deployments: unsaved.gone_deployments.iter().cloned().collect(),
+            // Saved where they are changed.
+            put_secrets: Vec::new(),
+            remove_secrets: Vec::new(),
             put_addresses: unsaved.addresses.iter().filter_map(address).collect(),
             remove_addresses: unsaved
                 .addresses
@@ -346,6 +349,11 @@ impl Supervisor {
         let sealed = self.is_sealed();
         for (uid, action) in due {
             let address = self.world.addresses.get(&uid).copied();
+            let pod = self.world.pods.get(&uid).map(|entry| Arc::clone(&entry.pod));
+            let pull_secrets = match (&action, pod) {
+                (Action::StartContainer { .. }, Some(pod)) => self.world.pull_secrets(&pod),
+                _ => Vec::new(),
+            };
             let Some(entry) = self.world.pods.get_mut(&uid) else { continue };
             if !saved && !may_go_ahead(&action, entry.memory.is_deleting()) {
                 continue;
@@ -355,7 +363,7 @@ impl Supervisor {
             let subject = self.tools.subject(&uid, &entry.pod, entry.ids);
             let address = address.filter(|_| !entry.host_network());
             self.tell_begin(&uid, &action);
-            act::begin(&self.tools, Job { subject, action, address, keep, wanted });
+            act::begin(&self.tools, Job { subject, action, address, keep, wanted, pull_secrets });
         }
     }
 }

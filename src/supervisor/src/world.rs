@@ -9,9 +9,11 @@ mod entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use pod::Millis;
+use image::PullSecret;
+use pod::{Millis, Pod};
 
 use crate::event::{About, Event, EventLog};
+use crate::store::SavedSecret;
 
 pub(crate) use entry::{DeploymentEntry, PodEntry, Sandbox, Up};
 
@@ -49,6 +51,8 @@ pub(crate) struct World {
     pub(crate) pods: BTreeMap<String, PodEntry>,
     /// By uid.
     pub(crate) deployments: BTreeMap<String, DeploymentEntry>,
+    /// By uid; what is here is saved.
+    pub(crate) secrets: BTreeMap<String, SavedSecret>,
     /// Pod uid -> address.
     pub(crate) addresses: BTreeMap<String, Ipv4Addr>,
     /// The address given last.
@@ -78,6 +82,27 @@ impl World {
             meta.name == name && meta.namespace() == namespace
         };
         self.deployments.values().find(is)
+    }
+
+    /// A Secret by namespace and name.
+    pub(crate) fn secret_named(&self, namespace: &str, name: &str) -> Option<&SavedSecret> {
+        let is = |saved: &&SavedSecret| {
+            let meta = &saved.secret.metadata;
+            meta.name == name && meta.namespace() == namespace
+        };
+        self.secrets.values().find(is)
+    }
+
+    /// The credentials that a pod's `imagePullSecrets` have, in their order.
+    pub(crate) fn pull_secrets(&self, pod: &Pod) -> Vec<PullSecret> {
+        let namespace = pod.metadata.namespace();
+        let named = pod.spec.image_pull_secrets.iter();
+        let found = named.filter_map(|wanted| self.secret_named(namespace, &wanted.name));
+        let of = |saved: &SavedSecret| {
+            let name = format!("Secret {}", saved.secret.metadata.name);
+            Some(PullSecret::new(name, saved.secret.docker_config()?))
+        };
+        found.filter_map(of).collect()
     }
 
     /// The pod has visibly changed: readers and its owner are to look at it.

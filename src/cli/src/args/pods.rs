@@ -65,6 +65,9 @@ pub enum GetKind {
     /// Deployments
     #[value(alias = "deployment", alias = "deploy")]
     Deployments,
+    /// Secrets
+    #[value(alias = "secret")]
+    Secrets,
     /// Events
     #[value(alias = "event", alias = "ev")]
     Events,

@@ -49,9 +49,9 @@ async fn wanted(args: &DeleteArgs, client: &Client) -> Result<Vec<Place>, Failur
 /// What a manifest names.
 pub(super) fn places(manifest: &manifest::Manifest) -> Vec<Place> {
     let place = |object: &pod::Object| {
-        let kind = if object.kind() == "Pod" { Kind::Pods } else { Kind::Deployments };
         let meta = object.metadata();
-        (kind, meta.namespace().to_owned(), meta.name.clone())
+        let kind = Kind::named(object.kind())?;
+        Some((kind, meta.namespace().to_owned(), meta.name.clone()))
     };
-    manifest.objects.iter().map(place).collect()
+    manifest.objects.iter().filter_map(place).collect()
 }

@@ -30,6 +30,7 @@ pub(super) async fn describe(args: &DescribeArgs, settings: &Settings) -> Ended 
         match kind {
             Kind::Pods => pod(&client, &found, &mut text).await,
             Kind::Deployments => fields::deployment(&found, &mut text),
+            Kind::Secrets => fields::secret(&found, &mut text),
             Kind::Events => text.push_str(&crate::yaml::render(&found)),
         }
         events(&client, kind, &found, settings, &mut text).await?;

@@ -21,6 +21,7 @@ pub(super) async fn get(args: &GetArgs, settings: &Settings) -> Ended {
     let kinds: &[Kind] = match args.kind {
         GetKind::Pods => &[Kind::Pods],
         GetKind::Deployments => &[Kind::Deployments],
+        GetKind::Secrets => &[Kind::Secrets],
         GetKind::Events => &[Kind::Events],
         GetKind::All => &[Kind::Deployments, Kind::Pods],
     };

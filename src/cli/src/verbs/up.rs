@@ -176,11 +176,11 @@ async fn leave(
     stopped
 }
 
-/// How many pods and deployments are there that no manifest of ours names.
+/// How many pods, deployments and Secrets are there that no manifest of ours names.
 async fn others(client: &Client, manifests: &[Manifest]) -> Result<usize, Failure> {
     let ours: Vec<_> = manifests.iter().flat_map(delete::places).collect();
     let mut count = 0;
-    for kind in [Kind::Deployments, Kind::Pods] {
+    for kind in [Kind::Deployments, Kind::Pods, Kind::Secrets] {
         let listed = client.list(kind, &Filter::default()).await;
         let listed = listed.map_err(|error| Failure::api("stop", &error))?;
         let is_own = |object: &&Value| {

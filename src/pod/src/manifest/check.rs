@@ -7,6 +7,7 @@ use super::deployment::{Deployment, StrategyType};
 use super::mixed::{IntOrPercent, PortRef};
 use super::pod::{Pod, PodSpec};
 use super::probe::{Probe, Scheme};
+use super::secret::Secret;
 use super::security::{SeccompProfile, SeccompType};
 use super::tree::Node;
 use super::volume::{Medium, Volume};
@@ -40,6 +41,17 @@ pub(super) fn pod(pod: &Pod, root: &Node, reader: &mut Reader) {
         named(&mut checker);
     }
     spec(&pod.spec, "spec", &mut checker);
+}
+
+/// Checks a Secret.
+pub(super) fn secret(secret: &Secret, root: &Node, reader: &mut Reader) {
+    let mut checker = Checker { root, reader };
+    if secret.metadata.name.is_empty() && root.get("metadata").is_some() {
+        named(&mut checker);
+    }
+    for (path, problem) in secret.problems() {
+        checker.add(&path, problem, None);
+    }
 }
 
 fn named(checker: &mut Checker<'_>) {

@@ -19,6 +19,7 @@ mod meta;
 mod mixed;
 mod pod;
 mod probe;
+mod secret;
 mod security;
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,7 @@ pub use pod::{DEFAULT_GRACE_SECONDS, Pod, PodSpec};
 pub use probe::{ExecAction, HttpGetAction, HttpHeader, Probe, Scheme, TcpSocketAction};
 pub use rules::CAPABILITIES;
 pub use schema::Table;
+pub use secret::{Hidden, LocalObjectReference, Secret};
 pub use security::{
     Capabilities, PodSecurityContext, SeccompProfile, SeccompType, SecurityContext, Sysctl,
 };
@@ -62,8 +64,8 @@ pub enum Strictness {
     Ignore,
 }
 
-/// An object that podvisor can run.
-#[allow(clippy::large_enum_variant, reason = "both are under 1 KiB, and callers match on values")]
+/// An object that podvisor can run, or that what it runs refers to.
+#[allow(clippy::large_enum_variant, reason = "all are under 1 KiB, and callers match on values")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Object {
@@ -71,14 +73,17 @@ pub enum Object {
     Pod(Pod),
     /// A Deployment.
     Deployment(Deployment),
+    /// A Secret.
+    Secret(Secret),
 }
 
 impl Object {
-    /// `Pod` or `Deployment`.
+    /// `Pod`, `Deployment` or `Secret`.
     pub fn kind(&self) -> &'static str {
         match self {
             Object::Pod(_) => "Pod",
             Object::Deployment(_) => "Deployment",
+            Object::Secret(_) => "Secret",
         }
     }
 
@@ -87,6 +92,7 @@ impl Object {
         match self {
             Object::Pod(pod) => &pod.metadata,
             Object::Deployment(deployment) => &deployment.metadata,
+            Object::Secret(secret) => &secret.metadata,
         }
     }
 
@@ -95,6 +101,7 @@ impl Object {
         match self {
             Object::Pod(pod) => &mut pod.metadata,
             Object::Deployment(deployment) => &mut deployment.metadata,
+            Object::Secret(secret) => &mut secret.metadata,
         }
     }
 }
@@ -107,6 +114,9 @@ impl<'de> Deserialize<'de> for Object {
             Some("Pod") => serde_json::from_value(value).map(Object::Pod).map_err(D::Error::custom),
             Some("Deployment") => {
                 serde_json::from_value(value).map(Object::Deployment).map_err(D::Error::custom)
+            }
+            Some("Secret") => {
+                serde_json::from_value(value).map(Object::Secret).map_err(D::Error::custom)
             }
             kind => Err(D::Error::custom(format!("unknown kind {kind:?}"))),
         }
@@ -163,7 +173,8 @@ pub fn parse_with_warnings(
 
 type Place = (usize, usize);
 
-const KINDS: &[(&str, &str)] = &[("Pod", "v1"), ("Deployment", "apps/v1"), ("List", "v1")];
+const KINDS: &[(&str, &str)] =
+    &[("Pod", "v1"), ("Deployment", "apps/v1"), ("Secret", "v1"), ("List", "v1")];
 const LATER_KINDS: &[&str] = &[
     "ReplicaSet",
     "StatefulSet",
@@ -172,7 +183,6 @@ const LATER_KINDS: &[&str] = &[
     "CronJob",
     "Service",
     "ConfigMap",
-    "Secret",
     "PersistentVolumeClaim",
     "PersistentVolume",
     "Namespace",
@@ -203,6 +213,11 @@ fn object(node: &Node, reader: &mut Reader, out: &mut Vec<(Object, Place)>, dept
             check::deployment(&deployment, node, reader);
             out.push((Object::Deployment(deployment), place));
         }
+        "Secret" => {
+            let secret = Secret::decode(node, reader);
+            check::secret(&secret, node, reader);
+            out.push((Object::Secret(secret), place));
+        }
         _ => match node.get("items").map(|items| &items.value) {
             Some(Value::Sequence(items)) if depth < 4 => {
                 items.iter().for_each(|item| object(item, reader, out, depth + 1));
@@ -224,13 +239,13 @@ fn kind(node: &Node, reader: &mut Reader) -> Option<&'static str> {
     let (version, kind) = (word("apiVersion"), word("kind")?);
     let Some((kind, wanted)) = KINDS.iter().find(|(name, _)| *name == kind) else {
         if LATER_KINDS.contains(&kind.as_str()) {
-            let hint = "podvisor runs Pod and Deployment".to_owned();
+            let hint = "podvisor knows Pod, Deployment and Secret".to_owned();
             reader.error_at(node, "kind", format!("kind {kind} is not supported yet"), Some(hint));
             return None;
         }
         let names = KINDS.iter().map(|(name, _)| *name).chain(LATER_KINDS.iter().copied());
         let hint = nearest(&kind, names)
-            .map_or("podvisor runs Pod and Deployment".to_owned(), |near| {
+            .map_or("podvisor knows Pod, Deployment and Secret".to_owned(), |near| {
                 format!("did you mean {near:?}?")
             });
         reader.error_at(node, "kind", format!("unknown kind {kind:?}"), Some(hint));
@@ -265,6 +280,7 @@ pub fn tables() -> Vec<Table> {
     vec![
         Pod::TABLE,
         Deployment::TABLE,
+        Secret::TABLE,
         ObjectMeta::TABLE,
         OwnerReference::TABLE,
         LabelSelector::TABLE,
@@ -273,6 +289,7 @@ pub fn tables() -> Vec<Table> {
         RollingUpdate::TABLE,
         PodTemplateSpec::TABLE,
         PodSpec::TABLE,
+        LocalObjectReference::TABLE,
         PodSecurityContext::TABLE,
         Sysctl::TABLE,
         SeccompProfile::TABLE,

@@ -3,6 +3,7 @@
 use super::container::{Container, RestartPolicy};
 use super::meta::ObjectMeta;
 use super::schema::record;
+use super::secret::LocalObjectReference;
 use super::security::PodSecurityContext;
 use super::volume::Volume;
 
@@ -25,6 +26,8 @@ record! {
         host_network: Option<bool> = "hostNetwork",
         /// `false`: the pod's users are not the host's, but ids that are its own.
         host_users: Option<bool> = "hostUsers",
+        /// Secrets with credentials of registries, of the pod's namespace.
+        image_pull_secrets: Vec<LocalObjectReference> = "imagePullSecrets",
         /// The pod's name when absent.
         hostname: Option<String> = "hostname" [label],
         /// What containers may mount.
@@ -35,7 +38,7 @@ record! {
     later: [
         "affinity", "automountServiceAccountToken", "dnsConfig", "dnsPolicy",
         "enableServiceLinks", "ephemeralContainers", "hostAliases", "hostIPC", "hostPID",
-        "hostnameOverride", "imagePullSecrets", "nodeName", "nodeSelector", "os",
+        "hostnameOverride", "nodeName", "nodeSelector", "os",
         "overhead", "preemptionPolicy", "priority", "priorityClassName", "readinessGates",
         "resourceClaims", "resources", "runtimeClassName", "schedulerName", "schedulingGates",
         "schedulingGroup", "serviceAccount", "serviceAccountName", "setHostnameAsFQDN",

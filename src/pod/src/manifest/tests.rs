@@ -17,7 +17,7 @@ fn pod(text: &str) -> Pod {
     match parse("pod.yaml", text, Strictness::Strict) {
         Ok(mut objects) => match objects.remove(0) {
             Object::Pod(pod) => pod,
-            Object::Deployment(_) => panic!("a Deployment"),
+            other => panic!("a {}", other.kind()),
         },
         Err(findings) => panic!("{findings:#?}\n{text}"),
     }

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use image::{Cancel, Error, Quiet, Store};
+use image::{Cancel, Error, PullFor, Quiet, Store};
 use pod::Reason;
 use pod::manifest::{Container, ImagePullPolicy};
 use tokio::sync::Notify;
@@ -70,17 +70,15 @@ pub(super) async fn image(
             return Err((Reason::ErrImagePull, "the pod is being deleted".to_owned()));
         }
     };
-    let (name, cancel) = (container.image.clone(), job.wanted.cancel.clone());
+    let name = container.image.clone();
+    let with = PullFor { secrets: job.pull_secrets.clone(), cancel: job.wanted.cancel.clone() };
     let brought = tools.at_once(move |tools| {
         // Another container may have brought it meanwhile.
         if !always && is_present(&tools.images, &name) {
             return Ok(name);
         }
         let variable = |name: &str| std::env::var(name).ok();
-        tools
-            .images
-            .pull_configured(&name, variable, cancel, &mut Quiet)
-            .map(|pulled| pulled.digest)
+        tools.images.pull_configured(&name, variable, with, &mut Quiet).map(|pulled| pulled.digest)
     });
     brought.await.map_err(|error| failure(&error))
 }

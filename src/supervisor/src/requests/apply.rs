@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use pod::manifest::PodSpec;
+use pod::manifest::{PodSpec, Secret};
 use pod::memory::{PodMemory, StopCause};
 use pod::{Deployment, Object, Pod};
 
@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::handle::{Applied, Outcome, Result};
 use crate::naming;
 use crate::serve::Supervisor;
-use crate::store::{Change, SavedDeployment, SavedPod};
+use crate::store::{Change, SavedDeployment, SavedPod, SavedSecret};
 use crate::view;
 use crate::world::{DeploymentEntry, PodEntry, Sandbox};
 
@@ -26,6 +26,8 @@ enum Step {
     ChangedPod(SavedPod),
     NewDeployment(SavedDeployment),
     ChangedDeployment(SavedDeployment),
+    NewSecret(SavedSecret),
+    ChangedSecret(SavedSecret),
 }
 
 impl Supervisor {
@@ -41,6 +43,7 @@ impl Supervisor {
             let step = match object {
                 Object::Pod(pod) => self.step_of_pod(pod)?,
                 Object::Deployment(deployment) => self.step_of_deployment(deployment)?,
+                Object::Secret(secret) => self.step_of_secret(secret)?,
             };
             let outcome = step.outcome();
             applied.push(Applied { kind: kind.to_owned(), namespace, name, outcome });
@@ -123,6 +126,28 @@ impl Supervisor {
         Ok(Step::ChangedDeployment(saved))
     }
 
+    fn step_of_secret(&self, secret: Secret) -> Result<Step> {
+        let mut secret = secret.normal();
+        let meta = &secret.metadata;
+        let known = self.world.secret_named(meta.namespace(), &meta.name);
+        secret.metadata = view::as_asked(meta);
+        let Some(known) = known else {
+            let uid = new_uid()?;
+            view::complete(&mut secret.metadata, &uid, crate::host::unix_ms());
+            return Ok(Step::NewSecret(SavedSecret { uid, secret }));
+        };
+        let before =
+            Secret { metadata: view::as_asked(&known.secret.metadata), ..known.secret.clone() };
+        if before == secret {
+            return Ok(Step::Nothing);
+        }
+        let mut saved = known.clone();
+        saved.secret.metadata.labels = secret.metadata.labels.clone();
+        saved.secret.metadata.annotations = secret.metadata.annotations.clone();
+        saved.secret = Secret { metadata: saved.secret.metadata, ..secret };
+        Ok(Step::ChangedSecret(saved))
+    }
+
     /// Takes over what has been saved.
     fn take(&mut self, step: Step) {
         let now = sys::clock::boot_ms();
@@ -133,6 +158,7 @@ impl Supervisor {
                 self.world.pods.insert(uid.clone(), PodEntry::new(saved, Sandbox::Absent, now));
                 self.world.pod_changed(&uid);
             }
+            Step::NewSecret(saved) | Step::ChangedSecret(saved) => self.keep_secret(saved),
             Step::ChangedPod(saved) => self.change_pod(saved),
             Step::NewDeployment(saved) => {
                 let uid = saved.uid.clone();
@@ -150,6 +176,13 @@ impl Supervisor {
                 }
             }
         }
+    }
+
+    /// Pods that wait for it are not told: their next pull reads it.
+    fn keep_secret(&mut self, mut saved: SavedSecret) {
+        self.world.version += 1;
+        saved.secret.metadata.resource_version = Some(self.world.version.to_string());
+        self.world.secrets.insert(saved.uid.clone(), saved);
     }
 
     fn change_pod(&mut self, saved: SavedPod) {
@@ -174,8 +207,10 @@ impl Step {
     fn outcome(&self) -> Outcome {
         match self {
             Step::Nothing => Outcome::Unchanged,
-            Step::NewPod(_) | Step::NewDeployment(_) => Outcome::Created,
-            Step::ChangedPod(_) | Step::ChangedDeployment(_) => Outcome::Configured,
+            Step::NewPod(_) | Step::NewDeployment(_) | Step::NewSecret(_) => Outcome::Created,
+            Step::ChangedPod(_) | Step::ChangedDeployment(_) | Step::ChangedSecret(_) => {
+                Outcome::Configured
+            }
         }
     }
 }
@@ -188,6 +223,9 @@ fn change_of(steps: &[Step]) -> Change {
             Step::NewPod(saved) | Step::ChangedPod(saved) => change.put_pods.push(saved.clone()),
             Step::NewDeployment(saved) | Step::ChangedDeployment(saved) => {
                 change.put_deployments.push(saved.clone());
+            }
+            Step::NewSecret(saved) | Step::ChangedSecret(saved) => {
+                change.put_secrets.push(saved.clone());
             }
         }
     }

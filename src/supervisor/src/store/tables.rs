@@ -3,7 +3,7 @@
 //! | table | key | value |
 //! |---|---|---|
 //! | `meta` | `schema`, `boot_id` | u32, little endian; text |
-//! | `pods`, `deployments` | uid | JSON of `SavedPod`, `SavedDeployment` |
+//! | `pods`, `deployments`, `secrets` | uid | JSON of `SavedPod`, `SavedDeployment`, `SavedSecret` |
 //! | `addresses` | pod uid | text, as in 10.77.0.2 |
 //! | `events` | number | JSON of `Event` |
 //!
@@ -28,6 +28,8 @@ type Texts = TableDefinition<'static, &'static str, &'static [u8]>;
 const META: Texts = TableDefinition::new("meta");
 const PODS: Texts = TableDefinition::new("pods");
 const DEPLOYMENTS: Texts = TableDefinition::new("deployments");
+/// Is missing in files that never had one.
+const SECRETS: Texts = TableDefinition::new("secrets");
 const ADDRESSES: Texts = TableDefinition::new("addresses");
 const EVENTS: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("events");
 
@@ -116,6 +118,7 @@ fn read_all(database: &Database) -> Result<Read, Failure> {
     read.saved.pods = records(&transaction, PODS, "pod", &mut read.unreadable)?;
     let deployments = records(&transaction, DEPLOYMENTS, "deployment", &mut read.unreadable)?;
     read.saved.deployments = deployments;
+    read.saved.secrets = records(&transaction, SECRETS, "secret", &mut read.unreadable)?;
     for entry in transaction.open_table(ADDRESSES)?.iter()? {
         let (uid, value) = entry?;
         let text = String::from_utf8_lossy(value.value());
@@ -146,7 +149,11 @@ fn records<T: DeserializeOwned>(
     unreadable: &mut Vec<String>,
 ) -> Result<Vec<T>, Failure> {
     let mut found = Vec::new();
-    for entry in transaction.open_table(table)?.iter()? {
+    let table = match transaction.open_table(table) {
+        Err(TableError::TableDoesNotExist(_)) => return Ok(found),
+        other => other?,
+    };
+    for entry in table.iter()? {
         let (uid, value) = entry?;
         match serde_json::from_slice(value.value()) {
             Ok(record) => found.push(record),
@@ -172,6 +179,7 @@ pub(super) fn write(database: &Database, path: &Path, change: &Change) -> Result
 struct Encoded<'a> {
     pods: Vec<(&'a str, Vec<u8>)>,
     deployments: Vec<(&'a str, Vec<u8>)>,
+    secrets: Vec<(&'a str, Vec<u8>)>,
     events: Vec<(u64, Vec<u8>)>,
 }
 
@@ -180,6 +188,7 @@ impl<'a> Encoded<'a> {
         let pods = change.put_pods.iter().map(|p| Ok((&*p.uid, json("pod", &p.uid, p)?)));
         let deployments =
             change.put_deployments.iter().map(|d| Ok((&*d.uid, json("deployment", &d.uid, d)?)));
+        let secrets = change.put_secrets.iter().map(|s| Ok((&*s.uid, json("secret", &s.uid, s)?)));
         let events = change
             .put_events
             .iter()
@@ -187,6 +196,7 @@ impl<'a> Encoded<'a> {
         Ok(Encoded {
             pods: pods.collect::<Result<_, StoreError>>()?,
             deployments: deployments.collect::<Result<_, StoreError>>()?,
+            secrets: secrets.collect::<Result<_, StoreError>>()?,
             events: events.collect::<Result<_, StoreError>>()?,
         })
     }
@@ -197,6 +207,7 @@ impl<'a> Encoded<'a> {
         }
         texts(transaction, PODS, &self.pods, &change.remove_pods)?;
         texts(transaction, DEPLOYMENTS, &self.deployments, &change.remove_deployments)?;
+        texts(transaction, SECRETS, &self.secrets, &change.remove_secrets)?;
         let addresses: Vec<(&str, Vec<u8>)> = change
             .put_addresses
             .iter()

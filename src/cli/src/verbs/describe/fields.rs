@@ -53,6 +53,18 @@ pub(super) fn deployment(object: &Value, out: &mut String) {
     }
 }
 
+/// A Secret, without its values.
+pub(super) fn secret(object: &Value, out: &mut String) {
+    head(object, out);
+    line(out, 0, "Type", text(object, "/type"));
+    out.push_str("Data:\n");
+    for (key, value) in object["data"].as_object().into_iter().flatten() {
+        let text = value.as_str().unwrap_or_default();
+        let bytes = text.trim_end_matches('=').len() * 3 / 4;
+        line(out, 2, key, &format!("{bytes} bytes"));
+    }
+}
+
 /// A container, as asked for and as it is.
 pub(super) fn container(spec: &Value, status: &Value, out: &mut String) {
     out.push_str(&format!("  {}:\n", text(spec, "/name")));

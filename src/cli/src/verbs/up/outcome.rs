@@ -63,7 +63,9 @@ impl Outcomes {
         if !args.until_done {
             return Ok(None);
         }
-        let objects = || manifests.iter().flat_map(|m| &m.objects);
+        // A Secret does not run.
+        let objects =
+            || manifests.iter().flat_map(|m| &m.objects).filter(|object| object.kind() != "Secret");
         if let Some(other) = objects().find(|o| o.kind() != "Pod") {
             let what = format!("{} {}", other.kind(), other.metadata().name);
             return Err(Failure::new("up --until-done", format!("{what} never ends by itself"))
