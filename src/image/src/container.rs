@@ -85,8 +85,8 @@ impl Store {
     /// its changes belong to them.
     ///
     /// # Errors
-    /// [`Error::InUse`] when the id belongs to a container of another image or ids; layers that have
-    /// to be unpacked again and cannot be; a full or read-only file system.
+    /// [`Error::InUse`] when the id belongs to a container of another image or of other ids; layers
+    /// that have to be unpacked again and cannot be; a full or read-only file system.
     pub fn prepare(
         &self,
         image: &Image,

@@ -82,8 +82,8 @@ impl Store {
         Ok(removed)
     }
 
-    /// Removes blobs and snapshots that nothing uses. Does nothing while another process loads: that
-    /// one sweeps at its end.
+    /// Removes blobs and snapshots that nothing uses. Does nothing while another process loads:
+    /// that one sweeps at its end.
     pub(crate) fn sweep(&self) -> Result<Swept> {
         let Some(_collecting) = self.try_collect()? else { return Ok(Swept::default()) };
         let trash = self.staging()?;

@@ -3,7 +3,8 @@
 //! | table | key | value |
 //! |---|---|---|
 //! | `meta` | `schema`, `boot_id` | u32, little endian; text |
-//! | `pods`, `deployments`, `secrets` | uid | JSON of `SavedPod`, `SavedDeployment`, `SavedSecret` |
+//! | `pods`, `deployments` | uid | JSON of `SavedPod`, `SavedDeployment` |
+//! | `secrets` | uid | JSON of `SavedSecret` |
 //! | `addresses` | pod uid | text, as in 10.77.0.2 |
 //! | `events` | number | JSON of `Event` |
 //!
