@@ -176,6 +176,14 @@ impl Trial {
         self.run(self.with_folders(&mut Command::new(program)).args(self.placed(args)))
     }
 
+    /// The same beneath the program `tool` with the arguments `first`.
+    pub(crate) fn podvisor_under(&self, tool: &Path, first: &[&str], args: &[&str]) -> Done {
+        let program = self.program.with_file_name("podvisor");
+        let mut command = Command::new(tool);
+        let command = self.with_folders(&mut command).args(first).arg(program);
+        self.run(command.args(self.placed(args)))
+    }
+
     /// A verb with its call `number` treated as `how` by `inject` ([`Trial::tool`]): SIGKILL before
     /// it (`kill`), or its failure with a number.
     pub(crate) fn interrupt(&self, inject: &Path, call: (usize, &str), verb: &Verb<'_>) -> Hit {
@@ -184,12 +192,7 @@ impl Trial {
         let first = [report.to_str().expect("path"), &number.to_string(), how];
         let done = match verb {
             Verb::Oci(words) => self.oci_under(inject, &first, words),
-            Verb::Podvisor(words) => {
-                let program = self.program.with_file_name("podvisor");
-                let mut command = Command::new(inject);
-                let command = self.with_folders(&mut command).args(first).arg(program);
-                self.run(command.args(self.placed(words)))
-            }
+            Verb::Podvisor(words) => self.podvisor_under(inject, &first, words),
         };
         let text = fs::read_to_string(&report).expect("report");
         let hit: i64 = text.split_whitespace().nth(1).expect("hit").parse().expect("number");

@@ -9,10 +9,11 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use scope::Done;
 use serde_json::{Value, json};
 
 use super::{Kind, Partner, Scenario, add};
-use crate::trial::{Done, Trial};
+use crate::trial::Trial;
 
 pub(super) struct Race {
     trial: Trial,
