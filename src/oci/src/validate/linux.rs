@@ -89,12 +89,14 @@ fn check_namespaces(spec: &Spec, found: &mut Findings) {
 fn check_shared_mounts(spec: &Spec, found: &mut Findings) {
     let user = has(spec, LinuxNamespaceType::User);
     found.need(!user, "linux.namespaces", "needs one of type mount beside the one of type user");
-    let travels = |word: &str| matches!(word.trim_start_matches('r'), "shared" | "slave");
+    // What is unbindable is not cloned either.
+    let kept =
+        |word: &str| matches!(word.trim_start_matches('r'), "shared" | "slave" | "unbindable");
     let problem = "needs a namespace of type mount in linux.namespaces";
     let whole = spec.linux().as_ref().and_then(|linux| linux.rootfs_propagation().as_deref());
-    found.need(!whole.is_some_and(travels), "linux.rootfsPropagation", problem);
+    found.need(!whole.is_some_and(kept), "linux.rootfsPropagation", problem);
     for (index, mount) in spec.mounts().iter().flatten().enumerate() {
-        let word = mount.options().iter().flatten().find(|word| travels(word));
+        let word = mount.options().iter().flatten().find(|word| kept(word));
         if let Some(word) = word {
             found.add(format!("mounts[{index}].options"), format!("{word} {problem}"));
         }

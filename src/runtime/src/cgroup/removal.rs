@@ -30,7 +30,9 @@ impl Cgroup {
             self.kill_v2();
             return self.signal_each(SIGKILL).map(drop);
         }
-        let still = self.freeze(Instant::now() + FREEZE).is_ok();
+        // One that is paused stays so: the signal waits with it.
+        let paused = self.is_frozen().unwrap_or(false);
+        let still = !paused && self.freeze(Instant::now() + FREEZE).is_ok();
         let sent = self.signal_each(signal).map(drop);
         if still {
             self.thaw()?;
