@@ -4,18 +4,18 @@
 //! clone; while the child mounts, the rest of the parent's work; hooks; the child's last word. On a
 //! failure all of it is undone, in reverse.
 
-use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use oci::Status;
 use oci::runtime::{LinuxNamespaceType, LinuxResources, Spec};
-use oci::{Status, state::SPEC_VERSION};
 use sys::launch::above_stdio;
 
 use crate::bundle::Bundle;
 use crate::cgroup::{self, Cgroup, Layout, Mode};
 use crate::error::{Error, Result};
+use crate::handover::{send_listener, send_master, send_pidfd, write_pid};
 use crate::hooks::contained::Home;
 use crate::hooks::{self, Inside, List};
 use crate::plan::{self, Birthplace, Facts, Rootfs, Streams, point};
@@ -93,6 +93,8 @@ pub(crate) struct Making<'r> {
     holder: Option<Holder>,
     pub(crate) record: Record,
     waits: bool,
+    /// setgroups(2) is forbidden to the caller.
+    no_groups: bool,
 }
 
 /// Makes the container; its process waits for `start` when `waits`, else it runs.
@@ -119,7 +121,8 @@ impl<'r> Making<'r> {
     ) -> Result<Making<'r>> {
         let spec = &bundle.spec;
         crate::modules::check(spec)?;
-        if idmaps::denies_groups(spec) {
+        let no_groups = idmaps::denies_groups(spec);
+        if no_groups {
             idmaps::refuse_groups(spec.process().as_ref())?;
         }
         let rdt = rdt::plan(spec, id)?;
@@ -130,7 +133,18 @@ impl<'r> Making<'r> {
         record.no_cgroup = runtime.driver == CgroupDriver::Disabled;
         (record.rdt, record.unit) = (rdt, unit.as_ref().map(|unit| unit.name.clone()));
         let (cgroup, holder, waits) = (None, None, false);
-        Ok(Making { runtime, bundle, options, claim, cgroup, unit, holder, record, waits })
+        Ok(Making {
+            runtime,
+            bundle,
+            options,
+            claim,
+            cgroup,
+            unit,
+            holder,
+            record,
+            waits,
+            no_groups,
+        })
     }
 
     fn spec(&self) -> &Spec {
@@ -280,7 +294,7 @@ impl<'r> Making<'r> {
             },
             keyring: (!self.options.no_new_keyring).then_some(keyring.as_str()),
             unprivileged: sys::seqpacket::own_uid() != 0,
-            no_groups: idmaps::denies_groups(spec),
+            no_groups: self.no_groups,
             root_parent: parent.as_deref(),
         };
         plan::container(spec, &facts)
@@ -412,55 +426,6 @@ fn revealing(root: &Path) -> Vec<PathBuf> {
         matches!(kind, "proc" | "sysfs").then(|| PathBuf::from(cgroup::unescape(path)))
     };
     table.lines().rev().filter_map(place).filter(|path| !path.starts_with(root)).collect()
-}
-
-/// Writes a pid, whole or not at all, and without a line break, as runc does.
-pub(crate) fn write_pid(path: &Path, pid: i32) -> Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let unfinished = path.with_file_name(format!(".{name}"));
-    fs::write(&unfinished, pid.to_string())
-        .and_then(|()| fs::rename(&unfinished, path))
-        .map_err(Error::io("write pid file", path))
-}
-
-/// Sends the pty's master as runc does: its name in the message, the descriptor beside it.
-pub(crate) fn send_master(child: &mut Child, path: &Path) -> Result<()> {
-    let Some(master) = child.master.take() else { return Ok(()) };
-    send_terminal(&master, path)
-}
-
-/// Sends a terminal's master.
-pub(crate) fn send_terminal(master: &OwnedFd, path: &Path) -> Result<()> {
-    let socket = sys::tree::connect_stream(path).map_err(Error::io("connect to", path))?;
-    sys::tree::send_fd(socket.as_fd(), b"/dev/ptmx", master.as_fd())
-        .map_err(Error::io("send the terminal to", path))
-}
-
-/// Sends the process's pidfd, under the name that runc gives it.
-pub(crate) fn send_pidfd(child: &Child, path: &Path) -> Result<()> {
-    let socket = sys::tree::connect_stream(path).map_err(Error::io("connect to", path))?;
-    sys::tree::send_fd(socket.as_fd(), b"pidfd", child.pidfd())
-        .map_err(Error::io("send the pidfd to", path))
-}
-
-/// Sends the filter's listener with the container's state to the profile's listenerPath.
-/// Source: runtime-spec config-linux.md "Container Process State".
-pub(crate) fn send_listener(spec: &Spec, record: &Record, fd: OwnedFd, pid: i32) -> Result<()> {
-    let profile = plan::loads_filter(spec);
-    let Some(path) = profile.and_then(|p| p.listener_path().as_ref()) else { return Ok(()) };
-    let metadata = profile.and_then(|p| p.listener_metadata().as_deref()).unwrap_or_default();
-    let document = serde_json::json!({
-        "ociVersion": SPEC_VERSION,
-        "fds": ["seccompFd"],
-        "pid": pid,
-        "metadata": metadata,
-        "state": hooks::state(record, Status::Creating, record.pid),
-    });
-    let connected = sys::tree::connect_stream(path);
-    let failed = Error::io("failed to connect with seccomp agent", path);
-    let socket = connected.map_err(failed)?;
-    sys::tree::send_fd(socket.as_fd(), document.to_string().as_bytes(), fd.as_fd())
-        .map_err(Error::io("send the seccomp listener to", path))
 }
 
 fn resources(spec: &Spec) -> Option<&LinuxResources> {

@@ -8,8 +8,9 @@ use sys::launch::above_stdio;
 
 use crate::Runtime;
 use crate::cgroup::Cgroup;
-use crate::create::{Console, Created, Stdio, send_listener, send_master, send_pidfd, write_pid};
+use crate::create::{Console, Created, Stdio};
 use crate::error::{Error, Result};
+use crate::handover::{send_listener, send_master, send_pidfd, write_pid};
 use crate::lifecycle::Operation;
 use crate::plan::{self, Joining, Streams};
 use crate::spawn::{self, Given};

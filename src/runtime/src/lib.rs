@@ -33,6 +33,7 @@ mod error;
 mod exec;
 #[cfg(test)]
 mod fuzz;
+mod handover;
 mod hooks;
 mod idmaps;
 mod lifecycle;

@@ -92,7 +92,7 @@ fn reached(making: &mut Making<'_>, step: Step, master: &mut Option<OwnedFd>) ->
         "orphan-pts-master" => {
             let Some(fd) = step.fd else { return Ok(()) };
             if let Console::Socket(path) = &making.options.console {
-                crate::create::send_terminal(&fd, path)?;
+                crate::handover::send_terminal(&fd, path)?;
             }
             *master = Some(fd);
             Ok(())
