@@ -12,7 +12,7 @@ fn served(bench: &Bench) -> (Server, String) {
     let git = "git -c user.name=a -c user.email=a@b -c init.defaultBranch=main";
     let first = sh(&format!(
         "cd {at}/src; export GIT_CONFIG_GLOBAL=/dev/null; umask 022; chmod 755 run; ln -s /etc/passwd l; \
-         {git} init -q; echo '*.x filter=evil' >.gitattributes; {git} add .; \
+         {git} init -q; echo '* filter=evil' >.gitattributes; {git} add .; \
          GIT_COMMITTER_DATE='@1000000000 +0000' {git} commit -qm one; {git} rev-parse HEAD; \
          echo second >sub/f; GIT_COMMITTER_DATE='@1000000001 +0000' {git} commit -qam two; \
          {git} clone -q --bare . ../x.git; {git} -C ../x.git update-server-info"

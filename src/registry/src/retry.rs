@@ -58,6 +58,8 @@ pub(crate) fn date(text: &str) -> Option<u64> {
     let mut clock = words.next()?.split(':').map(|p| p.parse::<u64>().ok());
     let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next()??);
     let fits = (1970..=9999).contains(&year) && (1..=31).contains(&day) && hour < 24 && minute < 60;
+    // A leap second is one.
+    let fits = fits && second <= 60;
     if !fits || words.next()? != "GMT" {
         return None;
     }

@@ -8,10 +8,10 @@ use super::State;
 use crate::instruction::{Command, Health, Instruction};
 
 impl State {
-    fn add_key(&mut self, list: &str, key: String) {
+    fn add_keys(&mut self, list: &str, keys: impl IntoIterator<Item = String>) {
         let mut map: Map<String, Value> =
             serde_json::from_value(self.config()[list].clone()).unwrap_or_default();
-        map.insert(key, json!({}));
+        map.extend(keys.into_iter().map(|key| (key, json!({}))));
         self.set(list, map.into());
     }
 
@@ -73,10 +73,9 @@ impl State {
             }
             Instruction::Expose(list) => self.expose(list)?,
             Instruction::Volume(list) => {
-                for path in list {
-                    let path = self.expand(path)?;
-                    self.add_key("Volumes", path);
-                }
+                let paths = list.iter().map(|path| self.expand(path));
+                let paths = paths.collect::<Result<Vec<_>, _>>()?;
+                self.add_keys("Volumes", paths);
             }
             Instruction::StopSignal(signal) => {
                 let signal = self.expand(signal)?;
@@ -116,12 +115,14 @@ impl State {
     }
 
     fn expose(&mut self, list: &[String]) -> Result<(), String> {
+        let mut all = Vec::new();
         for text in list {
             // A variable may hold several.
             for port in self.expand(text)?.split_whitespace() {
-                ports(port)?.into_iter().for_each(|port| self.add_key("ExposedPorts", port));
+                all.extend(ports(port)?);
             }
         }
+        self.add_keys("ExposedPorts", all);
         Ok(())
     }
 

@@ -80,3 +80,31 @@ fn device_numbers_are_checked() {
     make_node(&root, b"pipe", Node::Fifo, 0o600).unwrap();
     assert_eq!(kind(&root, b"pipe").unwrap(), Kind::Other);
 }
+
+/// Red where `resolved` does not try again: the kernel refuses a walk over `..` during which
+/// anything was renamed anywhere (openat2(2), EAGAIN).
+#[test]
+fn renames_elsewhere_disturb_no_walk() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let (folder, other) = (Folder::new("walk"), Folder::new("renamed"));
+    fs::create_dir(folder.0.join("a")).unwrap();
+    let root = open_root(&folder.0).unwrap();
+    let path = "a/../".repeat(400);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            let (one, two) = (other.0.join("one"), other.0.join("two"));
+            fs::create_dir(&one).unwrap();
+            while !done.load(Ordering::Relaxed) {
+                fs::rename(&one, &two).unwrap();
+                fs::rename(&two, &one).unwrap();
+            }
+        });
+        let walks = (0..3000).map(|_| {
+            find_in_root(&root, path.as_bytes()).and(open_in_root(&root, path.as_bytes()))
+        });
+        let failed = walks.filter(|walk| walk.is_err()).count();
+        done.store(true, Ordering::Relaxed);
+        assert_eq!(failed, 0);
+    });
+}
