@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File};
 use std::io::{ErrorKind, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -328,7 +328,10 @@ fn descriptors(asked: &mut Options, images: &Path, pid: i32) -> Result<()> {
         all.push(match (mount, fs::metadata(&path)) {
             (Some(mount), Ok(found)) if link.starts_with('/') && !is_own(mount) => {
                 let mount: u32 = mount.parse().unwrap_or(0);
-                let key = format!("file[{mount:x}:{:x}]", found.ino());
+                let key = match is_terminal(&found) {
+                    true => format!("tty[{:x}:{:x}]", found.rdev(), found.dev()),
+                    false => format!("file[{mount:x}:{:x}]", found.ino()),
+                };
                 asked.text(Field::External, &key);
                 key
             }
@@ -338,6 +341,11 @@ fn descriptors(asked: &mut Options, images: &Path, pid: i32) -> Result<()> {
     let path = images.join(DESCRIPTORS);
     let text = serde_json::to_vec(&all).map_err(|error| Error::io("write", &path)(error.into()))?;
     fs::write(&path, text).map_err(Error::io("write", path))
+}
+
+/// Majors 136 to 143 are ptys.
+fn is_terminal(found: &fs::Metadata) -> bool {
+    found.file_type().is_char_device() && (136..=143).contains(&(found.rdev() >> 8 & 0xfff))
 }
 
 #[cfg(test)]

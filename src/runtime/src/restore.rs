@@ -171,7 +171,7 @@ fn descriptors(images: &Path) -> Result<Vec<(String, OwnedFd)>> {
     let own = [input.as_fd(), output.as_fd(), errors.as_fd()];
     let mut copies = Vec::new();
     for (key, fd) in all.into_iter().zip(own) {
-        if key.starts_with("pipe:") || key.starts_with("file[") {
+        if ["pipe:", "file[", "tty["].iter().any(|kind| key.starts_with(kind)) {
             let copy = sys::seqpacket::hand_down(fd);
             copies.push((key, copy.map_err(|source| Error::Clone { source })?));
         }

@@ -147,6 +147,8 @@ judge 'the terminal of the caller: it writes' within 10 grep -q '^5' three.scree
 judge 'the terminal of the caller: checkpoint' oci checkpoint --shell-job --image-path /run/o9 o
 wait $!
 script -fqc '/added/podvisor-oci --root /run/trial restore --shell-job --image-path /run/o9 o' four.screen </dev/null >/dev/null 2>&1 &
-judge 'the terminal of the caller: it writes on to another' within 10 sh -c '[ "$(tr -d "\r" <four.screen | grep -m1 "^[0-9]")" -gt 4 ]'
+within 20 grep -q '^[0-9]' four.screen
+judge 'the terminal of the caller: it writes on to another' says '^[0-9]' cat four.screen
+judge 'the terminal of the caller: from where it was' sh -c '[ "$(tr -d "\r" <four.screen | grep -m1 "^[0-9]")" -gt 4 ]'
 judge 'the terminal of the caller: delete' oci delete --force o
 judge 'no mount is left' sh -c '! grep /run/o/ /proc/self/mounts'
