@@ -104,7 +104,7 @@ impl Sweep {
         let over = again.err.contains("is not in the store");
         assert!(again.code == 0 || over, "{what}: then it says {}", again.err);
         assert_eq!(self.listing(), self.done, "{what}: another store than wanted");
-        if number.is_multiple_of(20) && self.done.contains("web:2") {
+        if number.is_multiple_of(20) && self.done.contains("library/web:2") {
             sh(&at, "skopeo inspect oci:store/store:web:2 >shown");
         }
         hit

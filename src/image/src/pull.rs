@@ -135,18 +135,16 @@ impl Store {
             found.names.push(reference.clone());
         }
         let mut unpacked = Unpacked::new();
-        let (fresh, reused) =
-            self.fetch_layers(&remote, &found, (&mut blobs, &mut unpacked), progress)?;
+        let reused = self.fetch_layers(&remote, &found, (&mut blobs, &mut unpacked), progress)?;
         if blobs.any_fresh() || !unpacked.is_empty() {
             progress.on(&Event::Syncing);
             staging.sync()?;
         }
         let found = [found];
         self.commit(&found, &blobs, &unpacked, &staging)?;
-        if fresh {
-            let stored = self.blobs();
-            partial::clean(&partial::folder(self.root())?, |hex| stored.join(hex).is_file());
-        }
+        // Also of a pull that was killed once the image was there.
+        let stored = self.blobs();
+        partial::clean(&partial::folder(self.root())?, |hex| stored.join(hex).is_file());
         let [found] = found;
         let layers = found.image.layers.len();
         let names = found.names.iter().map(Reference::familiar).collect();
@@ -173,15 +171,15 @@ impl Store {
         local
     }
 
-    /// Fetches the blobs that are missing and unpacks the layers without a snapshot; tells whether
-    /// anything came, and how many layers were there.
+    /// Fetches the blobs that are missing and unpacks the layers without a snapshot; how many layers
+    /// were there.
     fn fetch_layers(
         &self,
         remote: &Remote,
         found: &Found,
         (blobs, unpacked): (&mut Blobs, &mut Unpacked),
         progress: &mut dyn Progress,
-    ) -> Result<(bool, usize)> {
+    ) -> Result<usize> {
         let snapshots = self.snapshots();
         let chains = snapshot::chain_ids(&found.image.diff_ids());
         let count = found.image.layers.len();
@@ -243,7 +241,7 @@ impl Store {
                 snapshot::mend(&target, &made.implied, &below.unwrap_or_default())?;
             }
         }
-        Ok((!wanted.is_empty(), reused))
+        Ok(reused)
     }
 }
 
