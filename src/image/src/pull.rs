@@ -171,8 +171,8 @@ impl Store {
         local
     }
 
-    /// Fetches the blobs that are missing and unpacks the layers without a snapshot; how many layers
-    /// were there.
+    /// Fetches the blobs that are missing and unpacks the layers without a snapshot; how many were
+    /// there.
     fn fetch_layers(
         &self,
         remote: &Remote,
