@@ -308,7 +308,7 @@ impl Trial {
 
     /// Waits for a condition.
     #[track_caller]
-    pub(crate) fn wait_for(&self, what: &str, is: impl Fn() -> bool) {
+    pub(crate) fn wait_for(&self, what: &str, mut is: impl FnMut() -> bool) {
         let deadline = Instant::now() + Duration::from_secs(10);
         while !is() {
             assert!(Instant::now() < deadline, "never: {what}");

@@ -80,7 +80,8 @@ pub enum Op {
     Fork { flags: u64 },
     /// Changes the propagation of a mount of the host's tree (MS_* flags).
     Propagate { path: Text, flags: u64 },
-    /// Clones the tree at `source` (or takes that of a slot) as the root, mounted on `at`.
+    /// Clones the tree at `source` (or takes that of a slot) as the root, mounted on `at`. Where
+    /// that is the source itself, both look-ups have to find one folder.
     RootBind { source: Text, slot: u16, at: Text },
     /// Mounts overlayfs as the root on `at`; the options' paths are relative to `folder`.
     RootOverlay { folder: Text, options: Text, at: Text, flags: u64 },

@@ -20,17 +20,17 @@ impl Child<'_> {
     pub(crate) fn rooting(&mut self, op: &Op) -> Done {
         match *op {
             Op::RootBind { source, slot, at } => {
+                let (source, at) = (self.text(source)?, self.text(at)?);
                 let tree = match slot {
-                    NO_SLOT => clone_tree(libc::AT_FDCWD, self.text(source)?, true)?,
+                    NO_SLOT => clone_tree(libc::AT_FDCWD, source, true)?,
                     slot => self.slot(slot)?,
                 };
-                let place = open_at(self.text(at)?, libc::O_NOFOLLOW)?;
+                let place = open_at(at, libc::O_NOFOLLOW)?;
                 // A link in the folder's place, there or gone by the second look-up, would have
                 // another root (a container whose volume is the folder above could put it there).
-                let done = match is_same(tree, place) {
-                    Ok(true) => attach(tree, place),
-                    Ok(false) => Err(libc::ENOTDIR),
-                    Err(errno) => Err(errno),
+                let done = match source != at || is_same(tree, place)? {
+                    true => attach(tree, place),
+                    false => Err(libc::ENOTDIR),
                 };
                 close(place);
                 self.root = tree;

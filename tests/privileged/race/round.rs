@@ -164,7 +164,9 @@ impl Race {
             }
             assert!(round % 50 != 0 || self.seen() == seen, "round {round}: the canary changed");
         }
-        let exchanges = counted().unwrap_or(0);
+        // The racer writes it anew now and then, and it is empty meanwhile.
+        let mut exchanges = 0;
+        trial.wait_for("the racer's count", || counted().map(|count| exchanges = count).is_some());
         trial.oci(&["delete", "--force", "racer"]).ok();
         trial.oci(&["delete", "--force", "c"]).ok();
         assert_eq!(self.seen(), seen, "the canary");
