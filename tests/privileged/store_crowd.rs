@@ -1,11 +1,12 @@
-//! Twenty processes on one store at once: they load, import, tag, save, remove and prune, and some
-//! are killed in the middle. Nobody fails but for a name that another one has taken away, the store
-//! is valid in the end, and nothing is left of what nobody needs.
+//! Twenty processes on one store at once: they pull, load, import, tag, save, remove and prune, and
+//! some are killed in the middle. Nobody fails but for a name that another one has taken away, the
+//! store is valid in the end, and nothing is left of what nobody needs.
 
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::store_sweep::Registry;
 use crate::trial::Trial;
 
 const PROCESSES: u64 = 20;
@@ -30,13 +31,14 @@ fn one(program: &Path, at: &Path, seed: u64) -> Vec<String> {
     for round in 0..ROUNDS {
         let (name, tar) = (format!("n{}:1", dice.below(6)), format!("{}.tar", dice.below(3)));
         let out = format!("out.{seed}");
-        let verb: Vec<&str> = match dice.below(8) {
+        let verb: Vec<&str> = match dice.below(10) {
             0 => vec!["load", "-q", "--name", &name, "layout"],
             1 | 2 => vec!["import", "-q", &tar, &name],
             3 => vec!["rmi", &name],
             4 => vec!["image", "prune", "--all"],
             5 => vec!["save", "-q", "-o", &out, &name],
             6 => vec!["tag", &name, "other:1"],
+            7 | 8 => vec!["pull", "-q", "--tls-verify=false", "127.0.0.1:5000/web:2"],
             _ => vec!["images"],
         };
         let killed = dice.below(5) == 0;
@@ -68,6 +70,7 @@ fn twenty_processes_share_a_store() {
         head -c 3000000 /dev/zero >t$i/zero; tar -C t$i -cf $i.tar .; done; \
         umoci init --layout layout; umoci new --image layout:1; \
         for i in 0 1 2; do umoci raw add-layer --image layout:1 $i.tar; done");
+    let _registry = Registry::start(&trial, "layout:1");
     let program = trial.program().with_file_name("podvisor");
     let wrong: Vec<String> = std::thread::scope(|threads| {
         let all: Vec<_> = (0..PROCESSES)

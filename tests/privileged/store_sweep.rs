@@ -185,11 +185,12 @@ fn unmount() {
     sweep(place("store_sweep::unmount"), BOTH, &[MOUNT], &["image", "unmount", "web:2"]);
 }
 
-/// docker-registry on the scope's loopback until the drop, with the second image of [`PLANT`].
-struct Registry(Child);
+/// docker-registry on the scope's loopback until the drop.
+pub(crate) struct Registry(Child);
 
 impl Registry {
-    fn start(trial: &Trial) -> Registry {
+    /// One that has the image `from` of an OCI layout as 127.0.0.1:5000/web:2.
+    pub(crate) fn start(trial: &Trial, from: &str) -> Registry {
         let at = trial.path("");
         sh(&at, "ip link set lo up");
         let text = format!(
@@ -204,7 +205,8 @@ impl Registry {
         let child = command.stdout(log.try_clone().expect("log")).stderr(log).spawn();
         let registry = Registry(child.expect("docker-registry"));
         trial.wait_for("it listens", || TcpStream::connect("127.0.0.1:5000").is_ok());
-        sh(&at, "skopeo copy -q --dest-tls-verify=false oci:i:2 docker://127.0.0.1:5000/web:2");
+        let to = "docker://127.0.0.1:5000/web:2";
+        sh(&at, &format!("skopeo copy -q --dest-tls-verify=false oci:{from} {to}"));
         registry
     }
 }
@@ -219,7 +221,8 @@ impl Drop for Registry {
 #[test]
 fn pull() {
     let Some(mut place) = place("store_sweep::pull") else { return };
-    place.registry = Some(Registry::start(&place.trial));
+    // The second image of [`PLANT`].
+    place.registry = Some(Registry::start(&place.trial, "i:2"));
     let verb = &["pull", "-q", "--tls-verify=false", "127.0.0.1:5000/web:2"];
     sweep(Some(place), &[FIRST], &[], verb);
 }
