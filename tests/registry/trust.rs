@@ -49,6 +49,21 @@ fn sign(world: &World, key: &str, digest: &str, name: &str, subject: Option<&str
     world.podvisor(&format!("copy -q oci:sig {to}")).ok();
 }
 
+/// A registry without TLS that the settings allow.
+fn registry(scope: scope::Scope) -> World {
+    let mut world = World::new(scope);
+    world.registry(5000, "", "");
+    world.file("registries.conf", "[[registry]]\nlocation = \"127.0.0.1:5000\"\ninsecure = true\n");
+    world
+}
+
+/// The layout `lay` for two platforms, its digest, and a key pair `ec`.
+fn index_and_key(world: &World) -> String {
+    world.sh("openssl ecparam -genkey -name prime256v1 -noout -out ec.pem
+         openssl pkey -in ec.pem -pubout -out ec.pub");
+    world.layout("lay 1 1 1000 linux/arm64 linux/amd64")
+}
+
 fn policy(world: &World, key: &str, more: &str) {
     let path = world.path(key);
     let text = format!(
@@ -67,9 +82,7 @@ fn only_what_the_policys_key_has_signed_comes_in() {
     let Some(scope) = scope::enter("trust::only_what_the_policys_key_has_signed_comes_in") else {
         return;
     };
-    let mut world = World::new(scope);
-    world.registry(5000, "", "");
-    world.file("registries.conf", "[[registry]]\nlocation = \"127.0.0.1:5000\"\ninsecure = true\n");
+    let world = registry(scope);
     world.sh(
         "for k in ec other; do openssl ecparam -genkey -name prime256v1 -noout -out $k.pem; done
          openssl genpkey -algorithm ed25519 -out ed.pem
@@ -111,12 +124,8 @@ fn the_signature_of_an_index_covers_its_images() {
     let Some(scope) = scope::enter("trust::the_signature_of_an_index_covers_its_images") else {
         return;
     };
-    let mut world = World::new(scope);
-    world.registry(5000, "", "");
-    world.file("registries.conf", "[[registry]]\nlocation = \"127.0.0.1:5000\"\ninsecure = true\n");
-    world.sh("openssl ecparam -genkey -name prime256v1 -noout -out ec.pem
-         openssl pkey -in ec.pem -pubout -out ec.pub");
-    let index = world.layout("lay 1 1 1000 linux/arm64 linux/amd64");
+    let world = registry(scope);
+    let index = index_and_key(&world);
     world.podvisor(&format!("copy -q --all oci:lay:1 {NAME}:1")).ok();
     policy(&world, "ec.pub", "");
     world.podvisor(&format!("pull -q {NAME}:1")).fails(1, &["no signature"]);
@@ -140,12 +149,8 @@ fn files_and_copies_are_asked_about_as_by_skopeo() {
     let Some(scope) = scope::enter("trust::files_and_copies_are_asked_about_as_by_skopeo") else {
         return;
     };
-    let mut world = World::new(scope);
-    world.registry(5000, "", "");
-    world.file("registries.conf", "[[registry]]\nlocation = \"127.0.0.1:5000\"\ninsecure = true\n");
-    world.sh("openssl ecparam -genkey -name prime256v1 -noout -out ec.pem
-         openssl pkey -in ec.pem -pubout -out ec.pub");
-    let index = world.layout("lay 1 1 1000 linux/arm64 linux/amd64");
+    let world = registry(scope);
+    let index = index_and_key(&world);
     world.sh("cp -a lay other; skopeo copy -q oci:lay:1 docker-archive:d.tar:web:1
          skopeo copy -q oci:lay:1 oci-archive:o.tar:1; skopeo copy -q oci:lay:1 dir:d");
     for place in ["free", "team", "rest"] {
