@@ -12,6 +12,8 @@ const SECCOMP_SET_MODE_FILTER: c_int = 1;
 const SECCOMP_FILTER_FLAG_NEW_LISTENER: u32 = 1 << 3;
 const KEYCTL_JOIN_SESSION_KEYRING: c_int = 1;
 const IOPRIO_WHO_PROCESS: c_int = 1;
+/// Bytes of /etc/passwd that are looked at at a time.
+const PASSWD_WINDOW: usize = 16 * 1024;
 /// Bytes of the kernel's signal set.
 const SIGNAL_SET_BYTES: usize = 8;
 
@@ -113,10 +115,8 @@ fn inside() -> Done {
 impl Child<'_> {
     /// `HOME=` of the user's line; `/` where there is none. Only a regular file is read.
     fn find_home(&mut self, uid: u32) {
-        let mut passwd = [0u8; 16 * 1024];
-        let length = read_passwd(&mut passwd).unwrap_or(0);
-        let text = passwd.get(..length).unwrap_or_default();
-        let home = text.split(|b| *b == b'\n').find_map(|line| home_of(line, uid));
+        let mut window = [0u8; PASSWD_WINDOW];
+        let home = passwd_line(&mut window, uid).and_then(|line| home_of(line, uid));
         let home = home.filter(|home| !home.is_empty() && home.len() < 240).unwrap_or(b"/");
         let whole = b"HOME=".iter().chain(home).chain(&[0]);
         for (to, from) in self.home.iter_mut().zip(whole) {
@@ -227,24 +227,47 @@ fn set_capabilities(sets: [u64; 3], ambient: u64) -> Done {
     Ok(())
 }
 
-fn read_passwd(buffer: &mut [u8]) -> Done<usize> {
+/// The user's line of /etc/passwd, which may be of any length; a line longer than the window is
+/// nobody's.
+fn passwd_line(window: &mut [u8; PASSWD_WINDOW], uid: u32) -> Option<&[u8]> {
     let flags = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
-    let file = fd(syscall!(libc::SYS_openat, libc::AT_FDCWD, c"/etc/passwd", flags))?;
-    if crate::target::stat(file)?.st_mode & libc::S_IFMT != libc::S_IFREG {
-        close(file);
-        return Ok(0);
-    }
-    let mut length = 0;
-    loop {
-        let rest = buffer.get_mut(length..).unwrap_or_default();
-        let (start, room) = (rest.as_mut_ptr(), rest.len());
-        match syscall!(libc::SYS_read, file, start, room) {
-            Ok(0) | Err(_) => break,
-            Ok(got) => length += got,
-        }
-    }
+    let file = fd(syscall!(libc::SYS_openat, libc::AT_FDCWD, c"/etc/passwd", flags)).ok()?;
+    let regular = |found: libc::stat| found.st_mode & libc::S_IFMT == libc::S_IFREG;
+    let line = match crate::target::stat(file) {
+        Ok(found) if regular(found) => line_in(file, window, uid),
+        _ => None,
+    };
     close(file);
-    Ok(length)
+    line.and_then(|(start, end)| window.get(start..end))
+}
+
+/// Where in the window the line is, once it has been read into it.
+fn line_in(file: c_int, window: &mut [u8; PASSWD_WINDOW], uid: u32) -> Option<(usize, usize)> {
+    let (mut offset, mut in_long_line) = (0, false);
+    loop {
+        let (into, room) = (window.as_mut_ptr(), window.len());
+        let length = syscall!(libc::SYS_pread64, file, into, room, offset).ok()?;
+        let is_end = length < room;
+        let mut start = 0;
+        loop {
+            let rest = window.get(start..length)?;
+            let end = match rest.iter().position(|b| *b == b'\n') {
+                Some(end) => start + end,
+                None if is_end => length,
+                None => break,
+            };
+            if !in_long_line && home_of(window.get(start..end)?, uid).is_some() {
+                return Some((start, end));
+            }
+            if end == length {
+                return None;
+            }
+            in_long_line = false;
+            start = end + 1;
+        }
+        in_long_line |= start == 0;
+        offset += if start == 0 { length } else { start };
+    }
 }
 
 /// The sixth field of a passwd line whose third is `uid`.
