@@ -85,9 +85,7 @@ mod tests {
 
     #[test]
     fn bytes_go_both_ways_until_the_end() {
-        let deep = "d".repeat(120);
-        let folder = std::env::temp_dir().join(format!("agent-{}-{deep}", std::process::id()));
-        fs::create_dir(&folder).unwrap();
+        let folder = scope::Folder::new(&"d".repeat(120));
         let opened = File::open(&folder).unwrap();
         let own = PathBuf::from(format!("/proc/self/fd/{}/own", opened.as_raw_fd()));
         let listener = UnixListener::bind(&own).unwrap();
@@ -111,6 +109,5 @@ mod tests {
         drop(agent);
         let near = PathBuf::from(format!("/proc/self/fd/{}/a", opened.as_raw_fd()));
         assert!(UnixStream::connect(near).is_err(), "nobody listens any more");
-        fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -7,18 +7,16 @@
 )]
 
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::Path;
 
 use cli::session::{Wishes, exec};
 use monitor::frame;
 use monitor::protocol::{ErrorKind, ExitRecord, Request, Response, VERSION};
 
 /// Answers one connection: a greeting, then these to an Exec; how many descriptors came with it.
-fn monitor(name: &str, answers: Vec<Response>) -> (PathBuf, std::thread::JoinHandle<usize>) {
-    let path = std::env::temp_dir().join(format!("podvisor-{name}-{}", std::process::id()));
-    let _ = std::fs::remove_file(&path);
-    let listener = sys::seqpacket::listen(&path, 1).unwrap();
-    let thread = std::thread::spawn(move || {
+fn monitor(path: &Path, answers: Vec<Response>) -> std::thread::JoinHandle<usize> {
+    let listener = sys::seqpacket::listen(path, 1).unwrap();
+    std::thread::spawn(move || {
         let connection = loop {
             let wanted = sys::foreground::Wanted { fd: listener.as_fd(), write: false };
             sys::foreground::any_ready(&[wanted]).unwrap();
@@ -40,16 +38,16 @@ fn monitor(name: &str, answers: Vec<Response>) -> (PathBuf, std::thread::JoinHan
             frame::send(connection.as_fd(), answer, &[]).unwrap();
         }
         fds.len()
-    });
-    (path, thread)
+    })
 }
 
 async fn run(name: &str, answers: Vec<Response>) -> (Result<u8, (u8, String)>, usize) {
-    let (path, thread) = monitor(name, answers);
+    let folder = scope::Folder::new(name);
+    let path = folder.join("s.sock");
+    let thread = monitor(&path, answers);
     let wishes = Wishes { interactive: false, terminal: false };
     let process = oci::runtime::Process::default();
     let result = exec(&path, "uid.main.0", process, wishes, "exec web").await;
-    std::fs::remove_file(&path).unwrap();
     (result.map_err(|failure| (failure.code, failure.text())), thread.join().unwrap())
 }
 

@@ -6,8 +6,6 @@
     reason = "a helper of a test fails the test like the test itself"
 )]
 
-use std::path::PathBuf;
-
 use clap::Parser;
 use cli::args::Cli;
 use cli::failure::Failure;
@@ -15,14 +13,11 @@ use cli::settings::Settings;
 use cli::verbs::dispatch;
 
 /// Folders of one test; they go with it.
-struct Host(PathBuf);
+struct Host(scope::Folder);
 
 impl Host {
     fn new(name: &str) -> Host {
-        let path = std::env::temp_dir().join(format!("podvisor-cli-{name}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&path);
-        std::fs::create_dir(&path).unwrap();
-        Host(path)
+        Host(scope::Folder::new(name))
     }
 
     fn file(&self, name: &str, text: &str) -> String {
@@ -51,12 +46,6 @@ impl Host {
             Ok(code) => panic!("{words:?} ended with {code:?}"),
             Err(failure) => failure,
         }
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 

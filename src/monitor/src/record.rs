@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_record_is_whole_or_absent_and_damage_is_told() {
-        let folder = std::env::temp_dir().join(format!("podvisor-record-{}", std::process::id()));
+        let folder = scope::Folder::new("record");
         fs::create_dir_all(folder.join(EXITS_FOLDER)).unwrap();
         let path = exit_path(&folder, "u.web.0");
         assert_eq!(read::<ExitRecord>(&path).unwrap(), None);
@@ -145,6 +145,5 @@ mod tests {
         }
         remove(&path).unwrap();
         remove(&path).unwrap();
-        fs::remove_dir_all(&folder).unwrap();
     }
 }

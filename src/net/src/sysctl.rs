@@ -158,8 +158,8 @@ mod tests {
 
     #[test]
     fn a_record_of_another_boot_counts_for_nothing() {
-        let record =
-            std::env::temp_dir().join(format!("podvisor-net-record-{}", std::process::id()));
+        let folder = scope::Folder::new("net-record");
+        let record = folder.join("record");
         save(&record, "boot-1\nnet/ipv4/ip_forward=0\nkernel/core_pattern=|x\n").unwrap();
         let expected = vec![("net/ipv4/ip_forward".to_owned(), "0".to_owned())];
         assert_eq!(former(&record, "boot-1").unwrap(), Some(expected));

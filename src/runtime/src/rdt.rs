@@ -228,8 +228,8 @@ mod tests {
     }
 
     /// A folder in place of the file system: its files are plain ones.
-    fn folder(name: &str) -> PathBuf {
-        let path = std::env::temp_dir().join(format!("podvisor-rdt-{}-{name}", std::process::id()));
+    fn folder(name: &str) -> scope::Folder {
+        let path = scope::Folder::new(name);
         fs::create_dir_all(path.join("gold")).unwrap();
         fs::write(path.join("gold/schemata"), "    MB:0=70;1=20\n    L3:0=0ff;1=00f\n").unwrap();
         fs::write(path.join("gold/tasks"), "").unwrap();
@@ -267,7 +267,6 @@ mod tests {
             assert!(plan(wrong.clone()).is_err(), "{wrong}");
         }
         assert!(plan(json!({"closID": "silver", "schemata": ["L3:0=f"]})).unwrap().made);
-        fs::remove_dir_all(root).unwrap();
     }
 
     #[test]
@@ -277,15 +276,14 @@ mod tests {
         assert_eq!((group.path.clone(), group.made), (root.join("c"), true));
         assert_eq!(group.monitor, Some(root.join("c/mon_groups/c")));
         let group = plan_in(&root, &rdt(json!({"closID": "/"})), "c").unwrap();
-        assert_eq!((group.path, group.made, group.monitor), (root.clone(), false, None));
-        fs::remove_dir_all(root).unwrap();
+        assert_eq!((group.path, group.made, group.monitor), (root.to_path_buf(), false, None));
     }
 
     #[test]
     fn what_was_made_goes_and_what_others_use_stays() {
         let root = folder("goes");
         let made = |path: PathBuf, named| Group {
-            root: root.clone(),
+            root: root.to_path_buf(),
             path,
             made: true,
             named,
@@ -297,7 +295,6 @@ mod tests {
         fs::write(root.join("gold/tasks"), "7\n").unwrap();
         assert_eq!(made(root.join("gold"), true).remove(), Vec::<String>::new());
         assert!(root.join("gold").exists());
-        fs::remove_dir_all(root).unwrap();
     }
 
     #[test]
@@ -309,6 +306,5 @@ mod tests {
         assert_eq!(fs::read_to_string(root.join("gold/tasks")).unwrap(), "42");
         let schemata = fs::read_to_string(root.join("gold/schemata")).unwrap();
         assert!(schemata.starts_with("L3:0=1\nMB:0=10\n"), "{schemata}");
-        fs::remove_dir_all(root).unwrap();
     }
 }

@@ -15,8 +15,10 @@ mod census;
 mod cgroups;
 mod done;
 mod enter;
+mod folder;
 
 pub use census::{Census, Difference};
 pub use cgroups::OuterCgroups;
 pub use done::Done;
 pub use enter::{Scope, enter, run_command, run_watching};
+pub use folder::Folder;

@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn every_processors_heat_is_found() {
-        let folder = std::env::temp_dir().join(format!("podvisor-heat-{}", std::process::id()));
+        let folder = scope::Folder::new("heat");
         for below in ["cpu0/thermal_throttle", "cpu1/thermal_throttle", "cpu2", "cpufreq"] {
             fs::create_dir_all(folder.join(below)).unwrap();
         }

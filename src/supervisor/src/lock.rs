@@ -86,8 +86,7 @@ mod tests {
 
     #[test]
     fn the_second_is_told_who_is_first() {
-        let state = std::env::temp_dir().join(format!("podvisor-lock-{}", std::process::id()));
-        fs::create_dir_all(&state).unwrap();
+        let state = scope::Folder::new("lock");
         let lock = StateLock::take(&state).unwrap();
         match StateLock::take(&state) {
             Err(Error::Locked { pid, .. }) => {

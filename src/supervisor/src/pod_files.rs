@@ -249,13 +249,6 @@ mod tests {
         pod
     }
 
-    fn folder(name: &str) -> PathBuf {
-        let name = format!("podvisor-{name}-{}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path).unwrap();
-        path
-    }
-
     #[test]
     fn hostnames_are_cut() {
         assert_eq!(hostname(&pod("web", ""), "node"), "web");
@@ -266,7 +259,7 @@ mod tests {
 
     #[test]
     fn files_are_written_once_and_anew_when_the_address_changes() {
-        let dir = folder("files");
+        let dir = scope::Folder::new("files");
         let pod = pod("web", "");
         let files = write(&pod, &dir, Some(Ipv4Addr::new(10, 77, 0, 2)), "node").unwrap();
         let hosts = fs::read_to_string(&files.hosts).unwrap();
@@ -285,12 +278,11 @@ mod tests {
         write(&pod, &dir, Some(Ipv4Addr::new(10, 77, 0, 3)), "node").unwrap();
         assert!(fs::read_to_string(&files.hosts).unwrap().contains("10.77.0.3"));
         assert_eq!(fs::read_dir(dir.join(ETC)).unwrap().count(), 3, "nothing half-made is left");
-        fs::remove_dir_all(&dir).unwrap();
     }
 
     #[test]
     fn with_the_hosts_network_the_hosts_files_are_shown() {
-        let dir = folder("host-files");
+        let dir = scope::Folder::new("host-files");
         let files =
             write(&pod("web", "hostNetwork: true,"), &dir, None, "node.example.org").unwrap();
         for (ours, theirs) in
@@ -301,7 +293,6 @@ mod tests {
             }
         }
         assert_eq!(fs::read_to_string(&files.hostname).unwrap(), "node.example.org\n");
-        fs::remove_dir_all(&dir).unwrap();
     }
 
     #[test]
@@ -329,7 +320,7 @@ mod tests {
 
     #[test]
     fn messages_are_the_tail_of_the_file_or_of_the_log() {
-        let dir = folder("messages");
+        let dir = scope::Folder::new("messages");
         make_termination_log(&dir, "a", 2).unwrap();
         let path = termination_log(&dir, "a", 2);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o666);

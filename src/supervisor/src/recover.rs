@@ -243,9 +243,7 @@ mod tests {
     const UID: &str = "00000000-0000-4000-8000-000000000001";
     const GONE: &str = "00000000-0000-4000-8000-000000000002";
 
-    fn tools(name: &str) -> Tools {
-        let top =
-            std::env::temp_dir().join(format!("podvisor-recover-{name}-{}", std::process::id()));
+    fn tools(top: &scope::Folder) -> Tools {
         let at = |name: &str| top.join(name);
         let paths = Paths { root: at("root"), state: at("state"), log_dir: at("log") };
         fs::create_dir_all(paths.pod(UID)).unwrap();
@@ -282,37 +280,33 @@ mod tests {
         }
     }
 
-    fn end(tools: &Tools) {
-        let root = tools.options.paths.root.clone();
-        fs::remove_dir_all(root.parent().unwrap()).unwrap();
-    }
-
     #[test]
     fn what_runs_is_looked_for_and_what_is_gone_is_free() {
-        let tools = tools("same-boot");
+        let folder = scope::Folder::new("same-boot");
+        let tools = tools(&folder);
         let world = world(&tools, saved(&tools.host.boot_id), false).unwrap();
         assert!(matches!(world.pods[UID].sandbox, Sandbox::Unknown));
         assert!(matches!(world.pods[GONE].sandbox, Sandbox::Absent));
         assert_eq!(world.addresses.keys().collect::<Vec<_>>(), [UID]);
         assert!(world.unsaved.addresses.contains(GONE) && world.unsaved.pods.is_empty());
-        end(&tools);
     }
 
     #[test]
     fn after_a_reboot_nothing_lives_and_times_begin_anew() {
-        let tools = tools("reboot");
+        let folder = scope::Folder::new("reboot");
+        let tools = tools(&folder);
         let world = world(&tools, saved("another boot"), false).unwrap();
         assert!(world.pods.values().all(|pod| matches!(pod.sandbox, Sandbox::Absent)));
         assert!(world.pods[UID].memory.started_at.unwrap() < u64::MAX);
         assert!(world.addresses.is_empty() && !tools.options.paths.pod(UID).exists());
         assert_eq!(world.unsaved.boot_id.as_ref(), Some(&tools.host.boot_id));
         assert_eq!(world.unsaved.pods.len(), 2);
-        end(&tools);
     }
 
     #[test]
     fn a_lost_database_is_made_up_for_by_the_pods() {
-        let tools = tools("lost");
+        let folder = scope::Folder::new("lost");
+        let tools = tools(&folder);
         let subject = tools.subject(UID, &std::sync::Arc::new(pod(UID).pod), None);
         let address = Ipv4Addr::new(10, 77, 0, 9);
         write_pod(&subject, Some(address)).unwrap();
@@ -322,6 +316,5 @@ mod tests {
         assert!(matches!(world.pods[UID].sandbox, Sandbox::Unknown));
         assert_eq!(world.addresses[UID], address);
         assert!(world.unsaved.pods.contains(UID) && world.unsaved.addresses.contains(UID));
-        end(&tools);
     }
 }

@@ -8,7 +8,7 @@
     reason = "a failing step of a test is a failing test"
 )]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use pod::{Object, Strictness};
@@ -38,14 +38,11 @@ spec:
     spec: {containers: [{name: main, image: 'nothing:1'}]}
 ";
 
-struct Folder(PathBuf);
+struct Folder(scope::Folder);
 
 impl Folder {
     fn new(name: &str) -> Folder {
-        let name = format!("podvisor-supervisor-{name}-{}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&path).unwrap();
-        Folder(path)
+        Folder(scope::Folder::new(name))
     }
 
     fn options(&self) -> Options {
@@ -53,12 +50,6 @@ impl Folder {
         let paths = Paths { root: at("root"), state: at("state"), log_dir: at("log") };
         let runtime_program = "/no/such/podvisor-oci".into();
         Options { runtime_program, ..Options::new(paths) }
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 

@@ -185,7 +185,8 @@ mod tests {
 
     #[test]
     fn a_program_that_somebody_holds_open_for_writing_is_waited_for() {
-        let path = std::env::temp_dir().join(format!("errand-{}", std::process::id()));
+        let folder = scope::Folder::new("errand");
+        let path = folder.join("true");
         std::fs::copy("/bin/true", &path).unwrap();
         let mut writer = std::fs::File::options().append(true).open(&path).unwrap();
         writer.flush().unwrap();
@@ -200,6 +201,5 @@ mod tests {
         let (_, pidfd) = errand.leave(0, None).unwrap();
         letting_go.join().unwrap();
         assert_eq!(crate::foreground::reap(pidfd.as_fd()).unwrap(), 0);
-        std::fs::remove_file(path).unwrap();
     }
 }

@@ -60,8 +60,7 @@ mod tests {
 
     #[test]
     fn a_change_is_told_once() {
-        let path = std::env::temp_dir().join(format!("podvisor-folder-{}", std::process::id()));
-        std::fs::create_dir(&path).unwrap();
+        let path = scope::Folder::new("watched");
         let folder = Folder::watch(&path).unwrap();
         assert!(!folder.drain().unwrap());
         std::fs::write(path.join("0.log"), "x").unwrap();

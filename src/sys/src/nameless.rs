@@ -60,8 +60,7 @@ mod tests {
 
     #[test]
     fn a_file_has_its_name_when_it_is_whole() {
-        let folder = std::env::temp_dir().join(format!("sys-nameless-{}", std::process::id()));
-        std::fs::create_dir(&folder).expect("folder");
+        let folder = scope::Folder::new("nameless");
         let (path, beside) = (folder.join("a"), folder.join("b"));
         for text in ["one", "two"] {
             let mut file = create(&folder).expect("create").expect("a file system that can");
@@ -72,6 +71,5 @@ mod tests {
             assert_eq!(std::fs::read(&path).expect("read"), text.as_bytes());
         }
         assert_eq!(std::fs::read_dir(&folder).expect("list").count(), 1);
-        std::fs::remove_dir_all(&folder).expect("remove");
     }
 }

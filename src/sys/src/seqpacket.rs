@@ -264,12 +264,7 @@ mod tests {
 
     #[test]
     fn message_and_descriptor_arrive_whole_even_over_a_long_path() {
-        let folder = std::env::temp_dir().join(format!(
-            "podvisor-seqpacket-{}-{}",
-            std::process::id(),
-            "x".repeat(100)
-        ));
-        std::fs::create_dir_all(&folder).unwrap();
+        let folder = scope::Folder::new(&"x".repeat(100));
         let path = folder.join("s.sock");
         let listener = listen(&path, 4).unwrap();
         assert!(accept(listener.as_fd()).unwrap().is_none());
@@ -288,6 +283,5 @@ mod tests {
         drop(got);
         drop(client);
         assert_eq!(recv(server.as_fd(), &mut buffer).unwrap().len, 0);
-        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -267,7 +267,8 @@ mod tests {
 
     #[test]
     fn a_fifo_outlives_its_reader_and_ends_with_its_last_writer() {
-        let path = std::env::temp_dir().join(format!("podvisor-fifo-{}", std::process::id()));
+        let folder = scope::Folder::new("fifo");
+        let path = folder.join("fifo");
         make_fifo(&path).unwrap();
         make_fifo(&path).unwrap();
         let reader = open_fifo(&path, End::Read).unwrap();
@@ -284,7 +285,6 @@ mod tests {
         std::fs::write(&path, b"").unwrap();
         assert!(open_fifo(&path, End::Read).is_err());
         assert!(open_append(&path).is_ok());
-        std::fs::remove_file(&path).unwrap();
     }
 
     #[test]

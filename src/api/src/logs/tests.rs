@@ -8,14 +8,11 @@ use super::files::Reader;
 use super::line::{Printer, parse};
 use super::*;
 
-struct Folder(PathBuf);
+struct Folder(scope::Folder);
 
 impl Folder {
     fn new(name: &str) -> Folder {
-        let path = std::env::temp_dir().join(format!("podvisor-log-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir(&path).unwrap();
-        Folder(path)
+        Folder(scope::Folder::new(name))
     }
 
     fn log(&self) -> PathBuf {
@@ -37,12 +34,6 @@ impl Folder {
             writeln!(file, "2026-01-01T00:00:{:02}.000000000Z stdout F line {number}", number % 60)
                 .unwrap();
         }
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 pub(crate) struct Fake {
     pods: Arc<Mutex<Vec<Value>>>,
     version: Arc<watch::Sender<u64>>,
-    pub(crate) folder: PathBuf,
+    pub(crate) folder: Arc<scope::Folder>,
 }
 
 impl Fake {
@@ -91,10 +91,7 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn new(name: &str, limits: Limits) -> Running {
-        let folder =
-            std::env::temp_dir().join(format!("podvisor-api-{name}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&folder);
-        std::fs::create_dir(&folder).unwrap();
+        let folder = Arc::new(scope::Folder::new(name));
         let (version, _) = watch::channel(1);
         let fake = Fake { pods: Arc::default(), version: Arc::new(version), folder };
         let socket = fake.folder.join("podvisor.sock");
@@ -102,12 +99,6 @@ impl Running {
         let (stop, stopping) = watch::channel(false);
         let task = tokio::spawn(server.run(fake.clone(), woken_by_ticks, stopping));
         Running { client: Client::new(&socket), fake, stop, task }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.fake.folder);
     }
 }
 

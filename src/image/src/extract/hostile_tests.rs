@@ -11,11 +11,11 @@ use super::{Failed, Unpacked, extract};
 use crate::tarball::{BLOCK, Reader};
 
 /// A canary tree beside the folder that is unpacked into.
-pub(super) struct Yard(pub(super) PathBuf);
+pub(super) struct Yard(pub(super) scope::Folder);
 
 impl Yard {
     pub(super) fn new(name: &str) -> Yard {
-        let path = std::env::temp_dir().join(format!("image-{name}-{}", std::process::id()));
+        let path = scope::Folder::new(name);
         fs::create_dir_all(path.join("canary/below")).unwrap();
         fs::write(path.join("canary/file"), "untouched").unwrap();
         fs::write(path.join("canary/below/deep"), "untouched").unwrap();
@@ -63,12 +63,6 @@ pub(super) fn unpack_into(root: &Path, archive: &[u8], bottom: bool) -> Result<U
         };
         threads.spawn(work).join().unwrap()
     })
-}
-
-impl Drop for Yard {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).unwrap();
-    }
 }
 
 /// Name, archive, and words of the error; none where it must unpack harmlessly.

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::Read;
-use std::path::PathBuf;
 use std::process::Command;
 
 use super::*;
@@ -18,16 +17,11 @@ fn sh(line: &str) -> String {
 }
 
 /// A folder, and the ids that packing takes back.
-struct Place(PathBuf, Option<IdRange>);
+struct Place(scope::Folder, Option<IdRange>);
 
 impl Place {
     fn new(name: &str) -> Place {
-        let path =
-            std::env::temp_dir().join(format!("podvisor-pack-{name}-{}", std::process::id()));
-        // May be left by a test that was killed.
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir(&path).unwrap();
-        Place(path, None)
+        Place(scope::Folder::new(name), None)
     }
 
     fn pack(&self, times: Times, compression: Compression) -> (Vec<u8>, Packed) {
@@ -41,12 +35,6 @@ impl Place {
         Decoder::new(input, compression).unwrap().read_to_end(&mut plain).unwrap();
         assert_eq!(Digest::of(&plain), packed.diff_id);
         (plain, packed)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 

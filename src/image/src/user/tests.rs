@@ -5,11 +5,11 @@ use std::os::unix::fs::symlink;
 
 use super::*;
 
-struct Layers(PathBuf);
+struct Layers(scope::Folder);
 
 impl Layers {
     fn new(name: &str) -> Layers {
-        let path = std::env::temp_dir().join(format!("image-user-{name}-{}", std::process::id()));
+        let path = scope::Folder::new(name);
         fs::create_dir_all(path.join("top/etc")).unwrap();
         fs::create_dir_all(path.join("low/etc")).unwrap();
         fs::write(
@@ -24,12 +24,6 @@ impl Layers {
 
     fn lower(&self) -> Vec<PathBuf> {
         vec![self.0.join("top"), self.0.join("low")]
-    }
-}
-
-impl Drop for Layers {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).unwrap();
     }
 }
 

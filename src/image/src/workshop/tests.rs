@@ -6,28 +6,18 @@ use super::*;
 use crate::pack::Times;
 
 struct Place {
-    path: PathBuf,
     store: Store,
+    _folder: scope::Folder,
 }
 
 impl Place {
     fn new(name: &str) -> Place {
-        let path =
-            std::env::temp_dir().join(format!("podvisor-workshop-{name}-{}", std::process::id()));
-        // May be left by a test that was killed.
-        let _ = fs::remove_dir_all(&path);
-        let store = Store::open(&path).unwrap();
-        Place { path, store }
+        let folder = scope::Folder::new(name);
+        Place { store: Store::open(&folder).unwrap(), _folder: folder }
     }
 
     fn blobs(&self) -> usize {
         fs::read_dir(self.store.blobs()).unwrap().count()
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.path);
     }
 }
 

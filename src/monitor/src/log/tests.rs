@@ -2,16 +2,10 @@
 
 use super::file::LogFile;
 use super::*;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 fn cut(data: &[u8]) -> Vec<(bool, Vec<u8>)> {
     pieces(data).map(|piece| (piece.full, piece.bytes.to_vec())).collect()
-}
-
-fn folder(name: &str) -> PathBuf {
-    let path = std::env::temp_dir().join(format!("podvisor-log-{}-{name}", std::process::id()));
-    let _ = std::fs::remove_dir_all(&path);
-    path
 }
 
 fn contents(path: &Path) -> Vec<String> {
@@ -61,7 +55,7 @@ fn a_line_survives_formatting_and_parsing() {
 
 #[test]
 fn rotation_keeps_the_newest_lines_without_a_gap() {
-    let folder = folder("rotate");
+    let folder = scope::Folder::new("rotate");
     let path = folder.join("web/0.log");
     let mut log = LogFile::open(&path, 2000, 3);
     let mut block = Vec::new();
@@ -80,12 +74,11 @@ fn rotation_keeps_the_newest_lines_without_a_gap() {
     let first = 200 - seen.len();
     let expected: Vec<String> = (first..200).map(|i| format!("line {i}")).collect();
     assert_eq!(seen, expected);
-    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]
 fn a_reopened_log_is_continued_and_an_unfinished_line_is_ended() {
-    let folder = folder("reopen");
+    let folder = scope::Folder::new("reopen");
     let path = folder.join("0.log");
     let mut block = Vec::new();
     let mut log = LogFile::open(&path, 0, 1);
@@ -95,13 +88,11 @@ fn a_reopened_log_is_continued_and_an_unfinished_line_is_ended() {
     drop(log);
     LogFile::open(&path, 0, 1).write(Stream::Stdout, b"three\n", 4, &mut block);
     assert_eq!(contents(&path), ["one", "tw", "", "three"]);
-    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]
 fn what_cannot_be_written_is_counted_and_told() {
-    let folder = folder("broken");
-    std::fs::create_dir_all(&folder).unwrap();
+    let folder = scope::Folder::new("broken");
     let path = folder.join("web/0.log");
     std::fs::write(folder.join("web"), b"a file where the folder belongs").unwrap();
     let mut block = Vec::new();
@@ -116,5 +107,4 @@ fn what_cannot_be_written_is_counted_and_told() {
     assert_eq!(lines.len(), 2);
     assert!(lines[0].contains("bytes of log could not be written"), "{lines:?}");
     assert_eq!(lines[1], "kept");
-    std::fs::remove_dir_all(&folder).unwrap();
 }

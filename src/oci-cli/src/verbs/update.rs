@@ -176,11 +176,11 @@ mod tests {
         for setting in SETTINGS {
             assert!(UPDATE.flags.iter().any(|flag| flag.long == setting.flag), "{}", setting.flag);
         }
-        let file = std::env::temp_dir().join(format!("podvisor-update-{}", std::process::id()));
+        let folder = scope::Folder::new("update");
+        let file = folder.join("resources.json");
         std::fs::write(&file, r#"{"memory": 5}"#).unwrap();
         let error = resources(&given(&format!("-r {} --memory 64m x", file.display()))).err();
         assert!(error.unwrap().text.contains("memory is not a JSON object"));
-        std::fs::remove_file(&file).unwrap();
         for wrong in ["--memory 1x x", "--pids-limit many x"] {
             assert!(resources(&given(wrong)).is_err(), "{wrong}");
         }

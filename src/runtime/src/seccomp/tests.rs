@@ -208,7 +208,7 @@ fn flags_become_bits() {
 
 #[test]
 fn a_cached_filter_is_the_compiled_one_and_damage_is_mended() {
-    let root = std::env::temp_dir().join(format!("podvisor-seccomp-{}", std::process::id()));
+    let root = scope::Folder::new("seccomp");
     let profile = profile(json!({"defaultAction": "SCMP_ACT_ERRNO",
         "syscalls": [rule(&["mkdir"], "SCMP_ACT_ALLOW")]}));
     let fresh = compile(&profile).expect("compiles");
@@ -226,7 +226,6 @@ fn a_cached_filter_is_the_compiled_one_and_damage_is_mended() {
         assert_eq!(super::compile_cached(&root, &profile).expect("mended"), fresh, "byte {index}");
         bytes[index] ^= 1;
     }
-    std::fs::remove_dir_all(&root).expect("clean");
 }
 
 /// One of a list.

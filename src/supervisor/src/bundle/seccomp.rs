@@ -130,8 +130,8 @@ mod tests {
 
     #[test]
     fn a_profile_of_the_host_is_read_and_its_faults_are_told() {
-        let name = format!("podvisor-profile-{}.json", std::process::id());
-        let path = std::env::temp_dir().join(name);
+        let folder = scope::Folder::new("profile");
+        let path = folder.join("profile.json");
         let missing = localhost(&path, &with(&[])).unwrap_err();
         assert!(matches!(missing, BundleError::Profile { .. }), "{missing:?}");
         assert!(missing.hint().unwrap().contains(FOLDER));
@@ -149,6 +149,5 @@ mod tests {
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
         assert!(matches!(localhost(&path, &with(&[])), Err(BundleError::Profile { .. })));
-        fs::remove_dir(&path).unwrap();
     }
 }

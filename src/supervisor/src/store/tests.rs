@@ -1,19 +1,12 @@
 use super::*;
 use crate::event::{About, EventLog};
 use std::fs;
-use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A folder that goes with the test.
-struct Folder(PathBuf);
+struct Folder(scope::Folder);
 
 impl Folder {
     fn new() -> Folder {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("podvisor-store-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path).unwrap();
-        Folder(path)
+        Folder(scope::Folder::new("store"))
     }
 
     fn file(&self) -> PathBuf {
@@ -26,12 +19,6 @@ impl Folder {
             entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 

@@ -3,23 +3,9 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
+use scope::Folder;
+
 use super::*;
-
-struct Folder(std::path::PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Folder {
-        let path = std::env::temp_dir().join(format!("sys-dir-{name}-{}", std::process::id()));
-        fs::create_dir(&path).unwrap();
-        Folder(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).unwrap();
-    }
-}
 
 fn errno<T: std::fmt::Debug>(result: Result<T>) -> i32 {
     result.unwrap_err().raw_os_error().unwrap()
@@ -28,10 +14,10 @@ fn errno<T: std::fmt::Debug>(result: Result<T>) -> i32 {
 #[test]
 fn nothing_below_a_link_or_outside_is_opened() {
     let folder = Folder::new("beneath");
-    fs::create_dir(folder.0.join("in")).unwrap();
-    symlink("/etc", folder.0.join("abs")).unwrap();
-    symlink("in", folder.0.join("rel")).unwrap();
-    let root = open_root(&folder.0).unwrap();
+    fs::create_dir(folder.join("in")).unwrap();
+    symlink("/etc", folder.join("abs")).unwrap();
+    symlink("in", folder.join("rel")).unwrap();
+    let root = open_root(&folder).unwrap();
     assert!(open_folder(&root, b"in").is_ok());
     assert!(open_folder(&root, b"").is_ok());
     assert_eq!(errno(open_folder(&root, b"abs")), libc::ENOTDIR);
@@ -45,21 +31,21 @@ fn nothing_below_a_link_or_outside_is_opened() {
 #[test]
 fn a_name_is_one_component() {
     let folder = Folder::new("names");
-    let root = open_root(&folder.0).unwrap();
+    let root = open_root(&folder).unwrap();
     for name in [b"".as_slice(), b".", b"..", b"a/b", b"/a"] {
         assert_eq!(errno(create_file(&root, name, 0o600)), libc::EINVAL, "{name:?}");
         assert_eq!(errno(make_folder(&root, name, 0o700)), libc::EINVAL, "{name:?}");
         assert_eq!(errno(remove_file(&root, name)), libc::EINVAL, "{name:?}");
     }
-    symlink("/nowhere", folder.0.join("taken")).unwrap();
+    symlink("/nowhere", folder.join("taken")).unwrap();
     assert_eq!(errno(create_file(&root, b"taken", 0o600)), libc::EEXIST);
 }
 
 #[test]
 fn the_umask_is_the_threads_own() {
     let folder = Folder::new("umask");
-    let root = open_root(&folder.0).unwrap();
-    let mode = |name: &str| fs::metadata(folder.0.join(name)).unwrap().permissions().mode();
+    let root = open_root(&folder).unwrap();
+    let mode = |name: &str| fs::metadata(folder.join(name)).unwrap().permissions().mode();
     std::thread::scope(|threads| {
         threads.spawn(|| {
             private_umask().unwrap();
@@ -74,7 +60,7 @@ fn the_umask_is_the_threads_own() {
 #[test]
 fn device_numbers_are_checked() {
     let folder = Folder::new("devices");
-    let root = open_root(&folder.0).unwrap();
+    let root = open_root(&folder).unwrap();
     let wild = Node::Char { major: 1 << 12, minor: 0 };
     assert_eq!(errno(make_node(&root, b"wild", wild, 0o600)), libc::EINVAL);
     make_node(&root, b"pipe", Node::Fifo, 0o600).unwrap();
@@ -87,13 +73,13 @@ fn device_numbers_are_checked() {
 fn renames_elsewhere_disturb_no_walk() {
     use std::sync::atomic::{AtomicBool, Ordering};
     let (folder, other) = (Folder::new("walk"), Folder::new("renamed"));
-    fs::create_dir(folder.0.join("a")).unwrap();
-    let root = open_root(&folder.0).unwrap();
+    fs::create_dir(folder.join("a")).unwrap();
+    let root = open_root(&folder).unwrap();
     let path = "a/../".repeat(400);
     let done = AtomicBool::new(false);
     std::thread::scope(|threads| {
         threads.spawn(|| {
-            let (one, two) = (other.0.join("one"), other.0.join("two"));
+            let (one, two) = (other.join("one"), other.join("two"));
             fs::create_dir(&one).unwrap();
             while !done.load(Ordering::Relaxed) {
                 fs::rename(&one, &two).unwrap();

@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn what_a_bundle_notes_is_read_back() {
-        let folder = std::env::temp_dir().join(format!("podvisor-noted-{}", std::process::id()));
+        let folder = scope::Folder::new("noted");
         let bundle = bundle_dir(&folder, "u.a.0");
         fs::create_dir_all(&bundle).unwrap();
         let text = r#"{"ociVersion":"1.0.2","annotations":{"podvisor/stop-signal":"3",
@@ -244,13 +244,11 @@ mod tests {
         assert_eq!((noted.stop_signal(), noted.image_id()), (3, Some("sha256:1")));
         let nothing = Noted::read(&folder, "u.a.1");
         assert_eq!((nothing.stop_signal(), nothing.image_id()), (TERMINATE, None));
-        fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]
     fn logs_of_old_attempts_go() {
-        let folder = std::env::temp_dir().join(format!("podvisor-logs-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
+        let folder = scope::Folder::new("logs");
         for name in ["0.log", "0.log.1", "1.log", "2.log", "other"] {
             fs::write(folder.join(name), "x").unwrap();
         }
@@ -261,7 +259,6 @@ mod tests {
             fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         left.sort();
         assert_eq!(left, ["1.log", "2.log", "other"]);
-        fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]
