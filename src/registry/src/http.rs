@@ -5,13 +5,13 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ureq::http::{Method, Request, Response};
-use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body, Proxy, SendBody};
 
+use crate::connect::connector;
 use crate::error::{Error, Result};
 use crate::origin::Origin;
 use crate::pace::{Pace, Paced};
@@ -41,7 +41,23 @@ pub(crate) struct Http {
     pace: Pace,
     tries: u32,
     cancel: Cancel,
-    agents: Mutex<BTreeMap<(String, bool), Agent>>,
+    agents: Arc<Agents>,
+}
+
+/// By origin, and whether it may be insecure.
+#[derive(Debug, Default)]
+pub(crate) struct Agents(Mutex<BTreeMap<(String, bool), Agent>>);
+
+impl Agents {
+    fn all(&self) -> MutexGuard<'_, BTreeMap<(String, bool), Agent>> {
+        // A panic elsewhere leaves the map whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Closes every connection, also those that somebody reads from.
+    pub(crate) fn shut_down(&self) {
+        self.all().values().for_each(|agent| agent.clone().shutdown());
+    }
 }
 
 impl Http {
@@ -51,7 +67,9 @@ impl Http {
         let (certificates, pace) = (settings.certificates.clone(), settings.pace);
         let tries = settings.tries.unwrap_or(retry::TRIES);
         let cancel = settings.cancel.clone();
-        Http { certificates, given, pace, tries, cancel, agents: Mutex::default() }
+        let agents = Arc::default();
+        cancel.ends(&agents);
+        Http { certificates, given, pace, tries, cancel, agents }
     }
 
     /// A body that must keep the pace.
@@ -89,15 +107,7 @@ impl Http {
 
     /// Lets time pass, as long as anybody waits.
     pub(crate) fn pause(&self, time: Duration) {
-        const LOOK: Duration = Duration::from_millis(50);
-        let until = Instant::now() + time;
-        while !self.cancel.is_cancelled() {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return;
-            }
-            std::thread::park_timeout(left.min(LOOK));
-        }
+        self.cancel.pause(time);
     }
 
     fn agent(&self, origin: &Origin, insecure: bool) -> Result<Agent> {
@@ -107,8 +117,7 @@ impl Http {
             port => format!("{}:{port}", origin.host),
         };
         let key = (origin.to_string(), insecure);
-        // A panic elsewhere leaves the map whole.
-        let mut agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut agents = self.agents.all();
         if let Some(agent) = agents.get(&key) {
             return Ok(agent.clone());
         }
@@ -132,7 +141,7 @@ impl Http {
             .timeout_per_read(Some(self.pace.silence))
             .timeout_per_write(Some(self.pace.silence))
             .build();
-        let agent = Agent::with_parts(config, DefaultConnector::new(), Names);
+        let agent = Agent::with_parts(config, connector(&self.cancel), Names(self.cancel.clone()));
         agents.insert(key, agent.clone());
         Ok(agent)
     }
@@ -145,10 +154,12 @@ impl Http {
         payload: Payload,
         insecure: bool,
     ) -> Result<std::result::Result<Response<Body>, ureq::Error>> {
-        if self.cancel.is_cancelled() {
-            return Err(Error::Cancelled { registry: origin.to_string() });
-        }
         let agent = self.agent(origin, insecure)?;
+        let broken_off = || Err(Error::Cancelled { registry: origin.to_string() });
+        // After the agent is among those that are shut down.
+        if self.cancel.is_cancelled() {
+            return broken_off();
+        }
         let mut request = Request::builder().method(method).uri(format!("{origin}{path}"));
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -162,14 +173,15 @@ impl Http {
             problem: e.to_string(),
         };
         let with_body = matches!(*method, Method::POST | Method::PUT | Method::PATCH);
-        Ok(match payload {
+        let answer = match payload {
             Payload::None if with_body => agent.run(request.body(&b""[..]).map_err(bad)?),
             Payload::None => agent.run(request.body(()).map_err(bad)?),
             Payload::Bytes(bytes) => agent.run(request.body(bytes).map_err(bad)?),
             Payload::Stream(stream, _) => {
                 agent.run(request.body(SendBody::from_reader(stream)).map_err(bad)?)
             }
-        })
+        };
+        if answer.is_err() && self.cancel.is_cancelled() { broken_off() } else { Ok(answer) }
     }
 }
 

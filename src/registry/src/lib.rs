@@ -14,6 +14,7 @@
 mod blob;
 mod cancel;
 mod challenge;
+mod connect;
 mod credentials;
 mod error;
 mod fetch;

@@ -66,11 +66,13 @@ impl<R: Read> Paced<R> {
 
 impl<R: Read> Read for Paced<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let begun = Instant::now();
+        let count = if self.cancel.is_cancelled() { Ok(0) } else { self.reader.read(buffer) };
+        // A connection that was shut down looks like the end of a body without a length.
         if self.cancel.is_cancelled() {
             return Err(io::Error::other("nobody waits for it any more"));
         }
-        let begun = Instant::now();
-        let count = self.reader.read(buffer)?;
+        let count = count?;
         if self.meter.note(begun.elapsed(), count) {
             return Ok(count);
         }

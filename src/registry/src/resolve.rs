@@ -15,8 +15,8 @@ use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
-use crate::chance;
 use crate::origin::link_local;
+use crate::{Cancel, chance};
 use message::{Answer, Kind};
 
 const ADDRESSES_MAX: usize = 16;
@@ -38,7 +38,7 @@ impl Unresolved {
 
 /// ureq's way to ask.
 #[derive(Debug)]
-pub(crate) struct Names;
+pub(crate) struct Names(pub(crate) Cancel);
 
 impl Resolver for Names {
     fn resolve(
@@ -52,7 +52,9 @@ impl Resolver for Names {
         let port = uri.port_u16().unwrap_or(usual);
         let deadline = Instant::now() + (*timeout.after).min(LONGEST);
         let mut all = self.empty();
-        let found = addresses(host, deadline)
+        let name = host.to_owned();
+        let found = self.0.unless(move || addresses(&name, deadline)).flatten();
+        let found = found
             .map_err(|source| ureq::Error::Io(io::Error::other(Unresolved::new(host, source))))?;
         for address in found.into_iter().take(ADDRESSES_MAX) {
             all.push(SocketAddr::new(address, port));

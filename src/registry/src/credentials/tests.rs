@@ -1,19 +1,12 @@
 use super::*;
 
-fn folder(name: &str) -> PathBuf {
-    let path = std::env::temp_dir().join(format!("registry-{name}-{}", std::process::id()));
-    let _ = fs::remove_dir_all(&path);
-    fs::create_dir_all(&path).unwrap();
-    path
-}
-
 fn password(user: &str, password: &str) -> Option<Credential> {
     Some(Credential::Password { user: user.into(), password: password.into() })
 }
 
 #[test]
 fn the_most_specific_entry_wins() {
-    let dir = folder("specific");
+    let dir = scope::Folder::new("specific");
     let file = dir.join("auth.json");
     let auth = |text: &str| BASE64.encode(text);
     let text = format!(
@@ -43,7 +36,7 @@ fn the_most_specific_entry_wins() {
 
 #[test]
 fn damaged_files_are_told() {
-    let dir = folder("damaged");
+    let dir = scope::Folder::new("damaged");
     let file = dir.join("auth.json");
     for (text, words) in [
         ("{", "EOF"),
@@ -62,9 +55,28 @@ fn damaged_files_are_told() {
 }
 
 #[test]
+fn helpers_that_a_secret_names_are_passed_over() {
+    let found = |auths: &str| {
+        let text = format!(
+            r#"{{"credsStore":"podvisor-has-no-such","credHelpers":{{"r.example":
+            "podvisor-has-no-such"}},"auths":{auths}}}"#
+        );
+        let secret = PullSecret::new("creds".into(), text.into_bytes());
+        let settings = crate::Settings { secrets: vec![secret], ..Default::default() };
+        let registries = crate::Registries::default();
+        let sources = registries.sources("r.example", "x", true, false).unwrap();
+        settings.find_credential(&sources[0])
+    };
+    let auth = BASE64.encode("me:1");
+    let auths = format!(r#"{{"r.example":{{"auth":"{auth}"}}}}"#);
+    assert_eq!(found(&auths).unwrap(), password("me", "1"));
+    assert_eq!(found("{}").unwrap(), None);
+}
+
+#[test]
 fn login_writes_privately_and_logout_forgets() {
     use std::os::unix::fs::PermissionsExt;
-    let dir = folder("login");
+    let dir = scope::Folder::new("login");
     let files = Files(vec![dir.join("sub/auth.json")]);
     files.store("r.example", "me", "secret:x").unwrap();
     files.store("docker.io", "hub", "h").unwrap();

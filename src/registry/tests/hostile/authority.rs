@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use registry::{Purpose, Remote};
+use registry::{Purpose, Registries, Remote, Settings};
 
 use crate::server::{Server, say};
 use crate::{blob, remote, settings};
@@ -172,6 +172,52 @@ fn a_writing_request_is_not_sent_on() {
     let put = remote.registry().unwrap().put_manifest("1", "a/b", b"{}", "sha256:x");
     assert!(put.unwrap_err().to_string().contains("only reading"));
     assert!(other.asked().is_empty());
+}
+
+#[test]
+fn a_manifest_is_kept_under_its_own_digest() {
+    let put = |kept: &str| {
+        let kept = format!("Docker-Content-Digest: {kept}");
+        let registry = Server::new(move |_, stream| say(stream, "201 Created", &[&kept], b""));
+        let remote =
+            Remote::new(&settings(), &registry.address, "team/web", Purpose::Push).unwrap();
+        let put = remote.registry().unwrap().put_manifest("1", "a/b", b"{}", "sha256:x");
+        put.map_err(|error| error.to_string())
+    };
+    assert_eq!(put("sha256:x"), Ok(false));
+    let error = put("sha256:y").unwrap_err();
+    assert!(error.contains("kept sha256:y, not sha256:x"), "{error}");
+}
+
+/// Settings with a mirror of a registry.
+fn mirrored(registry: &Server, mirror: &Server) -> Settings {
+    let folder = scope::Folder::new("mirrored");
+    let file = folder.join("registries.conf");
+    let text = format!(
+        "[[registry]]\nlocation = \"{}\"\n[[registry.mirror]]\nlocation = \"{}\"\n",
+        registry.address, mirror.address
+    );
+    std::fs::write(&file, text).unwrap();
+    Settings { registries: Registries::read(&[file]).unwrap(), ..settings() }
+}
+
+#[test]
+fn what_was_given_for_a_registry_is_not_for_its_mirrors() {
+    // Both ask for it.
+    let server = || {
+        Server::new(|request, stream| match request.header("authorization") {
+            Some(BASIC) => say(stream, "200 OK", &[], b"blob"),
+            _ => say(stream, "401 No", &[WANTS_BASIC], b""),
+        })
+    };
+    let (registry, mirror) = (server(), server());
+    let settings = mirrored(&registry, &mirror);
+    let remote =
+        Remote::new(&settings, &registry.address, "team/web", Purpose::Pull(false)).unwrap();
+    assert_eq!(blob(&remote, 4, 0).unwrap(), b"blob");
+    let asked = mirror.asked();
+    assert!(!asked.is_empty() && asked.iter().all(|r| r.header("authorization").is_none()));
+    assert!(registry.asked().iter().any(|r| r.header("authorization") == Some(BASIC)));
 }
 
 #[test]

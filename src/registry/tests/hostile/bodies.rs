@@ -72,6 +72,25 @@ fn what_is_not_what_was_asked_for_is_refused() {
 }
 
 #[test]
+fn a_part_is_a_part_or_refused() {
+    let digest = format!("sha256:{}", "a".repeat(64));
+    let part = |remote: &Remote| {
+        let mut bytes = Vec::new();
+        remote.part(&digest, 10, (2, 5)).read_to_end(&mut bytes).map(|_| bytes)
+    };
+    let server = Server::new(|request, stream| {
+        assert_eq!(request.header("range"), Some("bytes=2-4"));
+        say(stream, "206 Part", &["Content-Range: bytes 2-4/10"], &TEXT[2..5]);
+    });
+    assert_eq!(part(&remote(&server)).unwrap(), &TEXT[2..5]);
+    // The whole blob is not passed over for a small part of it.
+    let server = Server::new(|_, stream| say(stream, "200 OK", &[], TEXT));
+    let error = part(&remote(&server)).unwrap_err().to_string();
+    assert!(error.contains("sends no parts"), "{error}");
+    assert_eq!(server.asked().len(), 1);
+}
+
+#[test]
 fn an_endless_body_is_read_up_to_its_promise() {
     let sent = std::sync::Arc::new(AtomicUsize::new(0));
     let counted = std::sync::Arc::clone(&sent);
@@ -157,25 +176,6 @@ fn noise_is_no_answer() {
         say(stream, "200 OK", &[&long], TEXT);
     });
     assert!(remote(&server).manifest("1").is_err());
-}
-
-#[test]
-fn what_nobody_waits_for_any_more_ends_at_once() {
-    let server = Server::new(|_, stream| {
-        head(stream, "200 OK", &[], Some(1 << 40));
-        while stream.write_all(&[0; 4096]).is_ok() {}
-    });
-    let cancel = registry::Cancel::default();
-    let settings = Settings { cancel: cancel.clone(), ..settings() };
-    let remote = Remote::new(&settings, &server.address, "team/web", Purpose::Pull(false)).unwrap();
-    let digest = format!("sha256:{}", "a".repeat(64));
-    let mut blob = remote.blob(&digest, 1 << 40, 0);
-    blob.read_exact(&mut [0; 10_000]).unwrap();
-    cancel.cancel();
-    let error = blob.read_to_end(&mut Vec::new()).unwrap_err();
-    assert!(error.to_string().contains("broken off"), "{error}");
-    assert_eq!(server.asked().len(), 1, "nothing more is asked");
-    assert!(matches!(remote.manifest("1"), Err(registry::Error::Cancelled { .. })));
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod authority;
 mod bodies;
+mod cancel;
 mod server;
 
 use std::io::Read;
