@@ -50,6 +50,9 @@ fn every_instruction_has_its_effect() {
         ("Cmd", json!(["-c", "true"])),
         ("User", json!("65534:65534")),
         ("WorkingDir", json!("/kept")),
+        ("Healthcheck", json!({"Test": ["CMD-SHELL", "true"], "Interval": 5_000_000_000_u64})),
+        ("Shell", json!(["/bin/sh", "-ec"])),
+        ("OnBuild", json!(["ENV TRIGGERED=yes", "RUN test \"$TRIGGERED\" = yes"])),
     ] {
         assert_eq!(config[field], wanted, "{field}");
     }

@@ -11,6 +11,9 @@ use crate::reference::{self, Reference};
 use crate::snapshot;
 use crate::store::Store;
 
+/// What docker's images say besides (moby's image specification 1.3).
+const EXTENSIONS: [&str; 3] = ["Healthcheck", "OnBuild", "Shell"];
+
 /// Fewest hex digits that are taken for the beginning of an id.
 const PREFIX_MIN: usize = 4;
 
@@ -296,8 +299,9 @@ impl Store {
     pub fn inspect(&self, name: &str) -> Result<Value> {
         let image = self.resolve(name)?;
         let _lock = self.lock_reading()?;
-        let config = serde_json::to_value(&image.config)
+        let mut config = serde_json::to_value(&image.config)
             .map_err(|e| self.wrong("configuration", e.to_string()))?;
+        self.add_extensions(&image, &mut config)?;
         let snapshots = self.snapshots();
         let chains = snapshot::chain_ids(&image.diff_ids());
         let layers: Vec<Value> = image
@@ -327,5 +331,20 @@ impl Store {
             "containers": users,
             "image": config,
         }))
+    }
+
+    /// Adds to a configuration what OCI's has no fields for, where it says something.
+    fn add_extensions(&self, image: &Image, config: &mut Value) -> Result<()> {
+        let described = Descriptor::new(document::OCI_CONFIG, image.config_digest.clone(), 0);
+        let bytes = self.document(&described, "configuration")?;
+        let whole: Value = document::parse(&bytes).map_err(|p| self.wrong("configuration", p))?;
+        for field in EXTENSIONS {
+            let value = &whole["config"][field];
+            let is_empty = value.is_null() || value.as_array().is_some_and(Vec::is_empty);
+            if !is_empty {
+                config["config"][field] = value.clone();
+            }
+        }
+        Ok(())
     }
 }
