@@ -50,6 +50,29 @@ fn a_killed_pull_is_gone_on_with() {
 }
 
 #[test]
+fn what_a_broken_pull_has_left_goes_with_prune() {
+    let name = "what_a_broken_pull_has_left_goes_with_prune";
+    let Some(world) = world(name, "slow:1000000", 1) else { return };
+    let pull = || world.command(PULL).stdout(Stdio::null()).spawn().unwrap();
+    let kept = || world.sh("cat root/partial/* 2>/dev/null | wc -c").trim().parse::<u64>().unwrap();
+    let mut first = pull();
+    world.until("something has come", || (kept() > 500_000).then_some(()));
+    // Somebody is at it.
+    let pruned = world.podvisor("image prune");
+    assert!(!pruned.err.contains("freed"), "{}", pruned.err);
+    assert!(kept() > 500_000);
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let left = kept();
+    let usage = world.podvisor("system df -o json").ok();
+    assert!(usage.contains(&format!("\"downloadBytes\": {left}")), "{left}: {usage}");
+    let pruned = world.podvisor("image prune");
+    assert!(pruned.err.contains("freed"), "{}", pruned.err);
+    assert_eq!(kept(), 0);
+    world.podvisor(PULL).ok();
+}
+
+#[test]
 fn two_pulls_download_a_blob_once() {
     let Some(world) = world("two_pulls_download_a_blob_once", "slow:8000000", 3) else { return };
     let pull = || world.command(PULL).stdout(Stdio::null()).spawn().unwrap();

@@ -181,6 +181,14 @@ fn files_and_copies_are_asked_about_as_by_skopeo() {
         assert_eq!(count, usize::from(expected), "{from}");
     }
     world.podvisor("load o.tar").fails(1, &["oci-archive:", "policy.json", "rejects"]);
+    // A plain tar makes an image, too.
+    world.sh("tar -cf t.tar -C lay .");
+    let ours = "import -q t.tar t:1";
+    assert_eq!(verdicts(&world, "tarball:t.tar", ours), (false, false));
+    world.podvisor(ours).fails(1, &["tarball:t.tar", "policy.json", "rejects"]);
+    let also = format!("\"tarball\":{{\"\":{accept}}},\"docker-archive\"");
+    world.file("policy.json", &text.replace("\"docker-archive\"", &also));
+    assert_eq!(verdicts(&world, "tarball:t.tar", ours), (true, true));
     for (place, expected) in [("free", true), ("team", false), ("rest", false)] {
         let from = format!("docker://127.0.0.1:5000/{place}/web:1");
         let ours = format!("copy -q {from} oci:back-{place}:1");

@@ -22,6 +22,7 @@ use crate::load::{Found, Loaded, unknown};
 use crate::progress::{Event, Progress};
 use crate::reference::Reference;
 use crate::store::Store;
+use crate::trust::{self, Policy, Transport};
 
 const READ_BYTES: usize = 256 << 10;
 const REPORT_BYTES: u64 = 4 << 20;
@@ -47,6 +48,8 @@ pub struct ImportOptions {
     pub stop_signal: Option<String>,
     /// Labels.
     pub labels: BTreeMap<String, String>,
+    /// What is demanded of tars.
+    pub policy: Policy,
 }
 
 impl Store {
@@ -77,6 +80,7 @@ impl Store {
         progress: &mut dyn Progress,
     ) -> Result<Loaded> {
         let stdin = tar == Path::new("-");
+        trust::check_file(&opts.policy, Transport::Tarball, (!stdin).then_some(tar))?;
         let shown = if stdin { "standard input".to_owned() } else { tar.display().to_string() };
         let input: Box<dyn Read> = if stdin {
             Box::new(std::io::stdin())

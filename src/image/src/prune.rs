@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::digest::Digest;
 use crate::error::{At, Result};
+use crate::pull::partial;
 use crate::removal::Removed;
 use crate::store::Store;
 
@@ -29,10 +30,15 @@ pub struct Usage {
     pub containers: usize,
     /// What containers have changed, bytes on the disk.
     pub container_bytes: u64,
+    /// Blobs that are being downloaded, or of which a broken download has left a part.
+    pub downloads: usize,
+    /// What has come of those, bytes.
+    pub download_bytes: u64,
 }
 
 impl Store {
-    /// Removes images that have no name, with `all` those too that no container uses.
+    /// Removes images that have no name, with `all` those too that no container uses; and what
+    /// broken downloads have left.
     ///
     /// # Errors
     /// A store that cannot be read or changed.
@@ -58,6 +64,9 @@ impl Store {
             }
         }
         removed.take(self.sweep()?);
+        let stored = self.blobs();
+        let partial = partial::folder(self.root())?;
+        removed.freed_bytes += partial::clear(&partial, |hex| stored.join(hex).is_file());
         Ok(removed)
     }
 
@@ -94,6 +103,12 @@ impl Store {
         usage.snapshot_bytes = on_disk(snapshots.path())?;
         usage.containers = fs::read_dir(self.containers()).into_iter().flatten().count();
         usage.container_bytes = on_disk(&self.containers())?;
+        let partial = partial::folder(self.root())?;
+        for entry in fs::read_dir(&partial).at("reading", &partial)?.flatten() {
+            usage.downloads += 1;
+            // One that has just come to its end is gone.
+            usage.download_bytes += entry.metadata().map_or(0, |found| found.len());
+        }
         Ok(usage)
     }
 }

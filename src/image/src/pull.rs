@@ -10,7 +10,7 @@ mod assembled;
 mod chunked;
 mod layer;
 mod manifest;
-mod partial;
+pub(crate) mod partial;
 mod stream;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -17,7 +17,7 @@ pub struct Removed {
     pub untagged: Vec<String>,
     /// Digest of the image, when it is gone with its last name.
     pub deleted: Vec<String>,
-    /// Freed blobs, bytes (snapshots are not counted).
+    /// Freed blobs, bytes (snapshots are not counted), and parts of blobs.
     pub freed_bytes: u64,
     /// The files stay for now: a container uses them, or another process is loading and removes
     /// them at its end.

@@ -52,6 +52,8 @@ pub(crate) enum Transport {
     DockerArchive,
     /// skopeo's folder.
     Dir,
+    /// The tar of a root file system.
+    Tarball,
 }
 
 impl Transport {
@@ -61,6 +63,7 @@ impl Transport {
             Transport::OciArchive => "oci-archive",
             Transport::DockerArchive => "docker-archive",
             Transport::Dir => "dir",
+            Transport::Tarball => "tarball",
         }
     }
 }

@@ -44,6 +44,7 @@ pub(super) fn import(args: &ImportArgs, settings: &Settings) -> Ended {
         env: args.env.clone(),
         workdir: args.workdir.clone(),
         user: args.user.clone(),
+        policy: super::pull::policy("import")?,
         ..ImportOptions::default()
     };
     let mut bar = Bar::new(args.quiet);

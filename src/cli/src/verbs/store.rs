@@ -183,6 +183,8 @@ fn values(usage: &Usage) -> serde_json::Value {
         "snapshotBytes": usage.snapshot_bytes,
         "containers": usage.containers,
         "containerBytes": usage.container_bytes,
+        "downloads": usage.downloads,
+        "downloadBytes": usage.download_bytes,
     })
 }
 
@@ -195,5 +197,6 @@ fn table(usage: &Usage) -> String {
     row("images", usage.images, usage.images_used.to_string(), usage.blob_bytes, unused);
     row("layers unpacked", usage.snapshots, "-".into(), usage.snapshot_bytes, "-".into());
     row("containers", usage.containers, "-".into(), usage.container_bytes, "-".into());
+    row("downloads", usage.downloads, "-".into(), usage.download_bytes, "-".into());
     table.render(true)
 }

@@ -4,7 +4,7 @@
 //! whole, or goes on where the other has ended, also by a crash. Bytes here are believed only after
 //! the blob's digest is right.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File, Metadata, TryLockError};
 use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ pub(super) struct Partial {
 }
 
 /// The folder, made when it is missing.
-pub(super) fn folder(root: &Path) -> Result<PathBuf> {
+pub(crate) fn folder(root: &Path) -> Result<PathBuf> {
     let path = root.join("partial");
     match staging::make_private(&path) {
         Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
@@ -61,19 +61,32 @@ impl Partial {
 /// Removes the files of blobs that the store has now, and of those that nobody came back for.
 /// Those that another process holds are its own to remove; what fails is tried by the next pull.
 pub(super) fn clean(folder: &Path, stored: impl Fn(&str) -> bool) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
-    for path in entries.flatten().map(|e| e.path()) {
+    remove_idle(folder, |name, found| {
+        let age = found.modified().ok().and_then(|m| SystemTime::now().duration_since(m).ok());
+        stored(name) || age.is_some_and(|a| a > OLDEST)
+    });
+}
+
+/// Removes the files of all blobs that nobody downloads now; the bytes that are free.
+pub(crate) fn clear(folder: &Path, stored: impl Fn(&str) -> bool) -> u64 {
+    // What has come whole and has another link is in the staging folder of a pull.
+    remove_idle(folder, |name, found| found.nlink() == 1 || stored(name))
+}
+
+fn remove_idle(folder: &Path, is_over: impl Fn(&str, &Metadata) -> bool) -> u64 {
+    let mut freed = 0;
+    for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path()) {
         let Ok(file) = File::open(&path) else { continue };
         if file.try_lock().is_err() {
             continue;
         }
-        let modified = file.metadata().and_then(|m| m.modified()).ok();
-        let age = modified.and_then(|m| SystemTime::now().duration_since(m).ok());
+        let Ok(found) = file.metadata() else { continue };
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if stored(&name) || age.is_some_and(|a| a > OLDEST) {
-            let _ = fs::remove_file(&path);
+        if is_over(&name, &found) && fs::remove_file(&path).is_ok() && found.nlink() == 1 {
+            freed += found.len();
         }
     }
+    freed
 }
 
 #[cfg(test)]
@@ -81,10 +94,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn clearing_leaves_what_somebody_is_at() {
+        let root = scope::Folder::new("cleared");
+        let folder = folder(&root).unwrap();
+        for (name, bytes) in [("broken", 7), ("linked", 9), ("stored", 11)] {
+            fs::write(folder.join(name), vec![0; bytes]).unwrap();
+        }
+        for name in ["linked", "stored"] {
+            fs::hard_link(folder.join(name), root.join(name)).unwrap();
+        }
+        // What is stored has its bytes there, too.
+        assert_eq!(clear(&folder, |name| name == "stored"), 7);
+        let left = fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name());
+        assert_eq!(left.collect::<Vec<_>>(), ["linked"]);
+        assert_eq!(clear(&root.join("none"), |_| true), 0);
+    }
+
+    #[test]
     fn a_removed_file_is_opened_anew_and_old_ones_go() {
-        let root = std::env::temp_dir().join(format!("image-partial-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&root);
-        fs::create_dir_all(&root).unwrap();
+        let root = scope::Folder::new("partial");
         let folder = folder(&root).unwrap();
         let digest = Digest::of(b"x");
         let first = Partial::open(&folder, &digest, || panic!("nobody has it")).unwrap();
@@ -102,6 +130,7 @@ mod tests {
             assert!(second.path.exists());
             // Held: not removed, however done it is.
             clean(&folder, |_| true);
+            assert_eq!(clear(&folder, |_| true), 0);
             assert!(second.path.exists());
         });
         clean(&folder, |_| false);
@@ -115,6 +144,5 @@ mod tests {
             .unwrap();
         clean(&folder, |_| false);
         assert!(!folder.join(digest.hex()).exists());
-        fs::remove_dir_all(&root).unwrap();
     }
 }

@@ -22,7 +22,7 @@ const FILES: [&str; 2] = ["/etc/podvisor/policy.json", "/etc/containers/policy.j
 const KEYS_MAX: usize = 100;
 
 /// What is demanded, by name; accepts everything when there is no file.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Policy {
     path: PathBuf,
     default: Option<Vec<Requirement>>,
@@ -146,9 +146,9 @@ impl Policy {
     }
 
     /// What is demanded of what lies at a path, with `transport` before its colon: scopes are the
-    /// path without links, and the folders above it; archives of docker have none.
+    /// path without links, and the folders above it; archives of docker and plain tars have none.
     pub(super) fn of_file(&self, transport: &str, path: Option<&Path>) -> Vec<Requirement> {
-        let path = path.filter(|_| transport != "docker-archive");
+        let path = path.filter(|_| !matches!(transport, "docker-archive" | "tarball"));
         #[allow(
             clippy::disallowed_methods,
             reason = "the path of who loads: nothing is opened by it, and no container has made it"
@@ -268,7 +268,7 @@ mod tests {
 
     #[test]
     fn files_have_scopes_of_their_own() {
-        let top = std::env::temp_dir().join(format!("podvisor-policy-{}", std::process::id()));
+        let top = scope::Folder::new("policy");
         fs::create_dir_all(top.join("good/layout")).unwrap();
         std::os::unix::fs::symlink("good", top.join("link")).unwrap();
         let at = top.canonicalize().unwrap();
@@ -276,7 +276,8 @@ mod tests {
             r#"{{"default":[{{"type":"reject"}}],"transports":{{
             "oci":{{"{0}/good":[{{"type":"insecureAcceptAnything"}}]}},
             "oci-archive":{{"":[{{"type":"insecureAcceptAnything"}}],"{0}/good":[{{"type":"reject"}}]}},
-            "docker-archive":{{"{0}":[{{"type":"insecureAcceptAnything"}}]}}}}}}"#,
+            "docker-archive":{{"{0}":[{{"type":"insecureAcceptAnything"}}]}},
+            "tarball":{{"{0}":[{{"type":"insecureAcceptAnything"}}]}}}}}}"#,
             at.display()
         );
         let policy = Policy::parse(text.as_bytes(), Path::new("p")).unwrap();
@@ -290,9 +291,10 @@ mod tests {
         );
         assert!(accepts("oci-archive", None) && accepts("oci-archive", Some("missing")));
         assert!(!accepts("oci-archive", Some("good/layout")));
-        assert!(!accepts("docker-archive", Some("good")), "it has no scopes but the default");
+        for transport in ["docker-archive", "tarball"] {
+            assert!(!accepts(transport, Some("good")), "{transport} has no scopes but the default");
+        }
         assert_eq!(Policy::default().of_file("oci", None), [Requirement::Accept]);
-        fs::remove_dir_all(&top).unwrap();
     }
 
     #[test]
