@@ -8,6 +8,7 @@
 )]
 
 mod bad_input;
+mod endings;
 mod host;
 mod images;
 mod keep;

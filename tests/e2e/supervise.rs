@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::host::{Host, is_ready};
 
-const SLEEPER: &str = "
+pub(crate) const SLEEPER: &str = "
 apiVersion: v1
 kind: Pod
 metadata: {name: sleeper}
@@ -19,7 +19,7 @@ spec:
     command: [sh, -c, 'n=0; while :; do n=$((n+1)); echo line $n; sleep 0.05; done']
 ";
 
-fn restarts(container: &Value) -> u64 {
+pub(crate) fn restarts(container: &Value) -> u64 {
     container["restartCount"].as_u64().unwrap_or(0)
 }
 
@@ -227,7 +227,7 @@ spec:
     host.down();
 }
 
-fn alive(pid: i32) -> bool {
+pub(crate) fn alive(pid: i32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat"))
         .is_ok_and(|s| !s.rsplit(')').next().unwrap_or("").trim_start().starts_with('Z'))
 }
@@ -265,24 +265,4 @@ spec:
     assert!(began.elapsed() >= Duration::from_secs(3), "killed before its grace ended");
     assert!(polite < Duration::from_secs(25), "polite was waited for to the end of its grace");
     host.down();
-}
-
-#[test]
-fn a_foreground_up_cleans_up_on_interrupt() {
-    let Some(scope) = scope::enter("supervise::a_foreground_up_cleans_up_on_interrupt") else {
-        return;
-    };
-    let host = Host::with_busybox(scope);
-    let file = host.file("sleeper.yaml", SLEEPER);
-    let mut up = host.command(&["up", "-f", &file]).spawn().expect("up");
-    host.until("the pod is ready", || {
-        let listed = host.podvisor(&["get", "pods", "-o", "json"]);
-        let pods: Vec<Value> = serde_json::from_str(&listed.out).unwrap_or_default();
-        pods.iter().any(is_ready).then_some(())
-    });
-    let interrupt =
-        std::process::Command::new("kill").args(["-INT", &up.id().to_string()]).status();
-    assert!(interrupt.expect("kill").success());
-    let status = up.wait().expect("wait");
-    assert!(status.success() || status.code() == Some(130), "{status}");
 }

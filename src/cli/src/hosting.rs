@@ -6,6 +6,7 @@
 
 mod background;
 mod notify;
+mod told;
 mod wake;
 
 use std::sync::{Arc, Mutex};
@@ -22,6 +23,7 @@ use crate::settings::Settings;
 
 pub(crate) use background::serve as serve_until_told;
 pub use background::spawn;
+pub use told::Told;
 
 /// Exit code of a supervisor that finds another one at work.
 pub const LOCKED: u8 = 100;
@@ -235,17 +237,10 @@ async fn leave(handle: &Handle) {
     let _ = handle.shutdown(mode).await;
 }
 
-/// Returns at SIGTERM or SIGINT: which of them it was.
+/// Listens for what tells this process to end.
 ///
 /// # Errors
-/// The kernel refuses the handlers.
-pub async fn told_to_end() -> std::io::Result<i32> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let kind = tokio::select! {
-        _ = terminate.recv() => SignalKind::terminate(),
-        _ = interrupt.recv() => SignalKind::interrupt(),
-    };
-    Ok(kind.as_raw_value())
+/// As [`Told::new`].
+pub(crate) fn listen(what: &str) -> Result<Told, Failure> {
+    Told::new().map_err(|error| Failure::of(format!("{what}: listen for signals"), &error))
 }

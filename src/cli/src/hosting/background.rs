@@ -120,7 +120,8 @@ fn announce(settings: &Settings, background: bool, handle: Handle) {
         print::note(&format!("podvisor serves on {}", settings.socket().display()));
     }
     tokio::spawn(async move {
-        if super::told_to_end().await.is_ok() {
+        if let Ok(mut told) = super::Told::new() {
+            told.next().await;
             super::leave(&handle).await;
         }
     });

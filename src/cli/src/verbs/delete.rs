@@ -31,7 +31,8 @@ pub(super) async fn delete(args: &DeleteArgs, settings: &Settings) -> Ended {
     Ok(ExitCode::SUCCESS)
 }
 
-type Place = (Kind, String, String);
+/// Kind, namespace and name.
+pub(super) type Place = (Kind, String, String);
 
 async fn wanted(args: &DeleteArgs, client: &Client) -> Result<Vec<Place>, Failure> {
     if !args.file.is_empty() {

@@ -8,7 +8,6 @@ mod flags;
 mod one;
 
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
 use api::client::Filter;
 use api::logs::{container_status, line};
@@ -27,12 +26,6 @@ use crate::session::{self, Wishes};
 use crate::settings::Settings;
 use crate::waiting;
 use crate::{OWN_FAILURE, print};
-
-/// SIGTERM, the signal that is assumed when the kernel gives no handler to tell them apart.
-const TERMINATE: i32 = 15;
-
-/// Who signals a process and its group (`timeout` does) means one signal.
-const ONE_STROKE: Duration = Duration::from_millis(200);
 
 /// What a shell says of a process that a signal ended.
 fn code_of(signal: i32) -> u8 {
@@ -104,10 +97,11 @@ impl Run<'_> {
     /// Waits until the command runs, or says why it cannot.
     async fn begun(&self) -> Result<(), Failure> {
         let (ns, name) = (&self.args.namespace, &self.name);
+        let mut told = hosting::listen(&self.what)?;
         let begun = tokio::select! {
             begun = waiting::pod_until(self.client, ns, name, has_begun) => begun,
-            caught = hosting::told_to_end() => {
-                let code = code_of(caught.unwrap_or(TERMINATE));
+            signal = told.next() => {
+                let code = code_of(signal);
                 return Err(Failure::new(&self.what, "interrupted before it began").code(code));
             }
         };
@@ -131,24 +125,19 @@ impl Run<'_> {
     /// Prints the log until the command has ended. A signal is handed to the command, which may
     /// ignore it as process 1 does: the second one ends the pod.
     async fn followed(&self) -> Result<u8, Failure> {
-        let mut told: Option<Instant> = None;
+        let mut told = hosting::listen(&self.what)?;
+        let mut is_passed_on = false;
         let mut printed = std::pin::pin!(self.print_log());
         loop {
             tokio::select! {
                 done = &mut printed => { done?; break; }
-                caught = hosting::told_to_end() => {
-                    let signal = caught.unwrap_or(TERMINATE);
-                    match told {
-                        None => {
-                            told = Some(Instant::now());
-                            self.pass_on(signal).await;
-                        }
-                        Some(first) if first.elapsed() < ONE_STROKE => {}
-                        Some(_) => {
-                            self.delete().await?;
-                            return Ok(code_of(signal));
-                        }
+                signal = told.next() => {
+                    if is_passed_on {
+                        self.delete().await?;
+                        return Ok(code_of(signal));
                     }
+                    is_passed_on = true;
+                    self.pass_on(signal).await;
                 }
             }
         }

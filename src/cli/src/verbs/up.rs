@@ -1,7 +1,7 @@
 //! `podvisor up`: starts the pods of manifests and watches over them.
 //!
-//! In the foreground, Ctrl-C stops what this `up` has brought. When it hosts the supervisor itself
-//! and nothing else is there, everything is taken down, and a second Ctrl-C leaves no more time;
+//! In the foreground, Ctrl-C stops what this `up` has brought, and a second one leaves it no more
+//! time. When it hosts the supervisor itself and nothing else is there, everything is taken down;
 //! what others have brought, or a `down --keep` has kept, goes on under a supervisor in the
 //! background. With `--until-done` it ends by itself.
 
@@ -19,13 +19,15 @@ use super::status::{Live, Screen, TICK, board};
 use super::{Ended, apply, delete};
 use crate::args::UpArgs;
 use crate::failure::Failure;
-use crate::hosting::{self, Hosted, Reached};
+use crate::hosting::{self, Hosted, Reached, Told};
 use crate::manifest::{self, Manifest};
 use crate::object::{name, namespace, pod_state, readiness, restarts, text};
 use crate::settings::Settings;
 use crate::{print, waiting};
 
 use outcome::Outcomes;
+
+const NO_MORE_TIME: &str = "no more time for the pods";
 
 pub(super) async fn up(args: &UpArgs, settings: &Settings) -> Ended {
     let manifests = manifest::read("up", &args.file)?;
@@ -39,13 +41,14 @@ pub(super) async fn up(args: &UpArgs, settings: &Settings) -> Ended {
     }
     let outcomes = Outcomes::new(&manifests, args, &settings.state)?;
     let mut reached = hosting::reach(settings).await?;
+    let mut told = hosting::listen("up")?;
     let begun = apply::send("up", &client, &manifests).await;
     let watched = match begun {
         Ok(applied) => {
             if !args.json {
                 applied.iter().for_each(|a| print::note(&apply::line(a)));
             }
-            watch(&client, settings, &mut reached, outcomes).await
+            watch(&client, settings, (&mut reached, &mut told), outcomes).await
         }
         Err(failure) => Err(failure),
     };
@@ -54,8 +57,8 @@ pub(super) async fn up(args: &UpArgs, settings: &Settings) -> Ended {
         return Ok(ExitCode::SUCCESS);
     }
     let stopped = match reached {
-        Reached::Here(hosted) => leave(&client, hosted, &manifests, settings).await,
-        Reached::Running => stop_ours(&client, &manifests).await,
+        Reached::Here(hosted) => leave(&client, (hosted, &mut told), &manifests, settings).await,
+        Reached::Running => stop_ours(&client, &manifests, &mut told).await,
     };
     match watched? {
         Watched::Done(code) => stopped.map(|()| ExitCode::from(code)),
@@ -74,20 +77,19 @@ enum Watched {
 async fn watch(
     client: &Client,
     settings: &Settings,
-    reached: &mut Reached,
+    (reached, told): (&mut Reached, &mut Told),
     mut outcomes: Option<Outcomes>,
 ) -> Result<Watched, Failure> {
     let mut live = Live::new(client);
     let mut screen = Screen::default();
     let mut journal = Journal::default();
-    let mut told = std::pin::pin!(hosting::told_to_end());
     let mut tick = tokio::time::interval(TICK);
     let quiet = outcomes.as_ref().is_some_and(Outcomes::is_json);
     let terminal = std::io::stdout().is_terminal() && !quiet;
     loop {
         tokio::select! {
             biased;
-            _ = &mut told => return Ok(Watched::Interrupted),
+            _ = told.next() => return Ok(Watched::Interrupted),
             ended = hosted_end(reached) => return ended.map(|()| Watched::SupervisorEnded),
             changed = live.changed() => {
                 changed.map_err(|error| Failure::api("up: watch", &error))?;
@@ -159,15 +161,15 @@ impl Journal {
 /// are stopped, and another supervisor in the background takes the others over.
 async fn leave(
     client: &Client,
-    mut hosted: Hosted,
+    (mut hosted, told): (Hosted, &mut Told),
     manifests: &[Manifest],
     settings: &Settings,
 ) -> Result<(), Failure> {
     let others = others(client, manifests).await?;
     if others == 0 {
-        return stop_all(client, hosted).await;
+        return stop_all(client, hosted, told).await;
     }
-    let stopped = stop_ours(client, manifests).await;
+    let stopped = stop_ours(client, manifests, told).await;
     let order = ShutdownRequest { stop_pods: false, ..ShutdownRequest::default() };
     client.shutdown(&order).await.map_err(|error| Failure::api("stop", &error))?;
     hosted.ended().await?;
@@ -197,13 +199,12 @@ async fn others(client: &Client, manifests: &[Manifest]) -> Result<usize, Failur
 }
 
 /// Stops everything in order and ends the hosted supervisor.
-pub(super) async fn stop_all(client: &Client, mut hosted: Hosted) -> Result<(), Failure> {
+async fn stop_all(client: &Client, mut hosted: Hosted, told: &mut Told) -> Result<(), Failure> {
     let order =
         |grace_seconds| ShutdownRequest { stop_pods: true, keep_objects: false, grace_seconds };
     let (gently, at_once) = (order(None), order(Some(0)));
     let mut ended = std::pin::pin!(hosted.ended());
     let mut asked = std::pin::pin!(client.shutdown(&gently));
-    let mut hurry = std::pin::pin!(hosting::told_to_end());
     let (mut answered, mut hurried) = (false, false);
     loop {
         tokio::select! {
@@ -212,9 +213,9 @@ pub(super) async fn stop_all(client: &Client, mut hosted: Hosted) -> Result<(), 
                 answered = true;
                 answer.map_err(|error| Failure::api("stop", &error))?;
             }
-            _ = &mut hurry, if !hurried => {
+            _ = told.next(), if !hurried => {
                 hurried = true;
-                print::note("no more time for the pods");
+                print::note(NO_MORE_TIME);
                 // The first order's answer tells the end.
                 let _ = tokio::time::timeout(waiting::PATIENCE, client.shutdown(&at_once)).await;
             }
@@ -222,18 +223,46 @@ pub(super) async fn stop_all(client: &Client, mut hosted: Hosted) -> Result<(), 
     }
 }
 
-async fn stop_ours(client: &Client, manifests: &[Manifest]) -> Result<(), Failure> {
+/// Stops what the manifests name, and waits until its pods are gone.
+async fn stop_ours(
+    client: &Client,
+    manifests: &[Manifest],
+    told: &mut Told,
+) -> Result<(), Failure> {
     let places: Vec<_> = manifests.iter().flat_map(delete::places).collect();
+    let ordered = order_end(client, &places, None).await;
+    let mut gone = std::pin::pin!(async {
+        for (kind, namespace, name) in places.iter().filter(|place| place.0 == Kind::Pods) {
+            waiting::gone(client, *kind, namespace, name).await?;
+        }
+        Ok(())
+    });
+    let mut hurried = false;
+    loop {
+        tokio::select! {
+            done = &mut gone => return done.and(ordered),
+            _ = told.next(), if !hurried => {
+                hurried = true;
+                print::note(NO_MORE_TIME);
+                order_end(client, &places, Some(0)).await?;
+            }
+        }
+    }
+}
+
+/// Asks for the end of each; the first that is refused, once all are asked for.
+async fn order_end(
+    client: &Client,
+    places: &[delete::Place],
+    grace_seconds: Option<u64>,
+) -> Result<(), Failure> {
     let mut failure = None;
-    for (kind, namespace, name) in &places {
-        if let Err(error) = client.delete(*kind, namespace, name, None).await
+    for (kind, namespace, name) in places {
+        if let Err(error) = client.delete(*kind, namespace, name, grace_seconds).await
             && error.reason() != Some("NotFound")
         {
             failure.get_or_insert(Failure::api(format!("stop {name}"), &error));
         }
-    }
-    for (kind, namespace, name) in places.iter().filter(|place| place.0 == Kind::Pods) {
-        waiting::gone(client, *kind, namespace, name).await?;
     }
     failure.map_or(Ok(()), Err)
 }
