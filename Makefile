@@ -31,23 +31,15 @@ PACKAGES_TEST := $(PACKAGES_RUN) binutils busybox-static cpio kmod nftables ngin
 PACKAGES_ENGINES := podman conmon containernetworking-plugins catatonit containerd docker.io python3-grpcio buildah libcap2-bin
 PACKAGES_BENCH := $(PACKAGES_TEST) $(PACKAGES_ENGINES) libseccomp-dev pkg-config isal zstd
 
-define install_packages
-	@missing=$$(for p in $(1); do dpkg -s $$p >/dev/null 2>&1 || echo $$p; done); \
-	if [ -n "$$missing" ]; then \
-	  [ $$(id -u) = 0 ] || { echo "run as root, or install first:" $$missing >&2; exit 1; }; \
-	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
-	fi
-endef
-
 deps-run: rust
-	$(call install_packages,$(PACKAGES_RUN))
+	@packaging/apt.sh $(PACKAGES_RUN)
 
 .PHONY: rust
 rust:
 	@packaging/rust.sh
 
-deps: rust ## install all that build, tests and benchmarks need, from Debian packages
-	$(call install_packages,$(PACKAGES_BENCH))
+deps: rust ## install all that build, tests and benchmarks need, from Debian packages; starts no service
+	@packaging/apt.sh $(PACKAGES_BENCH)
 
 deps-deny:
 	@cargo deny --version >/dev/null 2>&1 || cargo install --quiet --debug --locked --root .tools cargo-deny

@@ -8,6 +8,7 @@
 )]
 
 mod cve;
+mod deps;
 mod hardened;
 mod moved_root;
 mod race;
