@@ -222,3 +222,26 @@ pub(crate) fn written(path: PathBuf, text: &str, mode: u32) -> Result<PathBuf> {
     fs::set_permissions(&path, fs::Permissions::from_mode(mode)).at("writing", &path)?;
     Ok(path)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Red where the order of one folder's entries is another: shared with others.
+    #[test]
+    fn a_cache_that_is_used_twice_is_alone_where_one_use_wants_it() {
+        let folder = scope::Folder::new("caches");
+        let mut mounts = Mounts::default();
+        for locked in [false, true, false] {
+            let kind = MountKind::Cache { id: Some("one".into()), locked };
+            let mount = Mount { kind, target: None, writable: true, mode: None, uid: 0, gid: 0 };
+            mounts.cache(&mount, "/c", &folder).unwrap();
+        }
+        mounts.lock(&Interrupt::default()).unwrap();
+        assert_eq!((mounts.list.len(), mounts.caches.len()), (3, 1));
+        let other = File::open(&mounts.caches[0].0).unwrap();
+        assert!(matches!(other.try_lock_shared(), Err(TryLockError::WouldBlock)));
+        drop(mounts);
+        other.try_lock().unwrap();
+    }
+}
