@@ -65,10 +65,21 @@ fn a_pod_brings_its_image_and_waits_for_one_that_is_not_there() {
 
 #[test]
 fn a_pull_ends_with_its_pod() {
-    let Some(mut world) = world("a_pull_ends_with_its_pod") else { return };
-    const SIZE: u64 = 4_000_000;
+    let Some(world) = world("a_pull_ends_with_its_pod") else { return };
     // The whole of it would take 40 s.
-    world.proxy(5001, 5000, "slow:100000");
+    ends_with_its_pod(world, "slow:100000");
+}
+
+/// Red without `Agents::shut_down`: a silence is waited for 30 s.
+#[test]
+fn a_pull_of_a_silent_server_ends_with_its_pod() {
+    let Some(world) = world("a_pull_of_a_silent_server_ends_with_its_pod") else { return };
+    ends_with_its_pod(world, "silent:200000");
+}
+
+fn ends_with_its_pod(mut world: World, fault: &str) {
+    const SIZE: u64 = 4_000_000;
+    world.proxy(5001, 5000, fault);
     world.sh(
         "printf '[[registry]]\nlocation=\"127.0.0.1:5001\"\ninsecure=true\n' >>registries.conf",
     );
@@ -90,7 +101,7 @@ fn a_pull_ends_with_its_pod() {
         // The configuration is small.
         sent.any(|bytes| bytes > 10_000).then_some(())
     });
-    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
     let kept = kept().expect("what has come is kept");
     assert!(kept < SIZE / 2, "{kept}");
     world.podvisor("down").ok();

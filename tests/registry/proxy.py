@@ -1,6 +1,6 @@
 """A proxy before a registry that makes faults in blobs. usage: proxy.py PORT UPSTREAM LOG FAULT
 Faults: pass, cut:BYTES (each answer ends after so many), slow:BYTES (a second), corrupt (one bit of each blob),
-corrupt-once, busy:TIMES (429, 503 and 500 first). LOG gets a line a blob: bytes sent, Range asked for."""
+corrupt-once, busy:TIMES (429, 503 and 500 first), silent:BYTES (nothing more after those). LOG gets a line a blob: bytes sent, Range asked for."""
 import http.client, http.server, socketserver, sys, threading, time
 
 port, upstream, log, fault = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
@@ -55,6 +55,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.wfile.write(data)
                 sent += len(data)
                 if blob and kind == "cut" and sent >= number:
+                    break
+                if blob and kind == "silent" and sent >= number:
+                    # Until the other side ends it.
+                    self.connection.recv(1)
                     break
         except OSError:
             pass
