@@ -91,8 +91,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) layout: &'a Layout,
     /// Number of v1 hierarchies.
     pub(crate) tasks: usize,
-    /// The container's cgroup, as a path below each hierarchy's root.
-    pub(crate) cgroup: &'a str,
+    /// The container's own cgroup, as a path below each hierarchy's root.
+    pub(crate) cgroup: Option<&'a str>,
     /// The container has a cgroup namespace, its own or a joined one.
     pub(crate) cgroup_namespace: bool,
     pub(crate) streams: Streams,

@@ -125,6 +125,11 @@ impl Hierarchy {
         Ok(self.mount.join(base).join(inner))
     }
 
+    /// The folder of the caller's own cgroup, or of the mount's root when that does not show it.
+    pub fn own_folder(&self) -> PathBuf {
+        self.mount.join(self.own_below_root())
+    }
+
     /// The own cgroup relative to the mount; the root when it is outside of what the mount shows.
     fn own_below_root(&self) -> &Path {
         let below = Path::new(&self.own).strip_prefix(&self.root).unwrap_or(Path::new(""));

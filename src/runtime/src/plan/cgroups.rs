@@ -2,12 +2,13 @@
 //!
 //! On v1 and hybrid hosts a tmpfs with one folder a hierarchy and links for joint controllers; on
 //! v2 one cgroup2 mount. With a cgroup namespace of its own the hierarchies are mounted afresh, so
-//! that they begin at the container's cgroup; without one, that cgroup's folders are bound (on v2
-//! in a user namespace, where nothing else is allowed).
+//! that they begin at the container's cgroup; without one, that cgroup's folders are bound: the
+//! caller's, where the container has none of its own. On v2 those of a user namespace alone; else
+//! the host's mount is, for its paths are those of /proc/self/cgroup.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use child::{Attributes, Keep, NO_SLOT, Op};
+use child::{Attributes, Keep, NO_SLOT, Op, Text};
 
 use super::Facts;
 use super::options::Options;
@@ -25,36 +26,13 @@ pub(super) fn plan(
 ) {
     let target = draft.path(destination);
     if facts.layout.mode() == Mode::V2 {
-        let own = facts.layout.hierarchies().iter().find(|hierarchy| hierarchy.v2);
-        // The kernel mounts cgroup2 for who owns the cgroup namespace.
-        let own = own.filter(|_| user && !facts.cgroup_namespace);
-        if let Some(path) = own.and_then(|own| own.folder(facts.cgroup).ok()) {
-            let source = draft.path(&path);
-            let own = Attributes { set: attributes(options.flags), ..Attributes::default() };
-            let (slot, deep) = (NO_SLOT, Attributes::default());
-            return draft.op(Op::Bind {
-                target,
-                source,
-                slot,
-                recursive: false,
-                mapped: false,
-                own,
-                implied: 0,
-                deep,
-            });
-        }
-        let (source, kind) = (draft.text("cgroup"), draft.text("cgroup2"));
-        let (flags, data) = (options.flags, draft.text(""));
-        return draft.op(Op::Mount {
-            target,
-            source,
-            kind,
-            flags,
-            options: data,
-            firm: true,
-            inherit: false,
-            keep: Keep::No,
-        });
+        return match facts.layout.hierarchies().iter().find(|hierarchy| hierarchy.v2) {
+            Some(host) if !facts.cgroup_namespace => {
+                let path = if user { folder(host, facts) } else { host.mount.clone() };
+                bound(draft, target, &path, options.flags);
+            }
+            _ => afresh(draft, target, options.flags),
+        };
     }
     let (source, kind) = (draft.text("tmpfs"), draft.text("tmpfs"));
     let data = draft.text(super::mounts::labelled("mode=755", label));
@@ -78,6 +56,37 @@ pub(super) fn plan(
         let attributes = Attributes { set, ..Attributes::default() };
         draft.op(Op::Change { target, attributes, recursive: false });
     }
+}
+
+/// Made apart: where cgroup2 is mounted already, as below the host's /sys, mount(2) refuses it with
+/// EBUSY, and a mount that is moved there is fine.
+fn afresh(draft: &mut Draft, target: Text, flags: u64) {
+    let (source, kind) = (draft.text("cgroup"), draft.text("cgroup2"));
+    let (options, keep) = (draft.text(""), Keep::Next);
+    let (firm, inherit) = (true, false);
+    draft.op(Op::Mount { target, source, kind, flags, options, firm, inherit, keep });
+}
+
+/// Not mounted afresh: without a cgroup namespace the kernel would take the mount's options for the
+/// whole host's (nsdelegate and its like), and in a user namespace it allows none.
+fn bound(draft: &mut Draft, target: Text, path: &Path, flags: u64) {
+    let source = draft.path(path);
+    draft.op(Op::Bind {
+        target,
+        source,
+        slot: NO_SLOT,
+        recursive: false,
+        mapped: false,
+        own: Attributes { set: attributes(flags), ..Attributes::default() },
+        implied: 0,
+        deep: Attributes::default(),
+    });
+}
+
+/// The folder of the container's cgroup, or of the one that it is left in.
+fn folder(hierarchy: &Hierarchy, facts: &Facts<'_>) -> PathBuf {
+    let own = facts.cgroup.and_then(|path| hierarchy.folder(path).ok());
+    own.unwrap_or_else(|| hierarchy.own_folder())
 }
 
 /// Of a cgroup's folder that is bound.
@@ -110,8 +119,8 @@ fn one(draft: &mut Draft, hierarchy: &Hierarchy, flags: u64, facts: &Facts<'_>) 
         };
         let options = draft.text(options);
         draft.op(Op::MountHere { name: at, source, kind, flags, options });
-    } else if let Ok(path) = hierarchy.folder(facts.cgroup) {
-        let source = draft.path(&path);
+    } else {
+        let source = draft.path(&folder(hierarchy, facts));
         draft.op(Op::BindHere { name: at, source, set: attributes(flags) });
     }
     let alone = hierarchy.controllers.len() < 2 || hierarchy.v2;

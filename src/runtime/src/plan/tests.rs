@@ -29,7 +29,7 @@ pub(crate) fn facts(layout: &Layout) -> Facts<'_> {
         rootfs: &Rootfs::Bundle,
         layout,
         tasks: 2,
-        cgroup: "/c",
+        cgroup: Some("/c"),
         cgroup_namespace: true,
         streams: Streams::Inherit,
         waits: false,
