@@ -82,6 +82,29 @@ fn exec_into_a_frozen_container_is_given_up() {
     trial.oci(&["delete", "--force", "c"]).ok();
 }
 
+/// Red when the container's process takes the word of one that has gone: it runs when it is thawed,
+/// and nothing starts it.
+#[test]
+fn a_start_that_was_given_up_can_be_tried_again() {
+    let name = "stuck::a_start_that_was_given_up_can_be_tried_again";
+    let Some((trial, bundle)) = trial(name, &["sleep", "100"]) else { return };
+    trial.change(|config| config["linux"]["cgroupsPath"] = json!("/above/c"));
+    trial.oci(&["create", "--bundle", &bundle, "c"]).ok();
+    let v2 = ["/sys/fs/cgroup/above", "/sys/fs/cgroup/unified/above"].map(Path::new);
+    let above = v2.into_iter().find(|path| path.join("cgroup.freeze").exists()).expect("v2");
+    fs::write(above.join("cgroup.freeze"), "1").expect("freeze");
+    let begun = Instant::now();
+    let done = trial.oci(&["start", "c"]);
+    assert!(done.code == 1 && done.err.contains("given up"), "{done:?}");
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    assert_eq!(status(&trial), "created");
+    fs::write(above.join("cgroup.freeze"), "0").expect("thaw");
+    assert_eq!(status(&trial), "created");
+    trial.oci(&["start", "c"]).ok();
+    assert_eq!(status(&trial), "running");
+    trial.oci(&["delete", "--force", "c"]).ok();
+}
+
 fn status(trial: &Trial) -> String {
     let state = trial.oci(&["state", "c"]).ok();
     let state: serde_json::Value = serde_json::from_str(&state).expect("JSON");

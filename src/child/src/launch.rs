@@ -53,7 +53,9 @@ impl Child<'_> {
         Err(worst)
     }
 
-    /// Blocks until `start` connects and says go; one that goes away before is waited out.
+    /// Blocks until `start` connects and says go, and is there to hear what comes of it: the word
+    /// of one that has gone, because it was killed or gave this process up while that was frozen,
+    /// counts for nothing.
     pub(crate) fn wait_for_start(&mut self) -> Done {
         // The maker has gone or is going: nothing more is told to it.
         close(self.program.report);
@@ -63,9 +65,11 @@ impl Child<'_> {
                 Err(libc::EINTR | libc::ECONNABORTED) => continue,
                 other => other?,
             };
-            let mut word = [0u8; 1];
-            let go = syscall!(libc::SYS_recvfrom, starter, word.as_mut_ptr(), 1, 0, 0, 0);
-            if go == Ok(1) {
+            let next = |flags: c_int| {
+                let mut word = [0u8; 1];
+                syscall!(libc::SYS_recvfrom, starter, word.as_mut_ptr(), 1, flags, 0, 0)
+            };
+            if next(0) == Ok(1) && next(libc::MSG_DONTWAIT) == Err(libc::EAGAIN) {
                 close(self.listener);
                 self.starter = starter;
                 return Ok(());

@@ -79,7 +79,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub fn connect(socket: &Path) -> Result<Client, ClientError> {
-        let fd = sys::seqpacket::connect(socket)
+        let fd = sys::seqpacket::connect(socket, None)
             .map_err(|source| ClientError::Connect { path: socket.to_path_buf(), source })?;
         let mut client = Client { socket: fd, events: VecDeque::new(), pid: 0 };
         match client.call(&Request::Hello { version: VERSION }, &[])?.0 {

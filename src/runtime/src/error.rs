@@ -231,6 +231,9 @@ impl Error {
                  names what was killed"
                     .to_owned(),
             ),
+            Error::Refused { operation: "start", id, status: Status::Paused } => {
+                Some(format!("resume {id} first"))
+            }
             Error::Refused { operation: "delete", id, .. } => {
                 Some(format!("kill {id} KILL first, or delete --force"))
             }
@@ -313,6 +316,9 @@ fn refused_words(operation: &str, id: &str, status: Status) -> String {
         }
         ("start", Status::Stopped) => {
             format!("cannot start a container that has stopped: \"{id}\"")
+        }
+        ("start", Status::Paused) => {
+            format!("cannot start a container in the paused state: \"{id}\"")
         }
         ("start", Status::Running) => {
             format!("cannot start an already running container: \"{id}\"")

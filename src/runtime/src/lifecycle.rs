@@ -62,10 +62,9 @@ pub(crate) fn allows(status: Status, operation: Operation) -> bool {
         (Exec { .. }, Creating | Stopped) => false,
         (Delete { .. }, Stopped | Created) => true,
         (Delete { force }, Creating | Running | Paused) => force,
-        // A created container may be frozen; that is not looked up when it is started.
-        (Pause, Created | Running) | (Resume, Paused | Created) => true,
+        (Pause, Created | Running) | (Resume, Paused) => true,
         (Pause, Creating | Paused | Stopped) => false,
-        (Resume, Creating | Running | Stopped) => false,
+        (Resume, Creating | Created | Running | Stopped) => false,
         // A created container's first process is still the runtime's own program.
         (Checkpoint, Running | Paused) => true,
         (Checkpoint, Creating | Created | Stopped) => false,
@@ -92,7 +91,7 @@ mod tests {
             (Operation::Delete { force: false }, [false, true, false, false, true]),
             (Operation::Delete { force: true }, [true; 5]),
             (Operation::Pause, [false, true, true, false, false]),
-            (Operation::Resume, [false, true, false, true, false]),
+            (Operation::Resume, [false, false, false, true, false]),
             (Operation::Checkpoint, [false, false, true, true, false]),
             (Operation::Cgroup("update"), [false, true, true, true, false]),
         ];

@@ -124,6 +124,9 @@ impl Runtime {
         let status = match operation {
             // We hold the lock ourselves: nobody is making it any more.
             Operation::Delete { .. } if record.pid == 0 => Status::Stopped,
+            Operation::Start => store::status_by_files(record, folder)?,
+            // Frozen or not, it is still the runtime's own program.
+            Operation::Checkpoint if store::waits(folder) => Status::Created,
             _ => store::status(record, folder)?,
         };
         if crate::lifecycle::allows(status, operation) {

@@ -1,5 +1,11 @@
 //! `start`: a created container's process is let go.
+//!
+//! Invariant: until the process has heard of it and goes on, a `start` that ends, is killed or
+//! gives up changes nothing: it can be tried again.
 
+use std::io::ErrorKind;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::time::Instant;
 
 use oci::Status;
@@ -12,47 +18,65 @@ use crate::hooks::contained::Home;
 use crate::hooks::{self, List};
 use crate::lifecycle::Operation;
 use crate::plan;
-use crate::store::{CLAIM_WITHIN, Record};
+use crate::store::{self, CLAIM_WITHIN, Record};
 
 /// Longest wait for the process to take its command on, in ms.
-const START_WITHIN_MS: u64 = 10_000;
+const START_WITHIN_MS: u64 = 8_000;
 
 pub(crate) fn start(runtime: &Runtime, id: &str) -> Result<()> {
     let claim = runtime.store.claim(id, Instant::now() + CLAIM_WITHIN)?;
     let (record, spec) = runtime.store.record_and_spec(id)?;
     runtime.check(&record, &claim.folder, Operation::Start)?;
-    let refused =
-        || Error::Refused { operation: "start", id: id.to_owned(), status: Status::Stopped };
-    let process = record.process().ok_or_else(refused)?;
+    let refused = |status| Error::Refused { operation: "start", id: id.to_owned(), status };
+    let process = record.process().ok_or_else(|| refused(Status::Stopped))?;
+    let socket = claim.socket();
+    let connection = match sys::seqpacket::connect(&socket, Some(START_WITHIN_MS)) {
+        // It went on, and its `start` was killed before it could note that.
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+            remove(&socket)?;
+            return Err(refused(Status::Running));
+        }
+        other => other.map_err(|source| failed(source, &record))?,
+    };
     if hooks::any(&spec, &[List::StartContainer]) {
-        use std::os::fd::AsFd;
         let state = hooks::state(&record, Status::Created, record.pid);
         let (record, spec, process) = (&record, &spec, process.as_fd());
         let done = hooks::contained::run(&Home { runtime, record, spec, process }, &state);
         done.inspect_err(|_| end(record))?;
     }
-    let socket = claim.socket();
-    let failed = |source| Error::Io { what: "start by", path: socket.clone(), source };
-    let connection = sys::seqpacket::connect(&socket).map_err(failed)?;
-    go(&connection, &spec, &record).inspect_err(|_| end(&record))?;
+    if let Err(error) = go(connection, &spec, &record) {
+        if !(matches!(error, Error::Silent { .. }) && store::waits(&claim.folder)) {
+            end(&record);
+        }
+        return Err(error);
+    }
     // From now on it is running, whatever comes.
-    let gone = std::fs::remove_file(&socket);
-    gone.map_err(failed)?;
+    remove(&socket)?;
     let state = hooks::state(&record, Status::Running, record.pid);
     hooks::run(&spec, List::Poststart, &state, None).inspect_err(|_| end(&record))
 }
 
 /// A start that failed leaves a stopped container, as runc does.
 fn end(record: &Record) {
-    use std::os::fd::AsFd;
     if let Some(process) = record.process() {
         let _ = sys::teardown::signal_process(process.as_fd(), sys::abi::SIGKILL);
     }
 }
 
-fn go(connection: &std::os::fd::OwnedFd, spec: &Spec, record: &Record) -> Result<()> {
-    use std::os::fd::AsFd;
-    let failed = |source| Error::Io { what: "start", path: record.bundle.clone(), source };
+fn remove(socket: &Path) -> Result<()> {
+    std::fs::remove_file(socket).map_err(Error::io("remove", socket))
+}
+
+fn failed(source: std::io::Error, record: &Record) -> Error {
+    match source.kind() {
+        ErrorKind::WouldBlock => Error::Silent { pid: record.pid },
+        _ => Error::Io { what: "start", path: record.bundle.clone(), source },
+    }
+}
+
+/// Lets it go and hears of the end of all that precedes the command; hangs up.
+fn go(connection: OwnedFd, spec: &Spec, record: &Record) -> Result<()> {
+    let failed = |source| failed(source, record);
     sys::seqpacket::set_recv_timeout_ms(connection.as_fd(), Some(START_WITHIN_MS))
         .map_err(failed)?;
     sys::seqpacket::send(connection.as_fd(), b"g", &[]).map_err(failed)?;

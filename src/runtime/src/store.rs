@@ -322,6 +322,25 @@ fn holder(inode: u64) -> Option<i32> {
 
 /// Where a container is in its life.
 pub(crate) fn status(record: &Record, folder: &Path) -> Result<Status> {
+    Ok(match status_by_files(record, folder)? {
+        // Its `start` was killed before it could remove the socket.
+        Status::Created if !waits(folder) => Status::Running,
+        other => other,
+    })
+}
+
+/// Whether the process waits for `start`. It goes on waiting: nothing is said to it.
+pub(crate) fn waits(folder: &Path) -> bool {
+    match sys::seqpacket::connect_now(&folder.join(SOCKET)) {
+        Ok(_) => true,
+        // Others wait before us.
+        Err(error) => error.kind() == ErrorKind::WouldBlock,
+    }
+}
+
+/// As [`status`], for who connects to its socket anyway: a container that was started may still
+/// count as created.
+pub(crate) fn status_by_files(record: &Record, folder: &Path) -> Result<Status> {
     if record.pid == 0 {
         // Without a maker it will never be more.
         let made = File::open(folder).is_ok_and(|file| file.try_lock().is_err());
@@ -330,11 +349,10 @@ pub(crate) fn status(record: &Record, folder: &Path) -> Result<Status> {
     if record.process().is_none() {
         return Ok(Status::Stopped);
     }
-    if folder.join(SOCKET).exists() {
-        return Ok(Status::Created);
+    if record.open_cgroup()?.is_frozen()? {
+        return Ok(Status::Paused);
     }
-    let frozen = record.open_cgroup()?.is_frozen()?;
-    Ok(if frozen { Status::Paused } else { Status::Running })
+    Ok(if folder.join(SOCKET).exists() { Status::Created } else { Status::Running })
 }
 
 fn is_valid_id(id: &str) -> bool {

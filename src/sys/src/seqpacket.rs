@@ -65,12 +65,13 @@ pub fn listen(path: &Path, backlog: i32) -> Result<OwnedFd> {
 }
 
 /// Connects to the listener at `path`; the socket blocks, and so does the call while the
-/// listener's backlog is full.
+/// listener's backlog is full, for `within_ms` at most.
 ///
 /// # Errors
-/// ENOENT or ECONNREFUSED when nobody listens.
-pub fn connect(path: &Path) -> Result<OwnedFd> {
+/// ENOENT or ECONNREFUSED when nobody listens, EAGAIN when the backlog stays full.
+pub fn connect(path: &Path, within_ms: Option<u64>) -> Result<OwnedFd> {
     let fd = new_socket(SockFlag::empty())?;
+    setsockopt(&fd, sockopt::SendTimeout, &duration(within_ms))?;
     with_address(path, |address| nix_connect(fd.as_raw_fd(), address))?;
     Ok(fd)
 }
@@ -204,9 +205,13 @@ pub fn recv(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<Received> {
 /// # Errors
 /// Whatever setsockopt says.
 pub fn set_recv_timeout_ms(socket: BorrowedFd<'_>, timeout_ms: Option<u64>) -> Result<()> {
-    let ms = timeout_ms.map_or(0, |ms| i64::try_from(ms.max(1)).unwrap_or(i64::MAX));
-    let value = TimeVal::new(ms / 1000, (ms % 1000) * 1000);
-    Ok(setsockopt(&socket, sockopt::ReceiveTimeout, &value)?)
+    Ok(setsockopt(&socket, sockopt::ReceiveTimeout, &duration(timeout_ms))?)
+}
+
+/// As socket options have it: 0 is no bound.
+fn duration(ms: Option<u64>) -> TimeVal {
+    let ms = ms.map_or(0, |ms| i64::try_from(ms.max(1)).unwrap_or(i64::MAX));
+    TimeVal::new(ms / 1000, (ms % 1000) * 1000)
 }
 
 fn recv_once(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<Received> {
@@ -268,7 +273,7 @@ mod tests {
         let path = folder.join("s.sock");
         let listener = listen(&path, 4).unwrap();
         assert!(accept(listener.as_fd()).unwrap().is_none());
-        let client = connect(&path).unwrap();
+        let client = connect(&path, None).unwrap();
         let server = accept(listener.as_fd()).unwrap().unwrap();
         let big = vec![7u8; 256 * 1024];
         send(client.as_fd(), &big, &[client.as_fd()]).unwrap();

@@ -29,7 +29,7 @@ fn wrong_messages_are_answered_with_an_error() {
     sys::seqpacket::send(socket, b"\"list\"", &fds).unwrap();
     let answer = monitor::frame::receive::<Response>(socket).unwrap().0.unwrap();
     assert!(matches!(answer, Response::Error { .. }), "{answer:?}");
-    let stranger = sys::seqpacket::connect(&pod.dir.join("monitor.sock")).unwrap();
+    let stranger = sys::seqpacket::connect(&pod.dir.join("monitor.sock"), None).unwrap();
     monitor::frame::send(stranger.as_fd(), &Request::List, &[]).unwrap();
     let answer = monitor::frame::receive::<Response>(stranger.as_fd()).unwrap().0.unwrap();
     assert!(matches!(answer, Response::Error { kind: ErrorKind::BadRequest, .. }), "{answer:?}");
