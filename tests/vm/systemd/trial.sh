@@ -24,6 +24,9 @@ config() { # PATH RESOURCES COMMAND
   sed -e "s|@PATH@|$1|" -e "s|@RESOURCES@|$2|" -e "s|@COMMAND@|$3|" ../config.json >config.json
 }
 
+# Without its module: whoever may open it is told that there is no such device.
+mknod rootfs/tun c 10 200
+
 # The root is an initramfs, hence --no-pivot.
 config 'web.slice:pod:one' '{"memory": {"limit": 67108864, "swap": 67108864}, "pids": {"limit": 50}, "cpu": {"shares": 2048, "quota": 50000, "period": 100000}}' 'sleep 1000'
 judge 'run' $oci run --no-pivot -d one
@@ -39,6 +42,7 @@ judge 'the kernel has the limits' says '^67108864 50 50000 100000$' \
 judge 'the container alone is in it' says '^1$' sh -c "wc -l <$scope/cgroup.procs"
 judge 'exec' says 'pod-one.scope|^0::/$' $oci exec one cat /proc/self/cgroup
 judge 'a reload of systemd changes nothing' sh -c "systemctl daemon-reload && grep -qx 50 $scope/pids.max"
+judge 'and opens no device' says 'not permitted' $oci exec one cat /tun
 judge 'update' $oci update --memory 100m --memory-swap 100m --pids-limit 60 one
 judge 'update: systemd knows' says '^104857600$' property MemoryMax pod-one.scope
 judge 'update: the kernel has it' says '^104857600 60$' sh -c "cd $scope && echo \$(cat memory.max pids.max)"
@@ -50,6 +54,8 @@ judge 'delete, soon' timeout 5 $oci delete --force one
 judge 'the scope is gone' says 'not be found|^inactive$|^$' property ActiveState pod-one.scope
 judge 'its cgroup is gone' sh -c "! test -e $scope"
 judge 'the name is free at once' sh -c "$oci run --no-pivot -d one && $oci delete --force one && $oci run --no-pivot -d one && $oci delete --force one"
+config 'web.slice:pod:tun' '{"devices": [{"allow": true, "type": "c", "major": 10, "minor": 200, "access": "r"}]}' 'cat /tun'
+judge 'but one with a rule of its own' says 'No such device' sh -c "$oci run --no-pivot tun; :"
 config 'nonsense' '{}' true
 judge 'a plain path is refused' says 'SLICE:PREFIX:NAME' $oci run --no-pivot plain
 config '' '{}' true

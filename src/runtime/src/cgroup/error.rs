@@ -17,8 +17,8 @@ pub enum Error {
         /// The kernel's reason.
         source: io::Error,
     },
-    /// A resource is limited, but the host has no controller for it.
-    #[error("{field}: this host has no cgroup controller \"{controller}\"")]
+    /// A resource is limited, but the host has no controller for it. In crun's words.
+    #[error("{field}: the requested cgroup controller `{controller}` is not available")]
     MissingController {
         /// The controller, by its kernel name.
         controller: String,

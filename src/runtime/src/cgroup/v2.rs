@@ -179,12 +179,16 @@ fn unified(resources: &LinuxResources, out: &mut Vec<Setting>) -> Result<(), Err
     let mut pairs: Vec<_> = resources.unified().iter().flatten().collect();
     pairs.sort();
     for (file, value) in pairs {
-        if file.contains('/') || !file.contains('.') || file.starts_with('.') {
-            return Err(field_error(FIELD, format!("{file:?} is not the name of a cgroup file")));
+        let controller = file.split_once('.').map_or("", |(controller, _)| controller);
+        if file.contains('/') || controller.is_empty() {
+            // In crun's words, as those for a missing controller.
+            let problem = "the specified key has not the form CONTROLLER.VALUE";
+            return Err(field_error(FIELD, format!("{problem} `{file}`")));
         }
-        let controller = file.split('.').next().unwrap_or_default();
         let Some(known) = V2_CONTROLLERS.iter().find(|c| **c == controller) else {
-            return Err(field_error(FIELD, format!("{file:?} belongs to no cgroup v2 controller")));
+            let (controller, field) = (controller.to_owned(), FIELD.to_owned());
+            let hint = format!("cgroup v2 has {}", V2_CONTROLLERS.join(", "));
+            return Err(Error::MissingController { controller, field, hint });
         };
         // One value a line: io.max and friends take one device a write.
         for line in value.lines() {
