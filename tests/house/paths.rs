@@ -207,6 +207,7 @@ const TOUCHING: &[(&str, &str)] = &[
     ("restore.rs", "the images' folder; procfs; sources of bind mounts"),
     ("modules.rs", "what the kernel says of itself"),
     ("rdt.rs", "resctrl of the host"),
+    ("readiness.rs", "a folder of the runtime's own, which the container may not change"),
     ("seccomp/cache.rs", "the runtime's own folder"),
     ("spawn.rs", "the kernel's procfs"),
     ("start.rs", "the runtime's own folder"),

@@ -12,6 +12,7 @@ mod deps;
 mod hardened;
 mod moved_root;
 mod race;
+mod readiness;
 mod store_crowd;
 mod store_sweep;
 mod stuck;

@@ -21,6 +21,8 @@ const WHOLE: Duration = Duration::from_secs(600);
 pub(crate) struct Trial {
     scope: Scope,
     program: PathBuf,
+    /// The socket of the service manager of podvisor-oci's caller.
+    manager: Option<PathBuf>,
 }
 
 /// A verb of one of the programs.
@@ -85,7 +87,7 @@ fn house() -> PathBuf {
 impl Trial {
     /// A bundle whose container runs `args`, of busybox.
     pub(crate) fn new(scope: Scope, args: &[&str]) -> Trial {
-        let trial = Trial { scope, program: program() };
+        let trial = Trial { scope, program: program(), manager: None };
         trial.host("ro");
         let rootfs = trial.path("b/rootfs");
         for folder in ["bin", "proc", "sys", "dev", "etc", "tmp"] {
@@ -124,6 +126,12 @@ impl Trial {
         self
     }
 
+    /// The same with a service manager, whose socket is to be at a path in the scope's folder.
+    pub(crate) fn with_manager(mut self, socket: &str) -> Trial {
+        self.manager = Some(self.path(socket));
+        self
+    }
+
     /// The program under test.
     pub(crate) fn program(&self) -> &Path {
         &self.program
@@ -149,7 +157,9 @@ impl Trial {
 
     /// The same with another input.
     pub(crate) fn oci_with(&self, input: Stdio, args: &[&str]) -> Done {
-        self.run_with(input, Command::new(&self.program).args(self.with_root(args)), WITHIN)
+        let mut command = Command::new(&self.program);
+        command.envs(self.manager.iter().map(|socket| ("NOTIFY_SOCKET", socket)));
+        self.run_with(input, command.args(self.with_root(args)), WITHIN)
     }
 
     fn with_root(&self, args: &[&str]) -> Vec<String> {

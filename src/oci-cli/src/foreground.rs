@@ -7,6 +7,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use crate::readiness::Awaited;
 use sys::foreground::{
     CHILD, EndOfInput, RawMode, Signals, WINDOW, Wanted, any_ready, reap, window_size,
 };
@@ -15,7 +16,8 @@ use sys::stdio::{Moved, Shared, set_nonblocking, set_window_size};
 /// Bytes under way in one direction.
 const BUFFER: usize = 16 * 1024;
 
-/// Waits for the process; `pass` gets each signal that came for it. The result is its exit code,
+/// Waits for the process; `pass` gets each signal that came for it, and its service manager is told
+/// when it is ready, if that is awaited. The result is its exit code,
 /// 128+n when signal n killed it.
 ///
 /// # Errors
@@ -24,22 +26,28 @@ pub(crate) fn wait(
     signals: &Signals,
     pidfd: BorrowedFd<'_>,
     console: Option<OwnedFd>,
+    mut awaited: Option<Awaited>,
     mut pass: impl FnMut(i32),
 ) -> io::Result<u8> {
     let mut relay = console.map(Relay::start).transpose()?;
     loop {
         let mut wanted =
             vec![Wanted { fd: pidfd, write: false }, Wanted { fd: signals.as_fd(), write: false }];
+        wanted.extend(awaited.iter().map(|a| Wanted { fd: a.as_fd(), write: false }));
+        let first = wanted.len();
         let relayed = relay.as_ref().map_or_else(Vec::new, Relay::wanted);
         wanted.extend(relayed.iter().map(|(_, w)| *w));
         let ready = any_ready(&wanted)?;
         let now: Vec<Side> = relayed
             .iter()
-            .zip(&ready[2..])
+            .zip(&ready[first..])
             .filter(|(_, ready)| **ready)
             .map(|((side, _), _)| *side)
             .collect();
         let (ended, signalled) = (ready[0], ready[1]);
+        if awaited.as_ref().map_or(Ok(false), |awaited| awaited.hear(None))? {
+            awaited = None;
+        }
         if let Some(relay) = &mut relay {
             for side in now {
                 relay.step(side)?;

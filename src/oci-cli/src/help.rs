@@ -13,10 +13,13 @@ pub(crate) const COMMIT: &str = match option_env!("PODVISOR_COMMIT") {
     None => concat!("v", env!("CARGO_PKG_VERSION")),
 };
 
-/// Three lines, as runc's, which engines parse.
+/// What can be built into crun and is in here, in the words of its version.
+const BUILT_IN: &str = "+SYSTEMD +SELINUX +APPARMOR +CAP +SECCOMP +EBPF +CRIU";
+
+/// Three lines, as runc's, which engines parse, and crun's line of what is built in.
 pub(crate) fn version() {
     let version = env!("CARGO_PKG_VERSION");
-    print(&format!("podvisor-oci version {version}\ncommit: {COMMIT}\nspec: {SPEC}\n"));
+    print(&format!("podvisor-oci version {version}\ncommit: {COMMIT}\nspec: {SPEC}\n{BUILT_IN}\n"));
 }
 
 /// The name that the program was called by: it may stand where another runtime did.

@@ -17,6 +17,7 @@ use std::ffi::OsString;
 mod args;
 mod foreground;
 mod help;
+mod readiness;
 mod report;
 #[cfg(not(test))]
 mod start;

@@ -5,6 +5,7 @@
 //! failure all of it is undone, in reverse.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -22,7 +23,7 @@ use crate::plan::{self, Birthplace, Facts, Rootfs, Streams, point};
 use crate::spawn::{self, Child, Given};
 use crate::store::{Claim, Record};
 use crate::systemd::{self, Holder, Unit};
-use crate::{CgroupDriver, DELETE_WITHIN, Runtime, idmaps, netdevices, rdt, remove};
+use crate::{CgroupDriver, DELETE_WITHIN, Runtime, idmaps, netdevices, rdt, readiness, remove};
 
 /// What happens to the master of a container's pty.
 #[derive(Debug, Default)]
@@ -60,6 +61,9 @@ pub struct CreateOptions {
     /// How many descriptors from 3 on are listening sockets that the process is told of, as
     /// sd_listen_fds(3) says; those of `preserve_fds` come behind them.
     pub listen_fds: u32,
+    /// Where in the container the folder is in which it finds the socket to say that it is ready:
+    /// an absolute path. The process is told by NOTIFY_SOCKET.
+    pub notify: Option<PathBuf>,
     /// Move the root instead of pivoting.
     pub no_pivot: bool,
     /// Keep the caller's session keyring.
@@ -79,6 +83,8 @@ pub struct Created {
     pub pidfd: OwnedFd,
     /// The master of its pty, when it is kept.
     pub console: Option<OwnedFd>,
+    /// Where it says that it is ready, when it was run with such a place.
+    pub readiness: Option<UnixDatagram>,
 }
 
 /// A container in the making: undone on drop unless finished.
@@ -91,6 +97,7 @@ pub(crate) struct Making<'r> {
     unit: Option<Unit>,
     /// Keeps the unit until the container's process is in it.
     holder: Option<Holder>,
+    readiness: Option<UnixDatagram>,
     pub(crate) record: Record,
     waits: bool,
     /// setgroups(2) is forbidden to the caller.
@@ -132,7 +139,7 @@ impl<'r> Making<'r> {
         record.foreign_keyring = options.no_new_keyring;
         record.no_cgroup = runtime.driver == CgroupDriver::Disabled;
         (record.rdt, record.unit) = (rdt, unit.as_ref().map(|unit| unit.name.clone()));
-        let (cgroup, holder, waits) = (None, None, false);
+        let (cgroup, holder, readiness, waits) = (None, None, None, false);
         Ok(Making {
             runtime,
             bundle,
@@ -141,6 +148,7 @@ impl<'r> Making<'r> {
             cgroup,
             unit,
             holder,
+            readiness,
             record,
             waits,
             no_groups,
@@ -159,6 +167,10 @@ impl<'r> Making<'r> {
     /// The first state, the cgroup and the resctrl group: all that is there before the process.
     pub(crate) fn prepare(&mut self, layout: &Layout) -> Result<()> {
         self.save()?;
+        if let (Some(_), Some(claim)) = (&self.options.notify, &self.claim) {
+            readiness::prepare(&claim.folder)?;
+            self.readiness = if self.waits { None } else { readiness::listen(&claim.folder)? };
+        }
         self.cgroup = self.make_cgroup(layout)?;
         if let Some(group) = &self.record.rdt {
             group.make(self.spec())?;
@@ -268,6 +280,7 @@ impl<'r> Making<'r> {
         let terminal = process.and_then(|p| p.terminal()) == Some(true);
         let keyring = format!("_ses.{}", self.record.id);
         let parent = if is_shared(spec) { mount_above(&self.record.rootfs) } else { None };
+        let notify = self.claim.as_ref().map(|claim| readiness::folder(&claim.folder));
         let facts = Facts {
             bundle: &self.bundle.path,
             rootfs: &self.options.rootfs,
@@ -286,6 +299,7 @@ impl<'r> Making<'r> {
             start_hooks: !self.waits && hooks::any(spec, &[List::StartContainer]),
             preserve_fds: self.options.preserve_fds.saturating_add(self.options.listen_fds),
             listen_fds: self.options.listen_fds,
+            notify: notify.as_deref().zip(self.options.notify.as_deref()),
             pivot: !self.options.no_pivot,
             revealing: if self.options.no_pivot {
                 revealing(&self.record.rootfs)
@@ -385,7 +399,7 @@ impl<'r> Making<'r> {
         let (pid, pidfd, master) = child.release()?;
         self.keep();
         let console = master.filter(|_| matches!(self.options.console, Console::Keep));
-        Ok(Created { pid, pidfd, console })
+        Ok(Created { pid, pidfd, console, readiness: self.readiness.take() })
     }
 
     /// It is made: nothing is undone any more.

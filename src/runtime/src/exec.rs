@@ -108,7 +108,7 @@ pub(crate) fn exec(
     child.await_begin()?;
     let (pid, pidfd, master) = child.release()?;
     let console = master.filter(|_| matches!(options.console, Console::Keep));
-    Ok(Created { pid, pidfd, console })
+    Ok(Created { pid, pidfd, console, readiness: None })
 }
 
 /// The number of a container's first process in its own PID namespace, where it is asked for.

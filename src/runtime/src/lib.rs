@@ -43,6 +43,7 @@ mod nodes;
 mod notes;
 mod plan;
 mod rdt;
+mod readiness;
 mod remove;
 mod restore;
 pub mod sandbox;
@@ -59,6 +60,7 @@ pub use create::{Console, CreateOptions, Created, Stdio};
 pub use error::{Error, Result};
 pub use exec::ExecOptions;
 pub use plan::Rootfs;
+pub use readiness::Readiness;
 pub use restore::RestoreOptions;
 pub use systemd::{Error as SystemdError, HOLD};
 
@@ -153,7 +155,16 @@ impl Runtime {
     /// # Errors
     /// [`Error::Refused`] in another state; why the command could not begin.
     pub fn start(&self, id: &str) -> Result<()> {
-        start::start(self, id)
+        start::start(self, id, false).map(drop)
+    }
+
+    /// The same; if the container was made to tell that it is ready, what it tells is heard from
+    /// before its process goes on.
+    ///
+    /// # Errors
+    /// As [`Runtime::start`].
+    pub fn start_heard(&self, id: &str) -> Result<Option<Readiness>> {
+        start::start(self, id, true)
     }
 
     /// Starts one more process in a container. It is the caller's child.

@@ -28,6 +28,7 @@ use oci::runtime::{LinuxNamespaceType, Process, Spec};
 
 use crate::cgroup::Layout;
 use crate::draft::{Draft, Source};
+use crate::readiness;
 
 pub(crate) use devices::bound as bound_devices;
 pub(crate) use mounts::{absolute, is_bind};
@@ -104,6 +105,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) start_hooks: bool,
     pub(crate) preserve_fds: u32,
     pub(crate) listen_fds: u32,
+    /// The folder with the socket to say that the container is ready, and its place in there.
+    pub(crate) notify: Option<(&'a Path, &'a Path)>,
     pub(crate) pivot: bool,
     /// What would stay below a root that is moved, and would let a container mount another one of
     /// its kind without what is masked in its own: procfs and sysfs of the host.
@@ -122,11 +125,16 @@ pub(crate) struct Facts<'a> {
 pub(crate) fn container(spec: &Spec, facts: &Facts<'_>) -> (Draft, Birthplace) {
     let mut draft = Draft::default();
     let mut process = spec.process().clone().unwrap_or_default();
+    let mut told = Vec::new();
     if facts.listen_fds > 0 {
-        let mut env = process.env().clone().unwrap_or_default();
         // The first process of its PID namespace, as runc and crun have it.
-        env.extend([format!("LISTEN_FDS={}", facts.listen_fds), "LISTEN_PID=1".to_owned()]);
-        process.set_env(Some(env));
+        told.extend([format!("LISTEN_FDS={}", facts.listen_fds), "LISTEN_PID=1".to_owned()]);
+    }
+    if let Some((_, place)) = facts.notify {
+        told.push(format!("NOTIFY_SOCKET={}", readiness::socket(place).display()));
+    }
+    if !told.is_empty() {
+        process.set_env(Some(process.env().iter().flatten().cloned().chain(told).collect()));
     }
     process::labels(&mut draft, &process);
     if hides(spec, facts) == Some(Hiding::AtOnce) {

@@ -76,7 +76,7 @@ pub(crate) fn restore(
     let pidfd = sys::teardown::open_process(pid).map_err(failed)?;
     let console = master.filter(|_| matches!(making.options.console, Console::Keep));
     making.keep();
-    Ok(Created { pid, pidfd, console })
+    Ok(Created { pid, pidfd, console, readiness: None })
 }
 
 /// What is done before criu goes on.

@@ -18,12 +18,14 @@ use crate::hooks::contained::Home;
 use crate::hooks::{self, List};
 use crate::lifecycle::Operation;
 use crate::plan;
+use crate::readiness::{self, Readiness};
 use crate::store::{self, CLAIM_WITHIN, Record};
 
 /// Longest wait for the process to take its command on, in ms.
 const START_WITHIN_MS: u64 = 8_000;
 
-pub(crate) fn start(runtime: &Runtime, id: &str) -> Result<()> {
+/// `heard`: what it tells of its readiness is wanted.
+pub(crate) fn start(runtime: &Runtime, id: &str, heard: bool) -> Result<Option<Readiness>> {
     let claim = runtime.store.claim(id, Instant::now() + CLAIM_WITHIN)?;
     let (record, spec) = runtime.store.record_and_spec(id)?;
     runtime.check(&record, &claim.folder, Operation::Start)?;
@@ -38,6 +40,8 @@ pub(crate) fn start(runtime: &Runtime, id: &str) -> Result<()> {
         }
         other => other.map_err(|source| failed(source, &record))?,
     };
+    // Before anything of the container's own runs, which may be able to change the folder.
+    let ready = if heard { readiness::listen(&claim.folder)? } else { None };
     if hooks::any(&spec, &[List::StartContainer]) {
         let state = hooks::state(&record, Status::Created, record.pid);
         let (record, spec, process) = (&record, &spec, process.as_fd());
@@ -53,7 +57,8 @@ pub(crate) fn start(runtime: &Runtime, id: &str) -> Result<()> {
     // From now on it is running, whatever comes.
     remove(&socket)?;
     let state = hooks::state(&record, Status::Running, record.pid);
-    hooks::run(&spec, List::Poststart, &state, None).inspect_err(|_| end(&record))
+    hooks::run(&spec, List::Poststart, &state, None).inspect_err(|_| end(&record))?;
+    Ok(ready.map(|socket| Readiness { socket, pid: record.pid, process }))
 }
 
 /// A start that failed leaves a stopped container, as runc does.

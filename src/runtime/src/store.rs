@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::bundle;
 use crate::cgroup::{Cgroup, Layout};
 use crate::error::{Error, Result};
-use crate::{plan, rdt};
+use crate::{plan, rdt, readiness};
 
 const STATE: &str = "state";
 const UNFINISHED: &str = "state.new";
@@ -267,6 +267,7 @@ impl Claim {
 
     /// Removes all that is kept of the container.
     pub(crate) fn remove(self) -> Result<()> {
+        readiness::remove(&self.folder)?;
         for name in [SOCKET, UNFINISHED, STATE] {
             let path = self.folder.join(name);
             match fs::remove_file(&path) {

@@ -128,7 +128,7 @@ fn restore(globals: &Given, given: &Given) -> Result<u8, Failure> {
     let signals = if detach { None } else { Some(block()?) };
     let created = runtime.restore(id, &bundle, create, &options)?;
     let Some(signals) = signals else { return Ok(0) };
-    super::create::stay(&runtime, (id, false), created, &signals)
+    super::create::stay(&runtime, (id, false), (created, None), &signals)
 }
 
 fn shared(globals: &Given, given: &Given) -> Result<CriuOptions, Failure> {

@@ -4,8 +4,10 @@ use std::io::Write;
 
 use runtime::Runtime;
 
+use super::create::await_ready;
 use super::{Verb, id, open};
 use crate::args::{Flag, Given, Words};
+use crate::readiness::Manager;
 use crate::report::Failure;
 
 const REGEX: Flag = Flag::switch(
@@ -33,8 +35,12 @@ pub(super) const START: Verb = Verb {
     help: "start the process of a created container",
     examples: ["start web", "--root /tmp/state start web"],
     run: |globals, given| {
-        open(globals)?.start(id(given)?)?;
-        Ok(0)
+        let Some(manager) = Manager::of_caller() else {
+            open(globals)?.start(id(given)?)?;
+            return Ok(0);
+        };
+        let started = open(globals)?.start_heard(id(given)?)?;
+        await_ready(Some(manager), started)
     },
     ..NO_VERB
 };

@@ -3,12 +3,13 @@
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
-use runtime::{Bundle, Console, CreateOptions, Created, Runtime};
+use runtime::{Bundle, Console, CreateOptions, Created, Readiness, Runtime};
 use sys::foreground::Signals;
 
 use super::{Verb, id, open};
 use crate::args::{Flag, Given, Words};
 use crate::help;
+use crate::readiness::{Awaited, Manager, wait};
 use crate::report::Failure;
 
 pub(super) const BUNDLE: Flag =
@@ -73,11 +74,16 @@ pub(super) const RUN: Verb = Verb {
     ..CREATE
 };
 
-fn options(given: &Given, console: Console) -> Result<CreateOptions, Failure> {
+fn options(
+    given: &Given,
+    console: Console,
+    manager: Option<&Manager>,
+) -> Result<CreateOptions, Failure> {
     Ok(CreateOptions {
         console,
         preserve_fds: given.number("preserve-fds")?.unwrap_or(0),
         listen_fds: listen_fds(),
+        notify: manager.map(Manager::place),
         no_pivot: given.has("no-pivot"),
         no_new_keyring: given.has("no-new-keyring"),
         pid_file: given.path("pid-file"),
@@ -127,7 +133,8 @@ pub(super) fn console(
 fn create(globals: &Given, given: &Given) -> Result<u8, Failure> {
     let ((bundle, terminal), id) = (bundle(given)?, id(given)?);
     let console = console(terminal, given.path("console-socket"), true)?;
-    open(globals)?.create(id, &bundle, options(given, console)?)?;
+    let manager = Manager::of_caller();
+    open(globals)?.create(id, &bundle, options(given, console, manager.as_ref())?)?;
     Ok(0)
 }
 
@@ -137,20 +144,38 @@ fn run(globals: &Given, given: &Given) -> Result<u8, Failure> {
     let runtime = open(globals)?;
     // Blocked before the container exists, so that a signal meant for it is never lost.
     let signals = if detach { None } else { Some(block()?) };
-    let created = runtime.run(id, &bundle, options(given, console)?)?;
-    let Some(signals) = signals else { return Ok(0) };
-    stay(&runtime, (id, given.has("keep")), created, &signals)
+    let manager = Manager::of_caller();
+    let mut created = runtime.run(id, &bundle, options(given, console, manager.as_ref())?)?;
+    let socket = created.readiness.take();
+    let Some(signals) = signals else {
+        let Created { pid, pidfd: process, .. } = created;
+        let started = socket.map(|socket| Readiness { socket, pid, process });
+        return await_ready(manager, started);
+    };
+    let awaited = Awaited::of(manager, socket);
+    stay(&runtime, (id, given.has("keep")), (created, awaited), &signals)
+}
+
+/// Waits for a started container to be ready, where somebody is to be told.
+pub(super) fn await_ready(
+    manager: Option<Manager>,
+    started: Option<Readiness>,
+) -> Result<u8, Failure> {
+    let waited = manager.zip(started).map_or(Ok(()), |(manager, started)| wait(manager, started));
+    waited.map_err(|e| Failure::new(format!("wait for readiness: {e}")))?;
+    Ok(0)
 }
 
 /// Stays with a container until its end, and deletes it then unless it is to be kept.
 pub(super) fn stay(
     runtime: &Runtime,
     (id, keep): (&str, bool),
-    created: Created,
+    (created, awaited): (Created, Option<Awaited>),
     signals: &Signals,
 ) -> Result<u8, Failure> {
     let pass = |signal| pass_on(runtime, id, signal);
-    let code = crate::foreground::wait(signals, created.pidfd.as_fd(), created.console, pass);
+    let (process, console) = (created.pidfd.as_fd(), created.console);
+    let code = crate::foreground::wait(signals, process, console, awaited, pass);
     if !keep {
         runtime.delete(id, true)?;
     }

@@ -70,7 +70,7 @@ fn exec(globals: &Given, given: &Given) -> Result<u8, Failure> {
         // It may end just now; its exit is what counts then.
         let _ = sys::teardown::signal_process(created.pidfd.as_fd(), signal);
     };
-    crate::foreground::wait(&signals, created.pidfd.as_fd(), created.console, pass)
+    crate::foreground::wait(&signals, created.pidfd.as_fd(), created.console, None, pass)
         .map_err(|e| Failure::new(format!("wait for the process: {e}")))
 }
 

@@ -11,6 +11,9 @@ use crate::bundle::lexical;
 use crate::draft::{Deferred, Draft, Source};
 use crate::idmaps::{Mapping, Users, lines};
 
+/// How the folder of the socket for readiness is mounted.
+const NOTIFY_OPTIONS: [&str; 5] = ["bind", "ro", "nosuid", "nodev", "noexec"];
+
 /// Plans every mount of the document.
 pub(super) fn plan(draft: &mut Draft, spec: &Spec, facts: &Facts<'_>, birth: &Birthplace) {
     let label = spec.linux().as_ref().and_then(|linux| linux.mount_label().as_deref());
@@ -21,6 +24,13 @@ pub(super) fn plan(draft: &mut Draft, spec: &Spec, facts: &Facts<'_>, birth: &Bi
         let inner = is_bind(mount) && is_inner(mount, earlier, spec, facts.bundle);
         let place = Place { lasts: lasts(mounts, index), late: is_late(mounts, index), inner };
         one(draft, mount, place, facts, (birth, label));
+    }
+    if let Some((folder, place)) = facts.notify {
+        let mut mount = Mount::default();
+        mount.set_source(Some(folder.to_owned())).set_destination(place.to_owned());
+        let options = NOTIFY_OPTIONS.map(str::to_owned).to_vec();
+        mount.set_options(Some(options));
+        one(draft, &mount, Place { lasts: false, late: false, inner: false }, facts, (birth, None));
     }
 }
 

@@ -37,6 +37,7 @@ pub(crate) fn facts(layout: &Layout) -> Facts<'_> {
         start_hooks: false,
         preserve_fds: 0,
         listen_fds: 0,
+        notify: None,
         pivot: true,
         revealing: Vec::new(),
         keyring: None,
