@@ -97,6 +97,12 @@ fn nothing_of_a_build_leads_outside() {
         ("RUN --mount=type=bind,source=../canary,target=/c true", Some("outside")),
         ("RUN --mount=type=bind,source=folder,target=/c true", Some("is not in the context")),
         ("RUN --mount=type=bind,source=d,rw,target=/c echo owned >/c/f", None),
+        // CVE-2024-9407: no text of a mount becomes an option of mount(2).
+        (
+            "RUN --mount=type=bind,source=d,target=/c,bind-propagation=shared true",
+            Some("bind-propagation"),
+        ),
+        ("RUN --mount=type=tmpfs,target=/c,size=1k:suid true", Some("size=1k:suid is no size")),
         ("RUN --mount=type=cache,target=/../../CANARY echo owned >CANARY/file", None),
         ("RUN --mount=type=secret,id=../../canary/file test ! -e /canary/file", None),
         ("USER ../../etc/passwd\nRUN true", Some("no such user")),
@@ -167,4 +173,42 @@ fn what_would_take_all_of_the_machine_is_refused_soon() {
     build(plain, "", 1, &["stands too deep"]);
     assert_eq!(census(&canary), before);
     bench.clean();
+}
+
+/// What `RUN --mount=type=bind` shows is looked up in its tree, links on the way and at the end
+/// too: the runtime, which mounts it, gets no path that it would follow on the host.
+/// Red with `root.join(…)` as the source in `work::run`'s `bind`.
+#[test]
+fn cve_2024_1753_a_bind_mount_is_of_its_tree() {
+    let Some(scope) = scope::enter("hostile::cve_2024_1753_a_bind_mount_is_of_its_tree") else {
+        return;
+    };
+    let (bench, canary) = bench(scope);
+    let before = census(&canary);
+    let at = canary.display().to_string();
+    let context = bench.host.path("context");
+    let build = |mount: &str, command: &str| {
+        // The stage has a folder where the host has the canary.
+        let text = format!(
+            "FROM busybox AS evil\nRUN mkdir -p CANARY/below /d && echo image >CANARY/file && \
+             ln -s CANARY /link && ln -s / /top && ln -s ../../../../../../../CANARY /d/up && \
+             ln -s CANARY/file /one\n\
+             FROM busybox\nRUN --mount=type=bind,from=evil,target=/m,{mount} {command}\n"
+        );
+        fs::write(context.join("Containerfile"), text.replace("CANARY", &at)).expect("file");
+        bench.build("context", &[]).ok();
+        assert_eq!(census(&canary), before, "{mount}");
+        bench.clean();
+    };
+    for (mount, command) in [
+        ("source=/link", "grep -q image /m/file"),
+        ("source=/d/up", "grep -q image /m/file"),
+        ("source=/topCANARY", "grep -q image /m/file"),
+        ("source=/top", "grep -q image /mCANARY/file"),
+        ("source=/one", "grep -q image /m"),
+        ("source=/link/below,rw", "touch /m/owned"),
+        ("source=/link,rw", "grep -q image /m/file && echo owned >/m/file"),
+    ] {
+        build(mount, command);
+    }
 }

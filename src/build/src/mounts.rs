@@ -5,7 +5,7 @@
 //! root file system; those that were not there before and are still empty are removed again.
 
 use std::fs::{self, File, TryLockError};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
@@ -31,6 +31,17 @@ pub(crate) struct Mounts {
     caches: Vec<(PathBuf, File, bool)>,
     /// Sockets that lead to an agent.
     agents: Vec<Agent>,
+    /// Where files of other trees are shown meanwhile.
+    shown: Vec<PathBuf>,
+}
+
+impl Drop for Mounts {
+    fn drop(&mut self) {
+        for path in &self.shown {
+            // It is read-only, and gone with this process's mount namespace at the latest.
+            let _ = sys::volume::unmount(path);
+        }
+    }
 }
 
 fn bind(source: &Path, target: &str, writable: bool) -> Value {
@@ -43,6 +54,20 @@ impl Mounts {
     /// Shows a file or folder of the host.
     pub(crate) fn bind(&mut self, source: &Path, target: &str, writable: bool) {
         self.list.push(bind(source, target, writable));
+    }
+
+    /// A path of ours in `folder` for an opened file or folder of another tree: whatever its own
+    /// names lead to by the time that the runtime mounts it.
+    pub(crate) fn show(&mut self, found: &OwnedFd, form: Form, folder: &Path) -> Result<PathBuf> {
+        let path = folder.join(format!("shown-{}", self.shown.len()));
+        match form {
+            Form::Folder => fs::create_dir(&path),
+            _ => File::create_new(&path).map(drop),
+        }
+        .at("making", &path)?;
+        sys::volume::show(found.as_fd(), &path).at("showing", &path)?;
+        self.shown.push(path.clone());
+        Ok(path)
     }
 
     /// A folder that outlives the build, below `parent`.

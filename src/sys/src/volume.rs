@@ -40,6 +40,24 @@ pub fn bind(source: BorrowedFd<'_>, target: &Path) -> Result<()> {
     Ok(private?)
 }
 
+/// As [`bind`], with what is mounted below; the mount itself is read-only.
+///
+/// # Errors
+/// As [`bind`].
+pub fn show(source: BorrowedFd<'_>, target: &Path) -> Result<()> {
+    let source = format!("/proc/self/fd/{}", source.as_raw_fd());
+    let all = MsFlags::MS_BIND | MsFlags::MS_REC;
+    mount(Some(source.as_str()), target, NOTHING, all, NOTHING)?;
+    let change = |flags| mount(NOTHING, target, NOTHING, flags, NOTHING);
+    let changed = change(MsFlags::MS_PRIVATE | MsFlags::MS_REC)
+        .and_then(|()| change(MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY));
+    if changed.is_err() {
+        // The failure above is the one to tell.
+        let _ = unmount(target);
+    }
+    Ok(changed?)
+}
+
 /// Mounts an overlay read-only on `target`. Relative names in `options` begin at `folder`: mount(2)
 /// takes one page of them.
 ///

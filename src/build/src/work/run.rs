@@ -189,7 +189,7 @@ impl Work<'_> {
             }
             MountKind::Bind { from, source } => {
                 let (root, _) = self.origin(from.as_deref())?;
-                self.bind((&root, source), mount.writable, (mounts, &target))
+                self.bind((&root, source), mount.writable, (mounts, &target), own)
             }
         }
     }
@@ -200,12 +200,14 @@ impl Work<'_> {
         (root, source): (&Path, &str),
         writable: bool,
         (mounts, target): (&mut Mounts, &str),
+        own: &Path,
     ) -> Result<()> {
         let fd = sys::dir::open_root(root).at("opening", root)?;
         let inner = format!("./{}", crate::ignore::clean(source));
         let found = sys::dir::find_in_root(&fd, inner.as_bytes()).at("looking for", root)?;
         let facts = sys::survey::look_fd(&found).at("looking at", root)?;
-        let path = root.join(crate::ignore::clean(source));
+        // Not by its path: links in it are the tree's (CVE-2024-1753).
+        let path = mounts.show(&found, facts.form, own.parent().unwrap_or(own))?;
         if !writable || facts.form != sys::survey::Form::Folder {
             mounts.bind(&path, target, false);
             return Ok(());
