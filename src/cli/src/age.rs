@@ -1,4 +1,4 @@
-//! Durations as people write and read them. Pure.
+//! Durations and sizes as people read them. Pure.
 
 /// A duration in seconds, short: `5s`, `3m20s`, `2h5m`, `9d`.
 #[must_use]
@@ -25,20 +25,6 @@ pub fn since(stamp: Option<&str>, now_ns: i64) -> String {
         Some(at) => short(now_ns.saturating_sub(at) / 1_000_000_000),
         None => "-".into(),
     }
-}
-
-/// Seconds of `90`, `90s`, `10m`, `2h`, `1d`.
-#[must_use]
-pub fn parse_seconds(text: &str) -> Option<u64> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let factor = match &text[digits.len()..] {
-        "" | "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        "d" => 86_400,
-        _ => return None,
-    };
-    digits.parse::<u64>().ok()?.checked_mul(factor)
 }
 
 /// Bytes for a person: `512 B`, `1.5 MiB`.
@@ -108,18 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn ages_and_sizes() {
-        for (text, want) in [
-            ("90", Some(90)),
-            ("90s", Some(90)),
-            ("2h", Some(7200)),
-            ("1d", Some(86_400)),
-            ("x", None),
-            ("5y", None),
-            ("", None),
-        ] {
-            assert_eq!(parse_seconds(text), want, "{text}");
-        }
+    fn sizes_are_short() {
         assert_eq!(size(512), "512 B");
         assert_eq!(size(1_572_864), "1.5 MiB");
     }

@@ -9,6 +9,7 @@ pub use oci_spec::{image, runtime};
 
 pub mod core_scheduling;
 pub mod document;
+pub mod duration;
 mod id_range;
 pub mod landlock;
 pub mod profile;

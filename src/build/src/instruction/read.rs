@@ -251,7 +251,8 @@ fn healthcheck(rest: &Rest<'_>) -> Result<Health, Mistake> {
     for (name, time) in TIMES.iter().zip(&mut times) {
         if let Some((offset, text)) = flags.one(name)? {
             let wrong = || rest.line.mistake(offset, format!("--{name}={text} is no duration"));
-            *time = Some(duration(text).ok_or_else(|| wrong().hint("as in 30s, 1m30s, 500ms"))?);
+            let read = oci::duration::parse(text).and_then(|d| u64::try_from(d.as_nanos()).ok());
+            *time = Some(read.ok_or_else(|| wrong().hint("as in 30s, 1m30s, 500ms"))?);
         }
     }
     let retries = match flags.one("retries")? {
@@ -276,32 +277,6 @@ fn healthcheck(rest: &Rest<'_>) -> Result<Health, Mistake> {
         }),
         _ => Err(rest.wrong(format!("HEALTHCHECK {word} is not known")).hint("NONE, or CMD …")),
     }
-}
-
-/// `1m30s` in nanoseconds.
-fn duration(text: &str) -> Option<u64> {
-    const UNITS: [(&str, f64); 7] = [
-        ("ns", 1.0),
-        ("us", 1e3),
-        ("µs", 1e3),
-        ("ms", 1e6),
-        ("s", 1e9),
-        ("m", 6e10),
-        ("h", 3.6e12),
-    ];
-    let mut left = text;
-    let mut total = 0.0;
-    while !left.is_empty() {
-        let digits = left.find(|c: char| !(c.is_ascii_digit() || c == '.'))?;
-        let number: f64 = left[..digits].parse().ok()?;
-        left = &left[digits..];
-        let unit = left.find(|c: char| c.is_ascii_digit()).unwrap_or(left.len());
-        let (_, factor) = UNITS.iter().find(|(name, _)| *name == &left[..unit])?;
-        total += number * factor;
-        left = &left[unit..];
-    }
-    let fits = (0.0..9e18).contains(&total) && !text.is_empty();
-    fits.then(|| format!("{total:.0}").parse().ok())?
 }
 
 fn on_build(rest: &Rest<'_>) -> Result<Instruction, Mistake> {

@@ -148,7 +148,7 @@ pub struct LogsArgs {
     /// Only the last so many lines; -1 is all
     #[arg(long, value_name = "LINES", allow_negative_numbers = true)]
     pub tail: Option<i64>,
-    /// Only what is younger, as in 90, 90s, 10m, 2h
+    /// Only what is younger, as in 90s, 10m, 1h30m
     #[arg(long, value_name = "AGE")]
     pub since: Option<String>,
     /// Of the attempt before

@@ -8,18 +8,20 @@ use super::Ended;
 use crate::args::LogsArgs;
 use crate::failure::Failure;
 use crate::settings::Settings;
-use crate::{age, print, target};
+use crate::{print, target};
 
 pub(super) async fn logs(args: &LogsArgs, settings: &Settings) -> Ended {
     let what = format!("logs {}", args.target);
     let client = settings.client();
     let since_seconds = match &args.since {
         None => None,
-        Some(text) => Some(age::parse_seconds(text).ok_or_else(|| {
-            Failure::new(what.clone(), format!("--since {text} is no age"))
-                .hint("90s, 10m, 2h")
-                .code(2)
-        })?),
+        Some(text) => {
+            Some(oci::duration::parse(text).map(|age| age.as_secs()).ok_or_else(|| {
+                Failure::new(what.clone(), format!("--since {text} is no age"))
+                    .hint("90s, 10m, 1h30m")
+                    .code(2)
+            })?)
+        }
     };
     let member =
         target::member(&client, &args.target, args.container.as_deref(), args.namespace.as_deref());

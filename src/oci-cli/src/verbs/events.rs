@@ -22,7 +22,7 @@ pub(super) const EVENTS: Verb = Verb {
     help: "print what happens to a container, as JSON lines",
     arguments: "ID",
     flags: &[
-        Flag::value("interval", 0, "TIME", "between two statistics, as in 5s or 500ms"),
+        Flag::value("interval", 0, "TIME", "between two statistics, as in 5s or 1m30s"),
         Flag::switch("stats", 0, "print the statistics once and end"),
     ],
     words: Words::Anywhere,
@@ -103,19 +103,11 @@ fn print(event: &Event<'_>) -> Result<(), Failure> {
     std::io::stdout().lock().write_all(&line).map_err(failed)
 }
 
-/// Go's durations, of one unit.
 fn interval(text: &str) -> Result<Duration, Failure> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match &text[digits.len()..] {
-        "ms" => 1,
-        "s" | "" => 1000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => 0,
-    };
-    let ms = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit)).filter(|ms| *ms > 0);
-    ms.map(Duration::from_millis).ok_or_else(|| {
-        Failure::new(format!("invalid value {text:?} for --interval: want 5s, 500ms or the like"))
+    oci::duration::parse(text).filter(|interval| !interval.is_zero()).ok_or_else(|| Failure {
+        text: format!("invalid value {text:?} for --interval"),
+        hint: Some("give a duration over 0, as in 5s, 500ms or 1m30s".to_owned()),
+        code: 1,
     })
 }
 
@@ -124,10 +116,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn intervals_are_gos() {
-        assert_eq!(interval("500ms").unwrap(), Duration::from_millis(500));
-        assert_eq!(interval("2m").unwrap(), Duration::from_secs(120));
-        for wrong in ["0s", "x", "-1s", "5d", ""] {
+    fn intervals_are_gos_and_over_zero() {
+        assert_eq!(interval("1m0.5s").unwrap(), Duration::from_millis(60_500));
+        for wrong in ["0", "0s", "x", "-1s", "5", "5d", ""] {
             assert!(interval(wrong).is_err(), "{wrong}");
         }
     }
