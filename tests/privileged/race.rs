@@ -97,6 +97,12 @@ fn user_namespace(config: &mut Value) {
     namespaces.extend(["user", "network", "ipc"].map(|kind| json!({"type": kind})));
 }
 
+/// In the caller's mount namespace: its root is built apart and mounted nowhere.
+fn no_mount_namespace(config: &mut Value) {
+    let namespaces = config["linux"]["namespaces"].as_array_mut().expect("namespaces");
+    namespaces.retain(|namespace| namespace["type"] != "mount");
+}
+
 fn copying_tmpfs(config: &mut Value) {
     add(
         config,
@@ -231,6 +237,33 @@ race! {
         ..links("rootfs/", |config| {
             own_dev(config);
             user_namespace(config);
+        })
+    };
+    root_without_a_mount_namespace: Scenario {
+        partners: &[Partner::Link("/CANARY/root")],
+        script: "[ ! -e /secret ] || echo WRONG",
+        ..links("rootfs/", |config| {
+            own_dev(config);
+            no_mount_namespace(config);
+        })
+    };
+    bind_without_a_mount_namespace: links("rootfs/deep/", |config| {
+        no_mount_namespace(config);
+        add(config, json!({"type": "bind", "source": "/etc", "destination": "/deep/new/volume",
+            "options": ["rbind"]}));
+    });
+    working_folder_without_a_mount_namespace: links("rootfs/work/", |config| {
+        no_mount_namespace(config);
+        config["process"]["cwd"] = json!("/work/below/new");
+    });
+    /// What is joined is the root of a process, not a mount namespace's.
+    exec_without_a_mount_namespace: Scenario {
+        partners: &[Partner::Link("/proc/self/fd/0"), Partner::Link("/dev/stdin")],
+        script: "[ ! -e usr ] || echo WRONG",
+        kind: Kind::Exec,
+        ..links("rootfs/work/", |config| {
+            no_mount_namespace(config);
+            config["process"]["args"] = json!(["sleep", "100000"]);
         })
     };
     /// The working folder of an exec leads to a descriptor that is the host's root.

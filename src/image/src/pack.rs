@@ -116,4 +116,6 @@ pub(crate) use changes::changes;
 pub(crate) use tree::ROOT_MODE;
 
 #[cfg(test)]
+mod exchanged;
+#[cfg(test)]
 mod tests;

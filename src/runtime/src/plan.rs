@@ -216,7 +216,9 @@ enum Hiding {
 }
 
 /// See [`hide`]. An unprivileged caller needs hold of the process: to write its maps, and to join
-/// its namespaces for a hook.
+/// its namespaces for a hook. Who is hidden is joined by whoever has CAP_SYS_PTRACE over the user
+/// namespace of its execve: in that of the host the caller has not, and over one that is shared
+/// those have it, too, that the process is hidden from.
 fn hides(spec: &Spec, facts: &Facts<'_>) -> Option<Hiding> {
     let started = spec.hooks().as_ref().and_then(|hooks| hooks.start_container().as_deref());
     let held = facts.unprivileged && started.is_some_and(|hooks| !hooks.is_empty());

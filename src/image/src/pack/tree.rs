@@ -178,11 +178,22 @@ impl Walk {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             Err(e) => return Err(Error::io("looking at a file of", &self.path, e)),
         };
+        self.found((folder, name, &facts), path, depth, out)
+    }
+
+    /// Writes what was looked at, with all below it; by now something else may be there.
+    pub(super) fn found<W: std::io::Write>(
+        &mut self,
+        (folder, name, facts): (&OwnedFd, &[u8], &Facts),
+        path: Vec<u8>,
+        depth: usize,
+        out: &mut Writer<W>,
+    ) -> Result<()> {
         if self.upper && facts.form == WHITEOUT {
             let parent = path.len().saturating_sub(name.len() + 1);
             return self.mark(&path[..parent], &[MARK, name].concat(), out);
         }
-        let Some(mut entry) = self.described((folder, name), &path, &facts)? else {
+        let Some(mut entry) = self.described((folder, name), &path, facts)? else {
             return Ok(());
         };
         self.entries += 1;

@@ -7,6 +7,7 @@
 
 mod adoption;
 mod bad_input;
+mod exhaustion;
 mod faults;
 mod lifecycle;
 mod pod;

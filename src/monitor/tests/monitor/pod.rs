@@ -210,6 +210,14 @@ impl Pod {
         self.client = self.connect();
     }
 
+    /// The monitor's own memory.
+    pub(crate) fn private_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.monitor.id()));
+        let status = status.unwrap();
+        let private = status.lines().filter(|line| line.starts_with("Private_"));
+        private.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok()).sum()
+    }
+
     /// Kills and removes every container and shuts the monitor down; nothing of the pod is left.
     pub(crate) fn end(mut self) {
         for record in self.list() {

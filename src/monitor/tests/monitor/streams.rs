@@ -10,14 +10,14 @@ use monitor::protocol::{Request, Response};
 use crate::pod::{Pod, wait_for};
 
 /// A client's side of an attachment.
-struct Attached {
+pub(crate) struct Attached {
     client: Client,
     input: Option<PipeWriter>,
     output: PipeReader,
     _error: PipeReader,
 }
 
-fn attach(pod: &Pod, id: &str) -> Attached {
+pub(crate) fn attach(pod: &Pod, id: &str) -> Attached {
     let mut client = pod.connect();
     let (stdin, input) = std::io::pipe().unwrap();
     let (output, stdout) = std::io::pipe().unwrap();
@@ -184,13 +184,7 @@ fn a_flood_is_logged_without_a_gap_in_little_memory() {
         }
     }
     assert_eq!(next, 400_001);
-    let status = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", pod.monitor.id()));
-    let private: u64 = status
-        .unwrap()
-        .lines()
-        .filter(|line| line.starts_with("Private_Dirty") || line.starts_with("Private_Clean"))
-        .filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok())
-        .sum();
+    let private = pod.private_kib();
     assert!(private < 20_000, "{private} KiB");
     pod.end();
 }

@@ -137,8 +137,10 @@ fn host_paths_are_what_their_type_says() {
 }
 
 #[test]
-fn a_sub_path_cannot_leave_its_volume() {
-    let Some(scope) = scope::enter("volumes::tests::a_sub_path_cannot_leave_its_volume") else {
+fn cve_2017_1002101_a_sub_path_cannot_leave_its_volume() {
+    let Some(scope) =
+        scope::enter("volumes::tests::cve_2017_1002101_a_sub_path_cannot_leave_its_volume")
+    else {
         return;
     };
     let (dir, canary) = (scope.folder().join("pod"), scope.folder().join("canary"));
