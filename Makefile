@@ -18,7 +18,7 @@ export PATH := $(TOOLS):$(HOME)/.cargo/bin:$(PATH)
 export PODVISOR_BIN := $(abspath $(BIN))
 export PODVISOR_TEST_CACHE := $(abspath $(OUT))/cache
 
-.PHONY: help deps deps-run deps-deny build build-real run check test unit privileged race conformance engines images vm vm-all bench bench-scale install clean
+.PHONY: help deps deps-run deps-fuzz deps-deny build build-real run check test unit privileged race conformance engines images vm vm-all fuzz bench bench-scale install clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -40,6 +40,9 @@ rust:
 
 deps: rust ## install all that build, tests and benchmarks need, from Debian packages; starts no service
 	@packaging/apt.sh $(PACKAGES_BENCH)
+
+deps-fuzz: rust
+	@packaging/apt.sh $(PACKAGES_RUN) g++ tar
 
 deps-deny:
 	@cargo deny --version >/dev/null 2>&1 || cargo install --quiet --debug --locked --root .tools cargo-deny
@@ -112,17 +115,9 @@ vm-all: build ## there, too: every case on podvisor-oci, runc and crun, engines,
 	tests/vm/trials.sh $(BIN) $(PODVISOR_TEST_CACHE) checkpoint-options
 	VM_TIMEOUT=2400 tests/vm/privileged.sh $(BIN) $(PODVISOR_TEST_CACHE)
 
-fuzz: ## mutate the corpora of tests/fuzz for a minute each (FUZZ_SECONDS=60)
-	for target in config state seccomp mountinfo cgroup_files; do \
-	  PODVISOR_FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test --quiet -p runtime --lib fuzz_$$target -- --nocapture; done
-	PODVISOR_FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test --quiet -p runtime --lib random_profiles
-	PODVISOR_FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test --quiet -p oci-cli --bins fuzz_user -- --nocapture
-	for target in containerfile dockerignore; do \
-	  PODVISOR_FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test --quiet -p build --lib fuzz_$$target -- --nocapture; done
-	for target in headers answers; do PODVISOR_FUZZ_SECONDS=$(FUZZ_SECONDS) \
-	  cargo test --quiet -p registry --lib fuzz_registry_$$target -- --nocapture; done
-	for target in accounts manifest index image_config reference gzip tar_beside_gnu_tar; do \
-	  PODVISOR_FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test --quiet -p image --lib fuzz_$$target -- --nocapture; done
+fuzz: deps-fuzz ## each target of tests/fuzz under libFuzzer for a minute (FUZZ_SECONDS=60, root)
+	cargo build --quiet -p scope
+	FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz/run.sh $(OUT)/fuzz $(abspath $(OUT)/$(TRIPLE)/debug/scope)
 
 bench: deps build ## medians beside crun, runc, podman, skopeo+umoci in one run (root)
 	tests/bench/run.sh $(BIN) $(PODVISOR_TEST_CACHE)

@@ -14,6 +14,8 @@
 //! builds of the same files give one digest where the commands do.
 //! Not here: how layers are written and kept (crate `image`), showing progress (crate `cli`).
 
+#![cfg_attr(all(test, fuzzing), no_main)]
+
 mod agent;
 mod container;
 mod error;

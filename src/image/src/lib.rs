@@ -11,6 +11,8 @@
 //! outside its folder; a failure at any point leaves the store as it was. Touch `extract` and
 //! `tarball` only with a test of the hostile archive in mind. Not here: mounting.
 
+#![cfg_attr(all(test, fuzzing), no_main)]
+
 mod blobs;
 mod budget;
 mod catalog;

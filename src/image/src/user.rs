@@ -178,4 +178,4 @@ fn group(fields: &[&str]) -> Option<Group> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

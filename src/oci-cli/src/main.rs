@@ -10,7 +10,7 @@
 //! Not here: anything about containers that an engine other than a shell could want. It is in
 //! `runtime`. May be touched: flags and texts only in runc's ways; the conformance cases compare.
 
-#![cfg_attr(not(test), no_main)]
+#![cfg_attr(any(not(test), fuzzing), no_main)]
 
 use std::ffi::OsString;
 

@@ -37,7 +37,7 @@ spec:
 "#;
 
 fn damaged(seed: u64) -> String {
-    let mut dice = Dice(seed);
+    let mut dice = Dice::Seed(seed);
     let mut bytes = SAMPLE.as_bytes().to_vec();
     for _ in 0..=dice.bits() % 4 {
         if bytes.len() < 2 {

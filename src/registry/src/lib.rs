@@ -11,6 +11,8 @@
 //! answer names, over TLS; every body has a bound and a slowest pace; no answer makes this crate
 //! read or write a file. Digests are the caller's to check. Not here: images, the store.
 
+#![cfg_attr(all(test, fuzzing), no_main)]
+
 mod blob;
 mod cancel;
 mod challenge;

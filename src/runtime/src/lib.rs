@@ -17,6 +17,8 @@
 //! what may follow what. Synchronous, single-threaded, no global state.
 //! May be touched: everything; `error`'s words are matched by engines.
 
+#![cfg_attr(all(test, fuzzing), no_main)]
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 

@@ -58,4 +58,4 @@ pub fn load_flags(profile: &LinuxSeccomp) -> u32 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

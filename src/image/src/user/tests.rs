@@ -91,21 +91,18 @@ fn hostile_files_are_refused_in_time() {
 }
 
 /// The first line is the user asked for, then passwd, a line `---`, and group.
-#[test]
-fn fuzz_accounts() {
+pub(crate) fn accounts(text: &[u8]) {
     let layers = Layers::new("fuzz");
-    fuzz::run("accounts", |text| {
-        let text = String::from_utf8_lossy(text);
-        let (user, files) = text.split_once('\n').unwrap_or((&text, ""));
-        let (passwd, group) = files.split_once("---\n").unwrap_or((files, ""));
-        fs::write(layers.0.join("top/etc/passwd"), passwd).unwrap();
-        fs::write(layers.0.join("top/etc/group"), group).unwrap();
-        if let Ok(found) = lookup(&layers.lower(), user) {
-            // A name never turns into a number of its own.
-            let wanted = user.split(':').next().unwrap_or_default();
-            let known = passwd.lines().any(|line| line.split(':').next() == Some(wanted));
-            let numeric = wanted.bytes().all(|b| b.is_ascii_digit());
-            assert!(known || numeric, "{user:?} is {}", found.uid);
-        }
-    });
+    let text = String::from_utf8_lossy(text);
+    let (user, files) = text.split_once('\n').unwrap_or((&text, ""));
+    let (passwd, group) = files.split_once("---\n").unwrap_or((files, ""));
+    fs::write(layers.0.join("top/etc/passwd"), passwd).unwrap();
+    fs::write(layers.0.join("top/etc/group"), group).unwrap();
+    if let Ok(found) = lookup(&layers.lower(), user) {
+        // A name never turns into a number of its own.
+        let wanted = user.split(':').next().unwrap_or_default();
+        let known = passwd.lines().any(|line| line.split(':').next() == Some(wanted));
+        let numeric = wanted.bytes().all(|b| b.is_ascii_digit());
+        assert!(known || numeric, "{user:?} is {}", found.uid);
+    }
 }

@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_is_never_zero_by_accident() {
+    fn cve_2026_30892_a_user_is_never_zero_by_accident() {
         for text in ["root", "4294967296", "-1", "4294967295", "0x1", "", " 1", "+1", "1:wheel"] {
             let given = Given::parse(
                 &mut ["--user", text, "id", "ls"].map(OsString::from).into_iter(),
@@ -212,23 +212,22 @@ mod tests {
         }
     }
 
+    fuzz::targets![user];
+
     /// What is taken for a user is its very digits, and never a wrapped number.
-    #[test]
-    fn fuzz_user() {
-        fuzz::run("user", |text| {
-            let Ok(text) = std::str::from_utf8(text) else { return };
-            let mut user = User::default();
-            if set_user(&mut user, text).is_err() {
-                return;
-            }
-            let (uid, gid) = text.split_once(':').map_or((text, None), |(u, g)| (u, Some(g)));
-            let same = |number: u32, digits: &str| {
-                let value: String = digits.trim_start_matches('0').to_owned();
-                let value = if value.is_empty() { "0".to_owned() } else { value };
-                assert!(!digits.is_empty() && number.to_string() == value, "{text:?} is {number}");
-            };
-            same(user.uid(), uid);
-            gid.into_iter().for_each(|gid| same(user.gid(), gid));
-        });
+    fn user(text: &[u8]) {
+        let Ok(text) = std::str::from_utf8(text) else { return };
+        let mut user = User::default();
+        if set_user(&mut user, text).is_err() {
+            return;
+        }
+        let (uid, gid) = text.split_once(':').map_or((text, None), |(u, g)| (u, Some(g)));
+        let same = |number: u32, digits: &str| {
+            let value: String = digits.trim_start_matches('0').to_owned();
+            let value = if value.is_empty() { "0".to_owned() } else { value };
+            assert!(!digits.is_empty() && number.to_string() == value, "{text:?} is {number}");
+        };
+        same(user.uid(), uid);
+        gid.into_iter().for_each(|gid| same(user.gid(), gid));
     }
 }

@@ -359,28 +359,34 @@ fn naive(profile: &Value, call: &Call) -> u32 {
     }
 }
 
+/// A profile and calls, all of the dice's choice: the program answers what the profile says.
+fn compiled_as_it_says(dice: &mut Dice, calls: usize) {
+    let value = random_profile(dice);
+    let compiled = filter(value.clone());
+    for _ in 0..calls {
+        let nr = dice.below(520) as u32;
+        let arch = one_of(dice, &[X86_64, X86_64, I386, 0xc000_00b7]);
+        let nr = one_of(dice, &[nr, nr, nr | X32_BIT, u32::MAX]);
+        let mut call = Call { nr, arch, args: [0; 6] };
+        for arg in &mut call.args {
+            *arg = argument(dice);
+        }
+        if arch == I386 {
+            call.args = call.args.map(|a| a & 0xffff_ffff);
+        }
+        let (got, expected) = (interpret(&compiled, &call), naive(&value, &call));
+        assert_eq!(got, expected, "{call:x?}\n{value:#}");
+    }
+}
+
 #[test]
 fn random_profiles_do_what_they_say() {
-    let (begun, mut seed) = (std::time::Instant::now(), 0);
-    let more = std::env::var("PODVISOR_FUZZ_SECONDS").ok().and_then(|s| s.parse().ok());
-    while seed < 150 || more.is_some_and(|more| begun.elapsed().as_secs() < more) {
-        seed += 1;
-        let mut dice = Dice(seed);
-        let value = random_profile(&mut dice);
-        let compiled = filter(value.clone());
-        for _ in 0..400 {
-            let nr = dice.below(520) as u32;
-            let arch = one_of(&mut dice, &[X86_64, X86_64, I386, 0xc000_00b7]);
-            let nr = one_of(&mut dice, &[nr, nr, nr | X32_BIT, u32::MAX]);
-            let mut call = Call { nr, arch, args: [0; 6] };
-            for arg in &mut call.args {
-                *arg = argument(&mut dice);
-            }
-            if arch == I386 {
-                call.args = call.args.map(|a| a & 0xffff_ffff);
-            }
-            let (got, expected) = (interpret(&compiled, &call), naive(&value, &call));
-            assert_eq!(got, expected, "seed {seed}: {call:x?}\n{value:#}");
-        }
+    for seed in 1..=150 {
+        compiled_as_it_says(&mut Dice::Seed(seed), 400);
     }
+}
+
+/// As [`random_profiles_do_what_they_say`], chosen by a fuzzer.
+pub(crate) fn seccomp_answers(input: &[u8]) {
+    compiled_as_it_says(&mut Dice::Input(input), 20);
 }
