@@ -25,15 +25,18 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// The short form that people type: without docker.io and library, with the tag.
+    /// The short form that people type: with the tag, without docker.io and library where it names
+    /// the same without.
     #[must_use]
     pub fn familiar(&self) -> String {
-        let short = if self.registry == DEFAULT_REGISTRY {
-            self.repository.strip_prefix(DEFAULT_FOLDER).unwrap_or(&self.repository).to_owned()
-        } else {
-            format!("{}/{}", self.registry, self.repository)
-        };
-        format!("{short}:{}", self.tag)
+        let (registry, path, tag) = (&self.registry, &self.repository, &self.tag);
+        let official = path.strip_prefix(DEFAULT_FOLDER).filter(|name| !name.contains('/'));
+        let other = path.split_once('/').is_some_and(|(first, _)| is_registry(first));
+        match official {
+            _ if registry != DEFAULT_REGISTRY || other => format!("{registry}/{path}:{tag}"),
+            Some(name) => format!("{name}:{tag}"),
+            None => format!("{path}:{tag}"),
+        }
     }
 
     /// The digest pinned after `@`, if any.
@@ -134,12 +137,16 @@ fn tag(text: &str) -> bool {
         && text.bytes().all(|b| word(b) || b == b'.' || b == b'-')
 }
 
+/// Whether the first part of a name, of several, is a registry's.
+fn is_registry(part: &str) -> bool {
+    part.contains(['.', ':']) || part == "localhost"
+}
+
 fn parse(text: &str) -> Result<Reference, String> {
     let (rest, digest) = match text.split_once('@') {
         Some((rest, digest)) => (rest, Some(digest.parse::<Digest>()?)),
         None => (text, None),
     };
-    let is_registry = |p: &str| p.contains(['.', ':']) || p == "localhost";
     let (host, path) = match rest.split_once('/') {
         Some((first, path)) if is_registry(first) => (first, path),
         _ => (DEFAULT_REGISTRY, rest),
@@ -228,6 +235,13 @@ mod tests {
             ("r.example:5000/a/b:c", "r.example:5000/a/b:c", "r.example:5000/a/b:c"),
             ("[::1]:5000/a", "[::1]:5000/a:latest", "[::1]:5000/a:latest"),
             ("a__b/c--d.e", "docker.io/a__b/c--d.e:latest", "a__b/c--d.e:latest"),
+            ("library/a/b", "docker.io/library/a/b:latest", "library/a/b:latest"),
+            ("docker.io/a.b/c", "docker.io/a.b/c:latest", "docker.io/a.b/c:latest"),
+            (
+                "docker.io/localhost/c",
+                "docker.io/localhost/c:latest",
+                "docker.io/localhost/c:latest",
+            ),
         ] {
             let parsed: Reference = given.parse().unwrap();
             assert_eq!(parsed.to_string(), full, "{given}");

@@ -51,7 +51,7 @@ fn cve_2022_1708_a_probe_without_end_costs_neither_memory_nor_time() {
 }
 
 /// What a command with a terminal needs is gone with it, when it could not be started, too.
-/// Red with `std::mem::forget` of what `Child::fail` (runtime) or `Monitor::exec` holds.
+/// Red with a `std::mem::forget` of what `Monitor::exec` has of the terminal.
 #[test]
 fn cve_2022_23471_execs_that_fail_leave_nothing() {
     let name = "exhaustion::cve_2022_23471_execs_that_fail_leave_nothing";
@@ -85,7 +85,7 @@ fn cve_2022_23471_execs_that_fail_leave_nothing() {
 }
 
 /// Clients that attach and go, without a word and in the middle of output, leave nothing.
-/// Red where `detach` of `src/monitor/src/attachment.rs` keeps what it is to drop.
+/// Red where `detach` of `src/monitor/src/relay.rs` keeps the attachment.
 #[test]
 fn cve_2024_64329_attachments_that_end_leave_nothing() {
     let name = "exhaustion::cve_2024_64329_attachments_that_end_leave_nothing";
