@@ -75,6 +75,21 @@ replay! {
         let tar = tar.data(&hidden).file("b").end();
         vec![layer("hidden by its size", tar, None)]
     };
+    /// A NUL before the digits: a size of nothing to some, the digits' to GNU tar and Go, so that
+    /// what one reads as data is the other's entries. Found by `make fuzz`. Red when `octal` of
+    /// `tarball/header.rs` ends at the NUL.
+    sizes_begin_with_a_nul: |_| {
+        let hidden = f().file("b").end();
+        let of = |size: &[u8]| Head { size: size.to_vec(), ..Head::new(b"a", b'0') };
+        let size = format!("\0{:010o}\0", hidden.len());
+        let tar = f().head(&of(size.as_bytes())).data(&hidden).end();
+        let owner = Head { uid: b"\x000001750".to_vec(), ..Head::new(b"a", b'0') };
+        vec![
+            layer("a size behind a NUL", tar, Some("the size is no number")),
+            layer("an owner behind a NUL", f().head(&owner).end(), Some("is no number")),
+            layer("all NUL", f().head(&of(&[0; 12])).file("b").end(), None),
+        ]
+    };
     /// containers/image: a digest that is a path. Red when `Digest::parse` takes any text.
     cve_2024_3727_digests_are_paths: |_| {
         let digests = ["sha256:../../../../etc/passwd", "../../evil", "sha256:", "x:/etc/passwd"];

@@ -134,6 +134,10 @@ fn text(field: &[u8]) -> &[u8] {
 }
 
 fn octal(field: &[u8]) -> Option<u64> {
+    // No number to us, but others read what is behind one NUL (GNU tar) or many (Go).
+    if field.first() == Some(&0) && field.iter().any(|b| !matches!(b, 0 | b' ')) {
+        return None;
+    }
     let field = text(field).trim_ascii();
     field.iter().try_fold(0u64, |sum, b| match b {
         b'0'..=b'7' => sum.checked_mul(8)?.checked_add(u64::from(b - b'0')),
