@@ -1,4 +1,5 @@
-//! Targets of `make fuzz`: functions that must hold for any input, one folder of `/tests/fuzz` each.
+//! Targets of `make fuzz`: functions that must hold for any input, each with a folder of its own
+//! in `/tests/fuzz`.
 //!
 //! [`targets!`](crate::targets) names those of a crate, in its tests. `cargo test` calls each with
 //! the files of its corpus ([`replay`]). Compiled with `--cfg fuzzing` the same tests are a program

@@ -21,7 +21,8 @@ fn held(pod: &Pod) -> [usize; 3] {
 }
 
 /// Of a probe that writes without end a little is kept, and others are answered meanwhile.
-/// Red without `room` in `read_probe` (the answer is too long to be sent), or with a loop there that ends with the output.
+/// Red without `room` in `read_probe` (the answer is too long to be sent), or with a loop there
+/// that ends with the output.
 #[test]
 fn cve_2022_1708_a_probe_without_end_costs_neither_memory_nor_time() {
     let name = "exhaustion::cve_2022_1708_a_probe_without_end_costs_neither_memory_nor_time";
