@@ -69,6 +69,10 @@ impl Origin {
         // A query alone belongs to `/` (RFC 9112, 3.2.1).
         let path = uri.path_and_query().map_or("/", |p| p.as_str());
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+        // `Uri` refuses those of ASCII alone.
+        if path.contains(char::is_control) {
+            return Err(format!("{url:?} has a control character"));
+        }
         Ok((Origin { https, host: authority.host().to_ascii_lowercase(), port }, path))
     }
 
