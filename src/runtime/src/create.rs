@@ -2,7 +2,7 @@
 //!
 //! Order: the claim on the id and a first state (enough to remove everything by), the cgroup, the
 //! clone; while the child mounts, the rest of the parent's work; hooks; the child's last word. On a
-//! failure all of it is undone, in reverse.
+//! failure all of it is undone, in reverse, and the poststop hooks run.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
@@ -334,11 +334,7 @@ impl<'r> Making<'r> {
             hooks::run(spec, List::Prestart, &state, None)?;
             hooks::run(spec, List::CreateRuntime, &state, None)?;
             // The root is mounted there and not yet "/".
-            let folder = match self.options.rootfs {
-                Rootfs::Bundle => &self.record.rootfs,
-                Rootfs::Overlay { .. } => &self.record.bundle,
-            };
-            let inside = Inside::of(spec, child.pidfd(), folder);
+            let inside = Inside::of(spec, child.pidfd(), child.pid());
             hooks::run(spec, List::CreateContainer, &state, Some(inside))?;
             child.go_on()?;
         }
@@ -425,6 +421,7 @@ impl Drop for Making<'_> {
             let _ = self.record.rdt.as_ref().map(rdt::Group::remove);
         }
         if let Some(claim) = self.claim.take() {
+            hooks::poststop(self.spec(), &self.record);
             let _ = claim.remove();
         }
     }

@@ -8,32 +8,31 @@
 //! | poststart | the command has begun | runtime's namespaces |
 //! | poststop | everything has been removed | runtime's namespaces |
 //!
-//! A hook without `env` gets the environment of where it runs: the caller's, or the process's. Its
-//! working folder is the caller's, the root to come (createContainer) or the process's
-//! (startContainer): as in runc.
+//! A hook of the host has nothing of the container's in its environment, which is the caller's if
+//! it has no `env`, and works in the bundle: what an image says and holds is not for the host's
+//! programs (CVE-2025-23266). In a user namespace a createContainer hook is its root.
 //!
-//! A hook that fails stops what is being done, but after the start (poststart: the specification's
-//! "log a warning" would be lost, so it is an error told to the caller; poststop: all are run).
+//! A hook that fails stops what is being done, and then the poststop hooks run; when they fail
+//! themselves, that is a warning. What a hook says is told when it fails ([`session`]).
 //! Source: runtime-spec config.md "POSIX-platform Hooks", runtime.md "Lifecycle".
 
 pub(crate) mod contained;
+mod session;
 
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
-use std::time::{Duration, Instant};
 
-use child::Op;
+use child::{Op, Text};
 use oci::runtime::{Hook, Hooks, LinuxNamespaceType, Spec};
 use oci::{State, Status, state::SPEC_VERSION};
-use sys::launch::{Birth, Told};
+use sys::launch::{Birth, Launched, Told};
 
 use crate::draft::{Draft, Source};
 use crate::error::{Error, Result};
+use crate::plan;
 use crate::store::Record;
-
-/// Longest run of a hook that names no timeout: a wait without a bound is never right.
-const TIMEOUT_MAX_S: u64 = 3600;
+use session::Session;
 
 /// A list of hooks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,26 +92,25 @@ pub(crate) fn state(record: &Record, status: Status, pid: i32) -> State {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Inside<'a> {
     /// A process of it.
-    pub(crate) process: BorrowedFd<'a>,
+    process: BorrowedFd<'a>,
     /// CLONE_NEW* kinds to join.
-    pub(crate) kinds: u64,
-    /// The working folder, as a path in there.
-    pub(crate) folder: &'a Path,
-    /// The container's process: its environment is that of hooks that have none.
-    pub(crate) env: &'a [String],
+    kinds: u64,
+    /// It has groups of its own, which may be set.
+    groups: bool,
+    /// The bundle is in there, too: its mount namespace was made of the caller's.
+    has_bundle: bool,
 }
 
 impl<'a> Inside<'a> {
-    /// The inside of the container of `spec`.
-    pub(crate) fn of(spec: &'a Spec, process: BorrowedFd<'a>, folder: &'a Path) -> Inside<'a> {
-        let of = spec.process().as_ref();
+    /// The inside of the container of `spec`, with its process of the number `pid`.
+    pub(crate) fn of(spec: &Spec, process: BorrowedFd<'a>, pid: i32) -> Inside<'a> {
+        let mounts = LinuxNamespaceType::Mount;
         Inside {
             process,
             // Also where it is about to leave the mount namespace of its making again.
-            kinds: crate::plan::kinds(spec)
-                | crate::plan::namespace_flag(LinuxNamespaceType::Mount),
-            folder,
-            env: of.and_then(|p| p.env().as_deref()).unwrap_or_default(),
+            kinds: plan::kinds(spec) | plan::namespace_flag(mounts),
+            groups: !plan::keeps_groups(spec) && !crate::idmaps::denied_to(pid),
+            has_bundle: plan::has_new(spec, mounts) || plan::shares_mounts(spec),
         }
     }
 }
@@ -139,25 +137,26 @@ pub(crate) fn run(
     Ok(())
 }
 
-/// Runs them all; what failed, in words.
-pub(crate) fn run_each(spec: &Spec, list: List, state: &State) -> Vec<String> {
-    let Some(hooks) = spec.hooks() else { return Vec::new() };
-    let mut failures = Vec::new();
-    for (index, hook) in list.of(hooks).iter().enumerate() {
-        if let Err(problem) = one(hook, state, None) {
-            let (name, path) = (list.name(), hook.path().display());
-            failures.push(format!("error running {name} hook #{index}: {path}: {problem}"));
+/// Runs the poststop hooks of a container whose removal has left no more than its state. All of
+/// them run: "log a warning, but continue as if the hook had succeeded".
+pub(crate) fn poststop(spec: &Spec, record: &Record) {
+    let Some(hooks) = spec.hooks() else { return };
+    let state = state(record, Status::Stopped, 0);
+    for (index, hook) in List::Poststop.of(hooks).iter().enumerate() {
+        if let Err(problem) = one(hook, &state, None) {
+            let path = hook.path().display();
+            eprintln!("warning: error running poststop hook #{index}: {path}: {problem}");
         }
     }
-    failures
 }
 
 type Told1<T> = std::result::Result<T, String>;
 
 fn one(hook: &Hook, state: &State, inside: Option<&Inside<'_>>) -> Told1<()> {
-    let words = |error: io::Error| error.to_string();
-    let stdio = stdio(state)?;
-    let draft = program(hook, inside);
+    let (session, stdio) = Session::begin(hook, state)?;
+    // An engine may have removed it before what was in it is deleted.
+    let folder = if state.bundle.is_dir() { &state.bundle } else { Path::new("/") };
+    let draft = program(hook, folder, inside);
     let mut slots = Vec::new();
     for source in &draft.sources {
         slots.push(match source {
@@ -166,78 +165,47 @@ fn one(hook: &Hook, state: &State, inside: Option<&Inside<'_>>) -> Told1<()> {
         });
     }
     let born = sys::launch::launch(&draft.program, &slots, &Birth::default());
-    let mut launched = born.map_err(words)?;
-    let begun = loop {
-        match launched.next() {
-            Ok(Told::Failed { errno, .. }) => break Err(sys::errno::full(errno)),
-            Ok(Told::Closed) => break Ok(()),
-            Ok(Told::Forked(pid)) => match launched.follow(pid) {
-                Ok(()) => {}
-                Err(error) => break Err(words(error)),
-            },
-            Ok(_) => {}
-            Err(error) => break Err(words(error)),
-        }
-    };
-    if let Err(problem) = begun {
+    let mut launched = born.map_err(|error| error.to_string())?;
+    // From now on they are the hook's alone: what it says ends with it.
+    drop(stdio);
+    if let Err(problem) = begun(&mut launched, &session) {
         launched.destroy();
         return Err(problem);
     }
-    finish(&launched.pidfd, hook)
+    session.finish(&launched.pidfd)
 }
 
-/// The state to read, and the caller's own output.
-fn stdio(state: &State) -> Told1<[OwnedFd; 3]> {
-    let words = |error: io::Error| error.to_string();
-    let text = serde_json::to_vec(state).map_err(|error| error.to_string())?;
-    let input = sys::tree::memory_file(&text).map_err(words)?;
-    Ok([
-        OwnedFd::from(input),
-        io::stdout().as_fd().try_clone_to_owned().or_else(|_| null()).map_err(words)?,
-        io::stderr().as_fd().try_clone_to_owned().or_else(|_| null()).map_err(words)?,
-    ])
-}
-
-/// Waits for the end of a hook that has begun, as long as it may take.
-fn finish(process: &OwnedFd, hook: &Hook) -> Told1<()> {
-    let words = |error: io::Error| error.to_string();
-    let seconds = hook.timeout().and_then(|s| u64::try_from(s).ok()).unwrap_or(TIMEOUT_MAX_S);
-    let deadline = Instant::now() + Duration::from_secs(seconds);
-    let ended = sys::teardown::any_ended(std::slice::from_ref(process), deadline);
-    if !ended.map_err(words)? {
-        sys::launch::end(process.as_fd());
-        return Err(format!("did not end within {seconds} s and was killed"));
-    }
-    match sys::foreground::reap(process.as_fd()).map_err(words)? {
-        0 => Ok(()),
-        // SIGSYS: what a filter ends by.
-        159 => Err("was ended by signal 31: bad system call".to_owned()),
-        code @ 129..=192 => Err(format!("was ended by signal {}", code - 128)),
-        code => Err(format!("ended with exit code {code}")),
+/// Waits until a hook's process has executed it.
+fn begun(launched: &mut Launched, session: &Session) -> Told1<()> {
+    let words = |error: io::Error| match error.kind() {
+        ErrorKind::WouldBlock => "did not begin in time and was killed".to_owned(),
+        _ => error.to_string(),
+    };
+    loop {
+        launched.limit_waits(session.silence_max_ms()).map_err(words)?;
+        match launched.next().map_err(words)? {
+            Told::Failed { errno, .. } => return Err(sys::errno::full(errno)),
+            Told::Closed => return Ok(()),
+            Told::Forked(pid) => launched.follow(pid).map_err(words)?,
+            _ => {}
+        }
     }
 }
 
-const NEW_PID: u64 = sys::abi::CLONE_NEWPID as u64;
-
-fn null() -> io::Result<OwnedFd> {
-    sys::stdio::open_null()
-}
-
-fn program(hook: &Hook, inside: Option<&Inside<'_>>) -> Draft {
+/// A program of the host in `folder`, or inside of the container.
+fn program(hook: &Hook, folder: &Path, inside: Option<&Inside<'_>>) -> Draft {
     let mut draft = Draft::default();
     let first = draft.slot(Source::Stdio(0));
     draft.slot(Source::Stdio(1));
     draft.slot(Source::Stdio(2));
     draft.op(Op::Stdio { first, uid: 0 });
-    if let Some(inside) = inside {
-        let slot = draft.slot(Source::Process);
-        let kind = u32::try_from(inside.kinds).unwrap_or(0);
-        draft.op(Op::Setns { slot, kind });
-        if inside.kinds & NEW_PID != 0 {
-            draft.op(Op::Fork { flags: 0 });
+    let path = draft.path(folder);
+    match inside {
+        None => draft.op(Op::Chdir { path }),
+        Some(inside) => {
+            let folder = inside.has_bundle.then_some(path);
+            join(&mut draft, inside, folder);
         }
-        let path = draft.path(inside.folder);
-        draft.op(Op::Chdir { path });
     }
     draft.op(Op::CloseFrom { first: 3, keep: child::NO_SLOT });
     draft.op(Op::Signals);
@@ -246,14 +214,33 @@ fn program(hook: &Hook, inside: Option<&Inside<'_>>) -> Draft {
         Some(args) if !args.is_empty() => draft.strings(args),
         _ => draft.strings([bytes(path)]),
     };
-    draft.program.envp = match (hook.env(), inside) {
-        (Some(env), _) => draft.strings(env),
-        (None, Some(inside)) => draft.strings(inside.env),
-        (None, None) => draft.strings(own_environment()),
+    draft.program.envp = match hook.env() {
+        Some(env) => draft.strings(env),
+        None => draft.strings(own_environment()),
     };
     draft.program.candidates = draft.strings([bytes(path)]);
     draft.op(Op::Exec);
     draft
+}
+
+/// Joins a container. Whoever is in there has no hold of the process until it executes the hook,
+/// and then of nobody but the root of the user namespace.
+fn join(draft: &mut Draft, inside: &Inside<'_>, folder: Option<Text>) {
+    let has = |kind| inside.kinds & plan::namespace_flag(kind) != 0;
+    draft.op(Op::Hide);
+    let slot = draft.slot(Source::Process);
+    let kind = u32::try_from(inside.kinds).unwrap_or(0);
+    draft.op(Op::Setns { slot, kind });
+    if let Some(path) = folder {
+        // As the caller: it may be closed to others.
+        draft.op(Op::Chdir { path });
+    }
+    if has(LinuxNamespaceType::User) {
+        draft.op(Op::BecomeRoot { groups: inside.groups });
+    }
+    if has(LinuxNamespaceType::Pid) {
+        draft.op(Op::Fork { flags: 0 });
+    }
 }
 
 fn own_environment() -> impl Iterator<Item = Vec<u8>> {

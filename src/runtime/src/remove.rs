@@ -7,12 +7,13 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use oci::Status;
+use oci::runtime::Spec;
 
 use crate::cgroup::Cgroup;
 use crate::error::{Error, Result, chain};
-use crate::hooks::{self, List};
+use crate::hooks;
 use crate::lifecycle::Operation;
-use crate::store::{self, CLAIM_WITHIN, Record};
+use crate::store::{self, CLAIM_WITHIN, Claim, Record};
 use crate::{DELETE_WITHIN, Runtime, rdt, systemd};
 
 /// What the end of a killed process takes at most, unless something holds it up.
@@ -60,20 +61,24 @@ pub(crate) fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
         Ok(record) => (record, None),
     };
     let status = runtime.check(&record, &claim.folder, Operation::Delete { force })?;
-    let mut failures = end(&record, status, deadline);
+    destroy(claim, &record, spec.as_ref(), (status, deadline))
+}
+
+/// Removes all that there is of a container, and then runs its poststop hooks.
+pub(crate) fn destroy(
+    claim: Claim,
+    record: &Record,
+    spec: Option<&Spec>,
+    (status, deadline): (Status, Instant),
+) -> Result<()> {
+    let failures = end(record, status, deadline);
     if !failures.is_empty() {
         return Err(Error::Several { failures });
     }
     if let Some(spec) = spec {
-        let state = hooks::state(&record, Status::Stopped, 0);
-        failures = hooks::run_each(&spec, List::Poststop, &state);
+        hooks::poststop(spec, record);
     }
-    claim.remove()?;
-    // The specification: "log a warning, but continue as if the hook had succeeded".
-    for failure in failures {
-        eprintln!("warning: {failure}");
-    }
-    Ok(())
+    claim.remove()
 }
 
 /// Ends whatever lives of it and removes its cgroup; what failed, in words.

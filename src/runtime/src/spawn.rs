@@ -22,7 +22,7 @@ use crate::seccomp;
 
 /// Longest silence of a child, in ms: a mount may take its time, an exec has nothing slow to do.
 const SILENT_MAX_MS: u64 = 120_000;
-const EXEC_SILENT_MAX_MS: u64 = 7_000;
+pub(crate) const EXEC_SILENT_MAX_MS: u64 = 7_000;
 
 /// Most bytes of a filter: 4096 instructions.
 const FILTER_MAX_BYTES: usize = 4096 * 8;
@@ -193,8 +193,12 @@ impl Child {
 
     /// It has little to do, and is given up soon when it says nothing.
     pub(crate) fn hurry(&self) -> Result<()> {
-        let limited = self.launched.limit_waits(EXEC_SILENT_MAX_MS);
-        limited.map_err(|source| Error::Clone { source })
+        self.limit_waits(EXEC_SILENT_MAX_MS)
+    }
+
+    /// It is given up after a silence of this long.
+    pub(crate) fn limit_waits(&self, ms: u64) -> Result<()> {
+        self.launched.limit_waits(ms).map_err(|source| Error::Clone { source })
     }
 
     /// Gives it the oom_score_adj that its process is to have.

@@ -6,23 +6,25 @@
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use oci::Status;
 use oci::runtime::Spec;
 use sys::launch::Told;
 
-use crate::Runtime;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, chain};
 use crate::hooks::contained::Home;
 use crate::hooks::{self, List};
 use crate::lifecycle::Operation;
 use crate::plan;
 use crate::readiness::{self, Readiness};
-use crate::store::{self, CLAIM_WITHIN, Record};
+use crate::store::{self, CLAIM_WITHIN, Claim, Record};
+use crate::{DELETE_WITHIN, Runtime};
 
 /// Longest wait for the process to take its command on, in ms.
 const START_WITHIN_MS: u64 = 8_000;
+/// Longest wait for the end of one that is not to run.
+const END_WITHIN: Duration = Duration::from_secs(2);
 
 /// `heard`: what it tells of its readiness is wanted.
 pub(crate) fn start(runtime: &Runtime, id: &str, heard: bool) -> Result<Option<Readiness>> {
@@ -57,7 +59,10 @@ pub(crate) fn start(runtime: &Runtime, id: &str, heard: bool) -> Result<Option<R
     // From now on it is running, whatever comes.
     remove(&socket)?;
     let state = hooks::state(&record, Status::Running, record.pid);
-    hooks::run(&spec, List::Poststart, &state, None).inspect_err(|_| end(&record))?;
+    if let Err(error) = hooks::run(&spec, List::Poststart, &state, None) {
+        destroy(claim, &record, &spec);
+        return Err(error);
+    }
     Ok(ready.map(|socket| Readiness { socket, pid: record.pid, process }))
 }
 
@@ -65,6 +70,17 @@ pub(crate) fn start(runtime: &Runtime, id: &str, heard: bool) -> Result<Option<R
 fn end(record: &Record) {
     if let Some(process) = record.process() {
         let _ = sys::teardown::signal_process(process.as_fd(), sys::abi::SIGKILL);
+        let _ = sys::teardown::wait_for_end(process.as_fd(), Instant::now() + END_WITHIN);
+    }
+}
+
+/// A poststart hook that failed leaves nothing: "stop the container, and continue the lifecycle" at
+/// its removal. What cannot be removed stays for `delete`.
+fn destroy(claim: Claim, record: &Record, spec: &Spec) {
+    let deadline = Instant::now() + DELETE_WITHIN;
+    let removed = crate::remove::destroy(claim, record, Some(spec), (Status::Running, deadline));
+    if let Err(error) = removed {
+        eprintln!("warning: {}", chain(&error));
     }
 }
 

@@ -1,8 +1,10 @@
-//! Programs of the image that the runtime starts.
+//! Hooks: programs of the image that the runtime starts, and those of the host within its reach.
 
 use std::fs;
 
-use serde_json::json;
+use serde_json::{Value, json};
+
+use crate::trial::Trial;
 
 /// A startContainer hook is the image's own program: it has what the command has, and no more.
 /// Red when `start` and `run` make it by `hooks::run`, as they do createContainer hooks.
@@ -41,4 +43,167 @@ fn cve_2018_15664_2022_1227_hooks_of_the_image_have_no_more_rights() {
     let read = |name: &str| fs::read_to_string(rootfs.join("tmp").join(name)).expect("read");
     assert_eq!(read("command"), read("hook"));
     trial.oci(&["delete", "c"]).ok();
+}
+
+/// The environment and the folder of a host's program are none of the image's, which could have it
+/// load a library.
+/// Red when `hooks::program` takes the process's environment where a hook has none, or works in the
+/// root.
+#[test]
+fn cve_2025_23266_hooks_of_the_host_have_nothing_of_the_image() {
+    let Some((trial, bundle)) =
+        trial!(cve_2025_23266_hooks_of_the_host_have_nothing_of_the_image, "true")
+    else {
+        return;
+    };
+    let image = ["PATH=/bin:/of/image", "LD_PRELOAD=./evil.so", "LD_LIBRARY_PATH=."];
+    let said = trial.path("said");
+    let script = format!("(env; echo at $(pwd)) >>{}", said.display());
+    let hook = json!([{"path": "/bin/busybox", "args": ["sh", "-c", script]}]);
+    trial.change(|config| {
+        config["process"]["env"] = json!(image);
+        config["hooks"] = json!({"prestart": hook, "createRuntime": hook, "createContainer": hook,
+            "poststart": hook, "poststop": hook});
+    });
+    trial.oci(&["run", "--bundle", &bundle, "c"]).ok();
+    let text = fs::read_to_string(said).expect("read");
+    let found: Vec<&str> = text.lines().filter(|line| image.contains(line)).collect();
+    assert_eq!(found, [""; 0]);
+    let folders: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("at ")).collect();
+    assert_eq!(folders, [bundle.as_str(); 5]);
+}
+
+/// Gives the trial's container a user namespace and its root.
+fn with_users(trial: &Trial, config: &mut Value) {
+    let maps = json!([{"containerID": 0, "hostID": 100_000, "size": 1000}]);
+    config["linux"]["uidMappings"] = maps.clone();
+    config["linux"]["gidMappings"] = maps;
+    let namespaces = config["linux"]["namespaces"].as_array_mut().expect("namespaces");
+    namespaces.push(json!({"type": "user"}));
+    for folder in ["", "b", "b/rootfs"] {
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(trial.path(folder), open).expect("chmod");
+    }
+}
+
+/// A createContainer hook in a user namespace has nothing of the host's root, of which the root of
+/// the namespace could otherwise make use by ptrace(2).
+/// Red without `Op::BecomeRoot` in `hooks::join`.
+#[test]
+fn a_hook_in_a_user_namespace_is_not_the_hosts_root() {
+    let Some((trial, bundle)) = trial!(a_hook_in_a_user_namespace_is_not_the_hosts_root, "true")
+    else {
+        return;
+    };
+    let (secret, open) = (trial.path("secret"), trial.path("open"));
+    fs::write(&secret, "secret").expect("write");
+    fs::create_dir(&open).expect("mkdir");
+    let mode = |path, mode| {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        fs::set_permissions(path, mode).expect("chmod");
+    };
+    mode(&secret, 0o600);
+    mode(&open, 0o777);
+    let (at, of) = (secret.display(), open.display());
+    let script = format!("cat {at} >{of}/read; chmod 666 {at}; chown 100000 {at}; true");
+    trial.change(|config| {
+        with_users(&trial, config);
+        config["hooks"] = json!({"createContainer":
+            [{"path": "/bin/busybox", "args": ["sh", "-c", script]}]});
+    });
+    trial.oci(&["run", "--bundle", &bundle, "c"]).ok();
+    use std::os::unix::fs::MetadataExt;
+    let found = fs::metadata(&secret).expect("stat");
+    assert_eq!((found.mode() & 0o777, found.uid()), (0o600, 0));
+    let made = fs::metadata(open.join("read")).expect("stat");
+    assert_eq!((made.len(), made.uid(), made.gid()), (0, 100_000, 100_000));
+}
+
+/// An attacker's container with the tool `name`; config.json is afterwards that of one which joins
+/// its namespaces of these types: a hook is among its processes.
+fn attacker(trial: &Trial, bundle: &str, name: &str, kinds: &[&str]) {
+    fs::copy(trial.tool(name), trial.path("b/rootfs").join(name)).expect("tool");
+    trial.change(|config| config["root"]["readonly"] = json!(false));
+    trial.oci(&["run", "-d", "--bundle", bundle, "attacker"]).ok();
+    let state: Value = serde_json::from_str(&trial.oci(&["state", "attacker"]).ok()).expect("JSON");
+    let pid = &state["pid"];
+    trial.change(|config| {
+        config["process"]["args"] = json!(["true"]);
+        if kinds.contains(&"user") {
+            config["linux"]["uidMappings"] = json!(null);
+            config["linux"]["gidMappings"] = json!(null);
+        }
+        for namespace in config["linux"]["namespaces"].as_array_mut().expect("namespaces") {
+            let kind = namespace["type"].as_str().expect("type").to_owned();
+            if kinds.contains(&kind.as_str()) {
+                namespace["path"] = json!(format!("/proc/{pid}/ns/{kind}"));
+            }
+        }
+    });
+}
+
+/// Who is in the PID namespace that a container joins may stop the process that is to become its
+/// hook. The runtime goes on when the hook's time is over.
+/// Red when `hooks::begun` sets no limit to its waits.
+#[test]
+fn a_hook_that_is_stopped_on_its_way_holds_nobody_up() {
+    let Some((trial, bundle)) =
+        trial!(a_hook_that_is_stopped_on_its_way_holds_nobody_up, "/stop", "/result")
+    else {
+        return;
+    };
+    attacker(&trial, &bundle, "stop", &["pid"]);
+    trial.change(|config| {
+        config["hooks"] = json!({"createContainer": [{"path": "/bin/true", "timeout": 1}]});
+    });
+    let result = || fs::read_to_string(trial.path("b/rootfs/result")).unwrap_or_default();
+    trial.wait_for("the attacker", || result() == "looking\n");
+    for _ in 0..40 {
+        let done = trial.oci(&["run", "--bundle", &bundle, "c"]);
+        let stopped = result().contains("podvisor-init");
+        assert!(done.code == 1 || done.code == 0 && !stopped, "{} {}", done.code, done.err);
+        if stopped {
+            break;
+        }
+    }
+    assert!(result().contains("podvisor-init"), "stopped too late: {}", result());
+    trial.oci(&["delete", "--force", "attacker"]).ok();
+}
+
+/// The process that is to become a hook has all that the runtime gave it open until then.
+/// Red without `Op::Hide` in `hooks::join`.
+#[test]
+fn nobody_gets_hold_of_a_hook_before_it_is_one() {
+    let Some((trial, bundle)) =
+        trial!(nobody_gets_hold_of_a_hook_before_it_is_one, "/hold", "8", "/tmp/result")
+    else {
+        return;
+    };
+    let tmp = trial.path("b/rootfs/tmp");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    fs::set_permissions(&tmp, mode).expect("chmod");
+    trial.change(|config| {
+        with_users(&trial, config);
+        for set in ["bounding", "effective", "permitted"] {
+            let set = config["process"]["capabilities"][set].as_array_mut().expect("set");
+            set.push(json!("CAP_SYS_PTRACE"));
+        }
+    });
+    attacker(&trial, &bundle, "hold", &["pid", "user"]);
+    // The kernel copies it before it changes the program.
+    let env: Vec<String> = (0..8).map(|n| format!("V{n}={}", "x".repeat(100_000))).collect();
+    let hook = json!({"path": "/bin/true", "env": env});
+    trial.change(|config| config["hooks"] = json!({"createContainer": [hook, hook, hook, hook]}));
+    let result = || fs::read_to_string(tmp.join("result")).unwrap_or_default();
+    trial.wait_for("the attacker", || result() == "looking\n");
+    for _ in 0..8 {
+        trial.oci(&["run", "--bundle", &bundle, "c"]).ok();
+    }
+    trial.wait_for("the attacker's end", || {
+        trial.oci(&["state", "attacker"]).ok().contains("stopped")
+    });
+    let found = result();
+    let foreign: Vec<&str> = found.lines().filter(|line| line.contains("podvisor")).collect();
+    assert!(foreign.is_empty(), "{foreign:?}");
+    trial.oci(&["delete", "attacker"]).ok();
 }

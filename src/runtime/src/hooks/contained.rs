@@ -10,7 +10,8 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use oci::State;
 use oci::runtime::{Hook, Process, Spec};
 
-use super::{Told1, bytes, finish, stdio};
+use super::session::Session;
+use super::{Told1, bytes};
 use crate::cgroup::Cgroup;
 use crate::create::Stdio;
 use crate::error::{Error, Result};
@@ -46,15 +47,21 @@ pub(crate) fn run(home: &Home<'_>, state: &State) -> Result<()> {
 }
 
 fn one(home: &Home<'_>, hook: &Hook, state: &State) -> Told1<()> {
-    let child = begin(home, hook, stdio(state)?).map_err(|error| match error {
+    let (session, stdio) = Session::begin(hook, state)?;
+    let child = begin(home, hook, (&session, stdio)).map_err(|error| match error {
         Error::Command { errno, .. } => sys::errno::full(errno),
         other => other.to_string(),
     })?;
     let (_, pidfd, _) = child.release().map_err(|error| error.to_string())?;
-    finish(&pidfd, hook)
+    session.finish(&pidfd)
 }
 
-fn begin(home: &Home<'_>, hook: &Hook, stdio: [OwnedFd; 3]) -> Result<Child> {
+fn begin(
+    home: &Home<'_>,
+    hook: &Hook,
+    (session, stdio): (&Session, [OwnedFd; 3]),
+) -> Result<Child> {
+    let hurry = |child: &Child| child.limit_waits(session.silence_max_ms());
     let Home { runtime, record, spec, process } = home;
     let cgroup: Cgroup = record.open_cgroup()?;
     let init = process.try_clone_to_owned().map_err(|source| Error::Clone { source })?;
@@ -77,19 +84,22 @@ fn begin(home: &Home<'_>, hook: &Hook, stdio: [OwnedFd; 3]) -> Result<Child> {
     }
     draft.program.candidates = draft.strings([bytes(hook.path())]);
     let mut child = spawn::begin(draft, given, &birth, Some(&cgroup), "")?;
-    child.hurry()?;
+    hurry(&child)?;
     child.settle()?;
     if let Some(group) = &record.rdt {
         group.enter(child.pid())?;
     }
     let filter = spawn::filter(&runtime.store.root, plan::loads_filter(spec))?;
     child.last_word(filter.as_ref())?;
+    hurry(&child)?;
     if plan::listens(spec) {
         child.await_listener()?;
+        hurry(&child)?;
     }
     // Nobody answers for a hook: what the filter asks about does not exist for it.
     drop(child.listener.take());
     child.await_ready()?;
+    hurry(&child)?;
     child.await_begin()?;
     Ok(child)
 }

@@ -205,7 +205,8 @@ fn command(draft: &mut Draft, process: &Process) {
     draft.program.candidates = if first.contains('/') {
         draft.strings([first])
     } else {
-        let path = last.get("PATH").map_or(PATH, |index| &env[*index]["PATH=".len()..]);
+        let path = last.get("PATH").and_then(|index| env[*index].strip_prefix("PATH="));
+        let path = path.unwrap_or(PATH);
         let folder = |folder: &str| if folder.is_empty() { "." } else { folder }.to_owned();
         draft.strings(path.split(':').map(|f| format!("{}/{first}", folder(f))))
     };
