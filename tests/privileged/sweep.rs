@@ -1,5 +1,6 @@
 //! Each verb killed (-9) before its N-th system call, and each call failed once, for every N: what
-//! is left then, `delete --force` cleans whole and in time.
+//! is left then, `delete --force` cleans whole and in time, and where the hooks of a container's
+//! making have run those of its end have run, too.
 //!
 //! Calls of the runtime and of the child that it makes are counted together (`tools/inject.c`).
 //! PODVISOR_SWEEP_STRIDE is the distance of the Ns that are tried; without it every one is.
@@ -17,9 +18,11 @@ fn sweep(test: &str, prepare: &[&[&str]], verb: &[&str]) {
     let Some(scope) = scope::enter(test) else { return };
     let trial = Trial::new(scope, &["sleep", "100"]);
     let inject = trial.tool("inject");
-    let hook = json!([{"path": "/bin/true"}]);
+    let [made, ended] = ["made", "ended"].map(|name| trial.path(name));
+    let touch = |path| json!([{"path": "/bin/busybox", "args": ["touch", path]}]);
     trial.change(|config| {
-        config["hooks"] = json!({"createRuntime": hook, "poststart": hook, "poststop": hook});
+        config["hooks"] = json!({"createRuntime": touch(&made), "poststop": touch(&ended),
+            "poststart": [{"path": "/bin/true"}]});
         config["linux"]["seccomp"] = json!({"defaultAction": "SCMP_ACT_ALLOW",
             "syscalls": [{"names": ["swapon"], "action": "SCMP_ACT_ERRNO"}]});
         config["linux"]["resources"]["pids"] = json!({"limit": 100});
@@ -33,6 +36,10 @@ fn sweep(test: &str, prepare: &[&[&str]], verb: &[&str]) {
         let deleted = trial.oci(&["delete", "--force", "c"]);
         assert_eq!(deleted.code, 0, "{}: delete says {}", hit.what, deleted.err);
         trial.clean(&before, &hit.what);
+        let [made, ended] = [&made, &ended].map(|path| std::fs::remove_file(path).is_ok());
+        // One that could not be started is a warning.
+        let warned = hit.said.contains("poststop hook #0");
+        assert!(!made || ended || warned, "{}: no poststop hook", hit.what);
         hit
     });
     println!("{verb:?}: {tried} interruptions");

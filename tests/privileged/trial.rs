@@ -47,6 +47,8 @@ pub(crate) struct Hit {
     pub(crate) what: String,
     /// The verb has no call of that number.
     pub(crate) over: bool,
+    /// What the verb said on stderr.
+    pub(crate) said: String,
 }
 
 /// The distance of the calls that a sweep interrupts: PODVISOR_SWEEP_STRIDE, else `usual`.
@@ -208,7 +210,7 @@ impl Trial {
         let hit: i64 = text.split_whitespace().nth(1).expect("hit").parse().expect("number");
         let what = format!("{:?}, call {number} ({hit}) treated as {how}", verb.words());
         assert_ne!(done.code, 124, "{what}: hangs");
-        Hit { what, over: hit < 0 }
+        Hit { what, over: hit < 0, said: done.err }
     }
 
     fn with_folders<'a>(&self, command: &'a mut Command) -> &'a mut Command {
