@@ -10,7 +10,8 @@
 //!
 //! A hook of the host has nothing of the container's in its environment, which is the caller's if
 //! it has no `env`, and works in the bundle: what an image says and holds is not for the host's
-//! programs (CVE-2025-23266). In a user namespace a createContainer hook is its root.
+//! programs (CVE-2025-23266). In a user namespace a createContainer hook is its root. A PID
+//! namespace that was there before is the one namespace that it does not join.
 //!
 //! A hook that fails stops what is being done, and then the poststop hooks run; when they fail
 //! themselves, that is a warning. What a hook says is told when it fails ([`session`]).
@@ -104,11 +105,15 @@ pub(crate) struct Inside<'a> {
 impl<'a> Inside<'a> {
     /// The inside of the container of `spec`, with its process of the number `pid`.
     pub(crate) fn of(spec: &Spec, process: BorrowedFd<'a>, pid: i32) -> Inside<'a> {
-        let mounts = LinuxNamespaceType::Mount;
+        let (mounts, pids) = (LinuxNamespaceType::Mount, LinuxNamespaceType::Pid);
+        // Also where it is about to leave the mount namespace of its making again.
+        let kinds = plan::kinds(spec) | plan::namespace_flag(mounts);
+        // Others in a PID namespace that is joined could stop a program of the host or, with
+        // CAP_SYS_PTRACE, be it.
+        let shared = if plan::has_new(spec, pids) { 0 } else { plan::namespace_flag(pids) };
         Inside {
             process,
-            // Also where it is about to leave the mount namespace of its making again.
-            kinds: plan::kinds(spec) | plan::namespace_flag(mounts),
+            kinds: kinds & !shared,
             groups: !plan::keeps_groups(spec) && !crate::idmaps::denied_to(pid),
             has_bundle: plan::has_new(spec, mounts) || plan::shares_mounts(spec),
         }
@@ -223,8 +228,7 @@ fn program(hook: &Hook, folder: &Path, inside: Option<&Inside<'_>>) -> Draft {
     draft
 }
 
-/// Joins a container. Whoever is in there has no hold of the process until it executes the hook,
-/// and then of nobody but the root of the user namespace.
+/// Joins a container. Nobody has a hold of the process until it executes the hook.
 fn join(draft: &mut Draft, inside: &Inside<'_>, folder: Option<Text>) {
     let has = |kind| inside.kinds & plan::namespace_flag(kind) != 0;
     draft.op(Op::Hide);
@@ -254,4 +258,32 @@ fn own_environment() -> impl Iterator<Item = Vec<u8>> {
 fn bytes(path: &Path) -> &[u8] {
     use std::os::unix::ffi::OsStrExt;
     path.as_os_str().as_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_process_that_does_not_become_its_hook_is_given_up() {
+        let hook = json!({"path": "/bin/true", "timeout": 1});
+        let hook: Hook = serde_json::from_value(hook).unwrap();
+        let state = State {
+            oci_version: SPEC_VERSION.to_owned(),
+            id: "c".to_owned(),
+            status: Status::Creating,
+            pid: None,
+            bundle: "/".into(),
+            annotations: Default::default(),
+        };
+        let (session, _stdio) = Session::begin(&hook, &state).unwrap();
+        let mut draft = Draft::default();
+        // For a word that nobody says: as one that somebody has stopped.
+        draft.op(Op::Sync { point: 0, tell: false });
+        let mut launched = sys::launch::launch(&draft.program, &[], &Birth::default()).unwrap();
+        let problem = begun(&mut launched, &session).unwrap_err();
+        launched.destroy();
+        assert_eq!(problem, "did not begin in time and was killed");
+    }
 }

@@ -119,91 +119,44 @@ fn a_hook_in_a_user_namespace_is_not_the_hosts_root() {
     assert_eq!((made.len(), made.uid(), made.gid()), (0, 100_000, 100_000));
 }
 
-/// An attacker's container with the tool `name`; config.json is afterwards that of one which joins
-/// its namespaces of these types: a hook is among its processes.
-fn attacker(trial: &Trial, bundle: &str, name: &str, kinds: &[&str]) {
-    fs::copy(trial.tool(name), trial.path("b/rootfs").join(name)).expect("tool");
-    trial.change(|config| config["root"]["readonly"] = json!(false));
-    trial.oci(&["run", "-d", "--bundle", bundle, "attacker"]).ok();
-    let state: Value = serde_json::from_str(&trial.oci(&["state", "attacker"]).ok()).expect("JSON");
-    let pid = &state["pid"];
-    trial.change(|config| {
-        config["process"]["args"] = json!(["true"]);
-        if kinds.contains(&"user") {
-            config["linux"]["uidMappings"] = json!(null);
-            config["linux"]["gidMappings"] = json!(null);
-        }
-        for namespace in config["linux"]["namespaces"].as_array_mut().expect("namespaces") {
-            let kind = namespace["type"].as_str().expect("type").to_owned();
-            if kinds.contains(&kind.as_str()) {
-                namespace["path"] = json!(format!("/proc/{pid}/ns/{kind}"));
-            }
-        }
-    });
-}
-
-/// Who is in the PID namespace that a container joins may stop the process that is to become its
-/// hook. The runtime goes on when the hook's time is over.
-/// Red when `hooks::begun` sets no limit to its waits.
+/// Others in a PID namespace that a container joins could stop the process that is to be its hook,
+/// or with CAP_SYS_PTRACE be the hook: a program of the host, which sees the host's files.
+/// Red when `hooks::Inside::of` joins a PID namespace that the container has not made.
 #[test]
-fn a_hook_that_is_stopped_on_its_way_holds_nobody_up() {
+fn nobody_gets_hold_of_a_hook_by_a_shared_pid_namespace() {
     let Some((trial, bundle)) =
-        trial!(a_hook_that_is_stopped_on_its_way_holds_nobody_up, "/stop", "/result")
+        trial!(nobody_gets_hold_of_a_hook_by_a_shared_pid_namespace, "/hold", "4", "/result")
     else {
         return;
     };
-    attacker(&trial, &bundle, "stop", &["pid"]);
     trial.change(|config| {
-        config["hooks"] = json!({"createContainer": [{"path": "/bin/true", "timeout": 1}]});
-    });
-    let result = || fs::read_to_string(trial.path("b/rootfs/result")).unwrap_or_default();
-    trial.wait_for("the attacker", || result() == "looking\n");
-    for _ in 0..40 {
-        let done = trial.oci(&["run", "--bundle", &bundle, "c"]);
-        let stopped = result().contains("podvisor-init");
-        assert!(done.code == 1 || done.code == 0 && !stopped, "{} {}", done.code, done.err);
-        if stopped {
-            break;
-        }
-    }
-    assert!(result().contains("podvisor-init"), "stopped too late: {}", result());
-    trial.oci(&["delete", "--force", "attacker"]).ok();
-}
-
-/// The process that is to become a hook has all that the runtime gave it open until then.
-/// Red without `Op::Hide` in `hooks::join`.
-#[test]
-fn nobody_gets_hold_of_a_hook_before_it_is_one() {
-    let Some((trial, bundle)) =
-        trial!(nobody_gets_hold_of_a_hook_before_it_is_one, "/hold", "8", "/tmp/result")
-    else {
-        return;
-    };
-    let tmp = trial.path("b/rootfs/tmp");
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o777);
-    fs::set_permissions(&tmp, mode).expect("chmod");
-    trial.change(|config| {
-        with_users(&trial, config);
         for set in ["bounding", "effective", "permitted"] {
             let set = config["process"]["capabilities"][set].as_array_mut().expect("set");
             set.push(json!("CAP_SYS_PTRACE"));
         }
     });
-    attacker(&trial, &bundle, "hold", &["pid", "user"]);
-    // The kernel copies it before it changes the program.
-    let env: Vec<String> = (0..8).map(|n| format!("V{n}={}", "x".repeat(100_000))).collect();
-    let hook = json!({"path": "/bin/true", "env": env});
-    trial.change(|config| config["hooks"] = json!({"createContainer": [hook, hook, hook, hook]}));
-    let result = || fs::read_to_string(tmp.join("result")).unwrap_or_default();
+    fs::copy(trial.tool("hold"), trial.path("b/rootfs/hold")).expect("tool");
+    trial.change(|config| config["root"]["readonly"] = json!(false));
+    trial.oci(&["run", "-d", "--bundle", &bundle, "attacker"]).ok();
+    let state: Value = serde_json::from_str(&trial.oci(&["state", "attacker"]).ok()).expect("JSON");
+    let pids = format!("/proc/{}/ns/pid", state["pid"]);
+    trial.change(|config| {
+        config["process"]["args"] = json!(["true"]);
+        for namespace in config["linux"]["namespaces"].as_array_mut().expect("namespaces") {
+            if namespace["type"] == "pid" {
+                namespace["path"] = json!(pids);
+            }
+        }
+        let hook = json!({"path": "/bin/busybox", "args": ["sleep", "1"], "timeout": 5});
+        config["hooks"] = json!({"createContainer": [hook]});
+    });
+    let result = || fs::read_to_string(trial.path("b/rootfs/result")).unwrap_or_default();
     trial.wait_for("the attacker", || result() == "looking\n");
-    for _ in 0..8 {
-        trial.oci(&["run", "--bundle", &bundle, "c"]).ok();
-    }
+    trial.oci(&["run", "--bundle", &bundle, "c"]).ok();
     trial.wait_for("the attacker's end", || {
         trial.oci(&["state", "attacker"]).ok().contains("stopped")
     });
     let found = result();
-    let foreign: Vec<&str> = found.lines().filter(|line| line.contains("podvisor")).collect();
-    assert!(foreign.is_empty(), "{foreign:?}");
+    assert!(!found.contains("busybox") && !found.contains("sleep"), "{found}");
     trial.oci(&["delete", "attacker"]).ok();
 }
