@@ -13,13 +13,11 @@ fn shell(line: &str) -> Vec<OsString> {
 #[test]
 fn a_planted_leak_on_the_host_is_found() {
     // A folder of this test's own: other tests take their censuses at the same time.
-    let folder = std::env::temp_dir().join(format!("podvisor-leak-{}", std::process::id()));
-    fs::create_dir(&folder).expect("mkdir");
+    let folder = scope::Folder::new("leak");
     let plant = shell(&format!("mkdir {}/planted", folder.display()));
-    let watched = [folder.clone()];
+    let watched = [folder.to_path_buf()];
     let (status, leaks) =
         scope::run_watching(Path::new("sh"), &plant, false, &watched).expect("scope");
-    fs::remove_dir_all(&folder).expect("rm");
     assert!(status.success());
     assert!(leaks.iter().any(|l| l.kind == "file" && l.what.contains("planted")), "{leaks:?}");
 }

@@ -86,6 +86,47 @@ fn the_platform_is_chosen_and_a_pin_holds() {
     world.podvisor(&format!("inspect {REGISTRY}/multi@{index}")).ok();
     let other = format!("sha256:{}", "0".repeat(64));
     world.podvisor(&format!("pull {REGISTRY}/multi@{other}")).fails(1, &["not found"]);
+    // Nor is another one taken that the registry gives for it.
+    let second = world.layout("second 1 2 1000");
+    world.podvisor(&format!("copy -q oci:second:1 {REGISTRY}/multi:2")).ok();
+    let data = |digest: &str| {
+        let hex = &digest["sha256:".len()..];
+        format!("registry5000/docker/registry/v2/blobs/sha256/{}/{hex}/data", &hex[..2])
+    };
+    world.sh(&format!("cp {} {}", data(&second), data(&index)));
+    let pull = format!("--root {} pull -q {REGISTRY}/multi@{index}", world.path("fresh"));
+    world.podvisor(&pull).fails(1, &[&index, &second]);
+}
+
+/// Red without `no_urls` in `pull::manifest`.
+#[test]
+fn a_layer_that_is_to_come_from_elsewhere_is_refused() {
+    let name = "a_layer_that_is_to_come_from_elsewhere_is_refused";
+    let Some(mut world) = world(name) else { return };
+    // A registry that takes such layers.
+    world.registry(5001, "", "validation: {manifests: {urls: {allow: ['^http:']}}}");
+    const OTHER: &str = "127.0.0.1:5001";
+    world.file("registries.conf", &format!("[[registry]]\nlocation=\"{OTHER}\"\ninsecure=true\n"));
+    world.layout("lay 1 1 1000");
+    world.file(
+        "elsewhere.py",
+        "import hashlib, json, os
+os.chdir('lay')
+index = json.load(open('index.json'))
+entry = index['manifests'][0]
+manifest = json.load(open('blobs/' + entry['digest'].replace(':', '/')))
+manifest['layers'][0]['urls'] = ['http://127.0.0.1:1/layer']
+text = json.dumps(manifest).encode()
+entry.update(digest='sha256:' + hashlib.sha256(text).hexdigest(), size=len(text))
+open('blobs/' + entry['digest'].replace(':', '/'), 'wb').write(text)
+json.dump(index, open('index.json', 'w'))
+",
+    );
+    world.sh("python3 elsewhere.py");
+    world.podvisor(&format!("copy -q oci:lay:1 {OTHER}/elsewhere:1")).ok();
+    let pull = format!("pull -q {OTHER}/elsewhere:1");
+    world.podvisor(&pull).fails(1, &["layer 1", "other addresses", "urls"]);
+    assert_eq!(world.sh("find root/partial root/store/blobs -type f 2>/dev/null || true"), "");
 }
 
 #[test]

@@ -3,9 +3,9 @@
 //! Start at [`Remote`] (`remote.rs`): a repository and the servers that have it. The way of a
 //! request: `repository.rs` says what to ask, `session.rs` authenticates, follows redirects and
 //! tries again, `http.rs` holds the connections. `blob.rs` reads a blob and goes on where a
-//! connection broke, `upload.rs` writes one, `fetch.rs` brings files of the web. Decisions are pure
-//! and stand alone: `challenge.rs`, `origin.rs` (who may see credentials), `range.rs`, `retry.rs`,
-//! `pace.rs`, `registries.rs`.
+//! connection broke, `upload.rs` writes one, `fetch.rs` brings files of the web; `cancel.rs` breaks
+//! all of that off. Decisions are pure and stand alone: `challenge.rs`, `origin.rs` (who may see
+//! credentials), `range.rs`, `retry.rs`, `pace.rs`, `registries.rs`.
 //!
 //! What must hold: credentials go to the origin they belong to and to token servers that its own
 //! answer names, over TLS; every body has a bound and a slowest pace; no answer makes this crate
