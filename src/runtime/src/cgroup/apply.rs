@@ -1,7 +1,7 @@
 //! Writing limits.
 //!
-//! Order is the plan's; a cpu period or burst that the present quota forbids is tried again after
-//! the quota. Not here: which file means what (`v1`, `v2`, `devices`).
+//! Order is the plan's; a cpu period or burst that the present quota or runtime forbids is tried
+//! again after that. Not here: which file means what (`v1`, `v2`, `devices`).
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -213,7 +213,8 @@ fn put(mut open: &File, path: &Path, value: &str, field: &str) -> Result<(), Err
 }
 
 fn depends_on_quota(setting: &Setting) -> bool {
-    ["cpu.cfs_period_us", "cpu.cfs_burst_us", "cpu.max.burst"].contains(&setting.file.as_ref())
+    ["cpu.cfs_period_us", "cpu.cfs_burst_us", "cpu.max.burst", "cpu.rt_period_us"]
+        .contains(&setting.file.as_ref())
 }
 
 /// The error for a controller that is not here, with what `/proc/cgroups` tells about why.
