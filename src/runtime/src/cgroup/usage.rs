@@ -1,7 +1,7 @@
 //! What a container has used, in the shape that `events --stats` prints: runc's, field for field.
 //!
-//! Source: runc types/events.go. A controller that is not there leaves its part at zero. Times are
-//! nanoseconds, sizes bytes.
+//! Source: runc types/events.go; of RDMA, which that leaves out, cgroups/stats.go. A controller
+//! that is not there leaves its part at zero. Times are nanoseconds, sizes bytes.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,6 +10,10 @@ use serde::Serialize;
 
 use super::stats::keyed;
 use super::{Cgroup, Error};
+
+mod rare;
+
+use rare::Rdma;
 
 /// Everything of one container.
 #[derive(Debug, Default, Serialize)]
@@ -26,6 +30,9 @@ pub struct Usage {
     pub blkio: Blkio,
     /// Huge pages by size.
     pub hugetlb: BTreeMap<String, Counter>,
+    /// RDMA, where the machine has devices of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rdma: Option<Rdma>,
 }
 
 /// Processor time.
@@ -142,7 +149,8 @@ impl Cgroup {
             memory: self.memory(),
             pids: self.pids_usage(),
             blkio: self.blkio(),
-            hugetlb: BTreeMap::new(),
+            hugetlb: self.hugetlb(),
+            rdma: self.rdma(),
         })
     }
 
@@ -302,6 +310,7 @@ pub(crate) fn read_every_form(text: &str) {
     assert!(numbers.iter().all(|n| *n <= oci::validate::LIST_MAX));
     let _ = (blkio_v1(text), blkio_v2(text, [("rbytes", "Read"), ("wbytes", "Write")]));
     text.lines().for_each(|line| drop(pair(line)));
+    drop(rare::rdma_entries(text));
     for key in ["oom_kill", "usage_usec", "anon"] {
         let _ = keyed(text, key);
     }
@@ -323,5 +332,14 @@ mod tests {
         );
         assert_eq!(v2.iter().map(|e| e.value).collect::<Vec<_>>(), [3, 4]);
         assert_eq!(pair("anon 12"), Some(("anon".to_owned(), 12)));
+        let entry = |device: &str, hca_handles, hca_objects| rare::RdmaEntry {
+            device: device.to_owned(),
+            hca_handles,
+            hca_objects,
+        };
+        let rdma = rare::rdma_entries(
+            "rxe0 hca_handle=2 hca_object=max\nmlx5 hca_handle=0\nx hca_handle=?\n",
+        );
+        assert_eq!(rdma, [entry("rxe0", 2, u32::MAX), entry("mlx5", 0, 0)]);
     }
 }
