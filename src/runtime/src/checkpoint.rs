@@ -15,6 +15,7 @@ use std::time::Instant;
 
 use oci::runtime::{LinuxNamespaceType, Spec};
 
+use crate::cgroup::Layout;
 use crate::criu::{self, Criu, Field, Options, Request, Step};
 use crate::draft::Draft;
 use crate::error::{Error, Result};
@@ -138,7 +139,9 @@ pub(crate) fn checkpoint(
         asked.text(Field::FreezeCgroup, path.as_os_str().as_encoded_bytes());
     }
     if !options.pre_dump {
-        mounts(&mut asked, &spec, &options.criu.images, record.pid)?;
+        let external = external(&spec, &Layout::detect()?, record.own_cgroup());
+        mounts(&mut asked, external, &options.criu.images, record.pid)?;
+        masked(&mut asked, &spec, record.pid);
         namespaces(&mut asked, &spec)?;
         descriptors(&mut asked, &options.criu.images, record.pid)?;
     }
@@ -245,22 +248,32 @@ fn freezer(record: &Record) -> Option<PathBuf> {
 }
 
 /// The host's part of the mounts: where each is and, for `restore`, its source.
-pub(crate) fn external(spec: &Spec) -> Vec<(PathBuf, PathBuf)> {
+pub(crate) fn external(
+    spec: &Spec,
+    layout: &Layout,
+    cgroup: Option<&str>,
+) -> Vec<(PathBuf, PathBuf)> {
     let binds = spec.mounts().iter().flatten().filter(|mount| plan::is_bind(mount));
     let mut all: Vec<(PathBuf, PathBuf)> = binds
         .filter_map(|mount| Some((absolute(mount.destination()), mount.source().clone()?)))
         .collect();
     all.extend(plan::bound_devices(spec).into_iter().map(|path| (path.clone(), path)));
+    all.extend(plan::cgroup_folders(spec, layout, cgroup));
     all
 }
 
 /// Names the host's mounts by where they are, which links may have led to, and keeps that.
-fn mounts(asked: &mut Options, spec: &Spec, images: &Path, pid: i32) -> Result<()> {
+fn mounts(
+    asked: &mut Options,
+    external: Vec<(PathBuf, PathBuf)>,
+    images: &Path,
+    pid: i32,
+) -> Result<()> {
     let mut places = Places::new();
     let root = PathBuf::from(format!("/proc/{pid}/root"));
     let root = sys::tree::folder(&root).map_err(Error::io("open", root))?;
     let table = fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
-    for (destination, _) in external(spec) {
+    for (destination, _) in external {
         let place = place(&root, &table, &destination).unwrap_or_else(|| destination.clone());
         let key = place.as_os_str().as_encoded_bytes();
         asked.texts(Field::ExtMnt, key, key);
@@ -271,14 +284,17 @@ fn mounts(asked: &mut Options, spec: &Spec, images: &Path, pid: i32) -> Result<(
     let path = images.join(PLACES);
     let text =
         serde_json::to_vec(&places).map_err(|error| Error::io("write", &path)(error.into()))?;
-    fs::write(&path, text).map_err(Error::io("write", path))?;
+    fs::write(&path, text).map_err(Error::io("write", path))
+}
+
+/// Files hidden by the host's /dev/null.
+fn masked(asked: &mut Options, spec: &Spec, pid: i32) {
     for path in spec.linux().iter().filter_map(|l| l.masked_paths().as_ref()).flatten() {
         let inside = PathBuf::from(format!("/proc/{pid}/root{path}"));
         if fs::metadata(inside).is_ok_and(|found| !found.is_dir()) {
             asked.texts(Field::ExtMnt, path, "/dev/null");
         }
     }
-    Ok(())
 }
 
 /// The mount point of what is at a path of the container, by the number of its mount.

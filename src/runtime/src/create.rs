@@ -286,7 +286,7 @@ impl<'r> Making<'r> {
             rootfs: &self.options.rootfs,
             layout,
             tasks: given.tasks.len(),
-            cgroup: (!self.record.no_cgroup).then_some(self.record.cgroup.as_str()),
+            cgroup: self.record.own_cgroup(),
             cgroup_namespace: plan::kinds(spec) & plan::namespace_flag(LinuxNamespaceType::Cgroup)
                 != 0,
             streams: match (terminal, &given.stdio) {

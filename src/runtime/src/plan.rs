@@ -30,6 +30,7 @@ use crate::cgroup::Layout;
 use crate::draft::{Draft, Source};
 use crate::readiness;
 
+pub(crate) use cgroups::folders as cgroup_folders;
 pub(crate) use devices::bound as bound_devices;
 pub(crate) use mounts::{absolute, is_bind};
 pub(crate) use namespaces::{Birthplace, namespace_flag};

@@ -61,7 +61,9 @@ pub(crate) fn restore(
     let mut asked = Options::default();
     let log_file = "restore.log";
     let folders = checkpoint::common(&mut asked, &options.criu, log_file, criu.pid())?;
-    request(&mut asked, &making, options, (criu.pid(), &places))?;
+    let external = checkpoint::external(&bundle.spec, &layout, making.record.own_cgroup());
+    external_mounts(&mut asked, external, &bundle.path, &places);
+    request(&mut asked, &making, options, criu.pid())?;
     for (key, fd) in &handed_down {
         asked.numbered(Field::InheritFd, key, fd.as_raw_fd());
     }
@@ -105,20 +107,13 @@ fn request(
     asked: &mut Options,
     making: &Making<'_>,
     options: &RestoreOptions,
-    (criu, places): (i32, &Places),
+    criu: i32,
 ) -> Result<()> {
     let spec = &making.bundle.spec;
     asked.set(Field::EvasiveDevices, true);
     asked.set(Field::RstSibling, true);
     asked.text(Field::Root, making.record.rootfs.as_os_str().as_encoded_bytes());
     checkpoint::config_file(asked, &making.record);
-    for (destination, source) in checkpoint::external(spec) {
-        let source = making.bundle.path.join(source);
-        let place = places.get(&destination).unwrap_or(&destination).as_os_str();
-        let (key, value) = (place.as_encoded_bytes(), source.as_os_str().as_encoded_bytes());
-        asked.texts(Field::ExtMnt, key, value);
-    }
-    asked.texts(Field::ExtMnt, "/dev/null", "/dev/null");
     for (kind, path) in plan::joined_namespaces(spec) {
         if checkpoint::namespace_key(kind).is_some() {
             continue;
@@ -145,6 +140,22 @@ fn request(
         asked.text(Field::LsmMountContext, context);
     }
     Ok(())
+}
+
+/// The host's part of the mounts, by where they are.
+fn external_mounts(
+    asked: &mut Options,
+    external: Vec<(PathBuf, PathBuf)>,
+    bundle: &Path,
+    places: &Places,
+) {
+    for (destination, source) in external {
+        let source = bundle.join(source);
+        let place = places.get(&destination).unwrap_or(&destination).as_os_str();
+        let (key, value) = (place.as_encoded_bytes(), source.as_os_str().as_encoded_bytes());
+        asked.texts(Field::ExtMnt, key, value);
+    }
+    asked.texts(Field::ExtMnt, "/dev/null", "/dev/null");
 }
 
 /// Network and PID namespaces by path, open, with their keys in the images.

@@ -103,6 +103,11 @@ impl Record {
         }
     }
 
+    /// Where its cgroup is, if it has one.
+    pub(crate) fn own_cgroup(&self) -> Option<&str> {
+        (!self.no_cgroup).then_some(self.cgroup.as_str())
+    }
+
     /// The cgroup that there is; one that is gone is empty.
     pub(crate) fn open_cgroup(&self) -> Result<Cgroup> {
         if self.cgroups.is_empty() && !self.no_cgroup {

@@ -9,13 +9,41 @@
 use std::path::{Path, PathBuf};
 
 use child::{Attributes, Keep, NO_SLOT, Op, Text};
+use oci::runtime::{LinuxNamespaceType, Mount, Spec};
 
-use super::Facts;
 use super::options::Options;
-use crate::cgroup::{Hierarchy, Mode};
+use super::{Facts, absolute};
+use crate::cgroup::{Hierarchy, Layout, Mode};
 use crate::draft::Draft;
 
 const TMPFS_FLAGS: u64 = sys::abi::MS_NOSUID | sys::abi::MS_NODEV | sys::abi::MS_NOEXEC;
+
+/// Whether the mount shows cgroups.
+pub(super) fn is_cgroup(mount: &Mount) -> bool {
+    matches!(mount.typ().as_deref(), Some("cgroup" | "cgroup2"))
+}
+
+/// The folders that such mounts bind: where, and which. None with a cgroup namespace.
+pub(crate) fn folders(
+    spec: &Spec,
+    layout: &Layout,
+    cgroup: Option<&str>,
+) -> Vec<(PathBuf, PathBuf)> {
+    if super::kinds(spec) & super::namespace_flag(LinuxNamespaceType::Cgroup) != 0 {
+        return Vec::new();
+    }
+    let v2 = layout.mode() == Mode::V2;
+    let user = super::has_user_namespace(spec);
+    let of = |mount: &Mount| {
+        let place = absolute(mount.destination());
+        let one = |hierarchy: &Hierarchy| match v2 {
+            true => (place.clone(), whole(hierarchy, cgroup, user)),
+            false => (place.join(name(hierarchy)), folder(hierarchy, cgroup)),
+        };
+        layout.hierarchies().iter().map(one).collect::<Vec<_>>()
+    };
+    spec.mounts().iter().flatten().filter(|mount| is_cgroup(mount)).flat_map(of).collect()
+}
 
 /// Plans the mount.
 pub(super) fn plan(
@@ -28,8 +56,7 @@ pub(super) fn plan(
     if facts.layout.mode() == Mode::V2 {
         return match facts.layout.hierarchies().iter().find(|hierarchy| hierarchy.v2) {
             Some(host) if !facts.cgroup_namespace => {
-                let path = if user { folder(host, facts) } else { host.mount.clone() };
-                bound(draft, target, &path, options.flags);
+                bound(draft, target, &whole(host, facts.cgroup, user), options.flags);
             }
             _ => afresh(draft, target, options.flags),
         };
@@ -83,9 +110,14 @@ fn bound(draft: &mut Draft, target: Text, path: &Path, flags: u64) {
     });
 }
 
+/// What stands for all of v2.
+fn whole(host: &Hierarchy, cgroup: Option<&str>, user: bool) -> PathBuf {
+    if user { folder(host, cgroup) } else { host.mount.clone() }
+}
+
 /// The folder of the container's cgroup, or of the one that it is left in.
-fn folder(hierarchy: &Hierarchy, facts: &Facts<'_>) -> PathBuf {
-    let own = facts.cgroup.and_then(|path| hierarchy.folder(path).ok());
+fn folder(hierarchy: &Hierarchy, cgroup: Option<&str>) -> PathBuf {
+    let own = cgroup.and_then(|path| hierarchy.folder(path).ok());
     own.unwrap_or_else(|| hierarchy.own_folder())
 }
 
@@ -98,29 +130,33 @@ fn attributes(flags: u64) -> u64 {
         | sys::abi::MOUNT_ATTR_NOEXEC
 }
 
-fn one(draft: &mut Draft, hierarchy: &Hierarchy, flags: u64, facts: &Facts<'_>) {
-    let named: Vec<&str> =
-        hierarchy.controllers.iter().filter_map(|c| c.strip_prefix("name=")).collect();
-    let joint = hierarchy.controllers.join(",");
-    // The usual names, whatever the host's mount points are called.
-    let name = match (hierarchy.v2, named.first()) {
+/// The usual names, whatever the host's mount points are called.
+fn name(hierarchy: &Hierarchy) -> String {
+    let named = hierarchy.controllers.iter().find_map(|c| c.strip_prefix("name="));
+    match (hierarchy.v2, named) {
         (true, _) => "unified".to_owned(),
-        (false, Some(name)) => (*name).to_owned(),
-        (false, None) => joint.clone(),
-    };
+        (false, Some(name)) => name.to_owned(),
+        (false, None) => hierarchy.controllers.join(","),
+    }
+}
+
+fn one(draft: &mut Draft, hierarchy: &Hierarchy, flags: u64, facts: &Facts<'_>) {
+    let joint = hierarchy.controllers.join(",");
+    let name = name(hierarchy);
     let at = draft.text(&name);
     if facts.cgroup_namespace {
         let source = draft.text("cgroup");
         let kind = draft.text(if hierarchy.v2 { "cgroup2" } else { "cgroup" });
-        let options = match (hierarchy.v2, named.is_empty()) {
+        let named = joint.contains("name=");
+        let options = match (hierarchy.v2, named) {
             (true, _) => String::new(),
-            (false, true) => joint,
-            (false, false) => format!("none,{joint}"),
+            (false, false) => joint,
+            (false, true) => format!("none,{joint}"),
         };
         let options = draft.text(options);
         draft.op(Op::MountHere { name: at, source, kind, flags, options });
     } else {
-        let source = draft.path(&folder(hierarchy, facts));
+        let source = draft.path(&folder(hierarchy, facts.cgroup));
         draft.op(Op::BindHere { name: at, source, set: attributes(flags) });
     }
     let alone = hierarchy.controllers.len() < 2 || hierarchy.v2;

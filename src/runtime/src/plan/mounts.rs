@@ -66,8 +66,7 @@ fn is_late(mounts: &[Mount], index: usize) -> bool {
         return false;
     };
     let words = mount.options().as_deref().unwrap_or_default();
-    let cgroup = matches!(mount.typ().as_deref(), Some("cgroup" | "cgroup2"));
-    if is_bind(mount) || is_remount(mount) || cgroup {
+    if is_bind(mount) || is_remount(mount) || cgroups::is_cgroup(mount) {
         return false;
     }
     let own = absolute(mount.destination());
@@ -148,7 +147,7 @@ fn one(
     if is_bind(mount) {
         return change(draft, &destination, options.own, options.deep);
     }
-    if kind == "cgroup" || kind == "cgroup2" {
+    if cgroups::is_cgroup(mount) {
         return cgroups::plan(draft, &destination, &options, (facts, label, birth.user));
     }
     let target = draft.path(&destination);
