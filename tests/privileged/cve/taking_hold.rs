@@ -11,7 +11,7 @@ use serde_json::json;
 #[test]
 fn cve_2016_9962_nobody_gets_hold_of_who_joins() {
     let Some((trial, bundle)) =
-        trial!(cve_2016_9962_nobody_gets_hold_of_who_joins, "/hold", "8", "/result")
+        trial!(cve_2016_9962_nobody_gets_hold_of_who_joins, "/hold", "/stop", "/result")
     else {
         return;
     };
@@ -39,6 +39,7 @@ fn cve_2016_9962_nobody_gets_hold_of_who_joins() {
     });
     // It waits for `start` with the container's own rights.
     trial.oci(&["create", "--bundle", &bundle, "c"]).ok();
+    fs::write(rootfs.join("stop"), "").expect("stop");
     trial.wait_for("the attacker's end", || {
         trial.oci(&["state", "attacker"]).ok().contains("stopped")
     });

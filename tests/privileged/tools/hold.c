@@ -1,6 +1,7 @@
-/* Tries to take hold of every other process that it sees, as ptrace(2) could.
+/* Tries to take hold of every other process that it sees, as ptrace(2) could, until there is a file
+ * STOP; it looks once more then.
  *
- * usage: hold SECONDS RESULT
+ * usage: hold STOP RESULT
  * RESULT gets a line for each process of which the memory map could be read: its name, and "root"
  * when its root folder could be opened, too. Itself, and what it knew at its start, is left out. */
 #define _GNU_SOURCE
@@ -10,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define PIDS 65536
@@ -71,7 +71,9 @@ int main(int argc, char **argv) {
     look(out, 1);
     fprintf(out, "looking\n");
     fflush(out);
-    for (time_t end = time(NULL) + atoi(argv[1]); time(NULL) < end;)
+    for (int last = 0; !last;) {
+        last = access(argv[1], F_OK) == 0;
         look(out, 0);
+    }
     return 0;
 }
