@@ -27,9 +27,9 @@ help: ## this list
 # Each list is Debian package names; a package that is there costs nothing.
 PACKAGES_RUN  := gcc libc6-dev make git curl ca-certificates iproute2 util-linux
 PACKAGES_TEST := $(PACKAGES_RUN) binutils busybox-static cpio kmod nftables nginx-light procps strace \
-  qemu-system-x86 crun runc skopeo umoci hyperfine python3 mmdebstrap uidmap docker-registry openssl
+  qemu-system-x86 crun runc skopeo umoci hyperfine python3 mmdebstrap uidmap docker-registry openssl zstd
 PACKAGES_ENGINES := podman conmon containernetworking-plugins catatonit containerd docker.io python3-grpcio buildah libcap2-bin
-PACKAGES_BENCH := $(PACKAGES_TEST) $(PACKAGES_ENGINES) libseccomp-dev pkg-config isal zstd
+PACKAGES_BENCH := $(PACKAGES_TEST) $(PACKAGES_ENGINES) libseccomp-dev pkg-config isal
 
 deps-run: rust
 	@packaging/apt.sh $(PACKAGES_RUN)
@@ -102,11 +102,12 @@ build-real: build ## build and run a Rust program, Debian's nginx, a Python serv
 	cargo build --quiet -p scope
 	tests/build/real/run.sh $(BIN) $(OUT)/$(TRIPLE)/debug/scope $(PODVISOR_TEST_CACHE)
 
-vm: build ## boot Debian's kernel on pure cgroup v2: podvisor as PID 1, conformance cases, systemd (root)
+vm: build ## boot real kernels: podvisor as PID 1, conformance cases and trials on pure cgroup v2 and v1, systemd (root)
 	tests/vm/run.sh $(BIN) $(PODVISOR_TEST_CACHE)
 	tests/vm/conformance.sh $(BIN) $(PODVISOR_TEST_CACHE)
 	tests/vm/conformance.sh $(BIN) $(PODVISOR_TEST_CACHE) --peers v2:
 	tests/vm/trials.sh $(BIN) $(PODVISOR_TEST_CACHE) checkpoint network stuck limits apparmor selinux
+	tests/vm/trials.sh $(BIN) $(PODVISOR_TEST_CACHE) rdma cores v1 v1-checkpoint
 	tests/vm/systemd/run.sh $(BIN) $(PODVISOR_TEST_CACHE)
 
 vm-all: build ## there, too: every case on podvisor-oci, runc and crun, engines, replays of attacks (root, slow)

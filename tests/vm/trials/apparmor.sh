@@ -1,4 +1,4 @@
-# lsm: apparmor
+# machine: lsm=apparmor
 # AppArmor: run and exec take profiles on, which confine.
 mkdir -p /run/a && cd /run/a && cp -a /added/bundle/rootfs .
 echo one >rootfs/one && echo two >rootfs/two

@@ -6,7 +6,7 @@ quietly() { "$@" </dev/null >/run/out 2>&1 || { cat /run/out; return 1; }; }
 number() { n=$(cat rootfs/count); echo "${n:-0}"; }
 counts() { a=$(number); within 5 more_than "$a"; }
 more_than() { [ "$(number)" -gt "$1" ]; }
-gone() { oci state "$1" 2>&1 | grep -q 'does not exist' && [ ! -e "/sys/fs/cgroup/$1" ]; }
+gone() { oci state "$1" 2>&1 | grep -q 'does not exist' && [ ! -e "$(cgroup memory "$1")" ]; }
 # Counts on from what it was: one that began anew would begin with nothing. The file is left alone,
 # since criu wants it as long as it was.
 echo 1000 >rootfs/start
@@ -33,7 +33,7 @@ judge 'it is running' is running c
 judge 'it counts on' counts_on
 judge 'the host disks are still out of reach' says 'not permitted' oci exec c head -c 1 /loop
 judge 'the pid file' sh -c '. /added/judge.sh; oci state c | grep -q "\"pid\": $(cat /run/pid),"'
-judge 'in its cgroup' sh -c 'grep -qx $(cat /run/pid) /sys/fs/cgroup/c/cgroup.procs'
+judge 'in its cgroup' grep -qx "$(cat /run/pid)" "$(cgroup memory c)/cgroup.procs"
 judge 'exec' says '^1$' oci exec c sh -c 'ps | grep -c "[e]cho"'
 judge 'an id is restored once' says 'exists' oci restore --image-path /run/images -d c
 judge 'once more' oci checkpoint --image-path /run/images2 --work-path /run/work c
@@ -96,9 +96,26 @@ judge 'and its tmpfs of then' says '^kept$' oci exec c cat /var/scratch/file
 judge 'masked paths' says '^0$' oci exec c sh -c 'wc -c </proc/kcore'
 judge 'a read-only path' says 'ead-only' oci exec c sh -c 'echo >/proc/sys/kernel/hostname'
 judge 'the given network' sh -c '. /added/judge.sh; [ /run/netns/web -ef /proc/$(oci state c | sed -n "s/.*\"pid\": \([0-9]*\).*/\1/p")/ns/net ]'
-judge 'limits' says '^67108864 50$' sh -c 'cd /sys/fs/cgroup/c && echo $(cat memory.max pids.max)'
+judge 'limits' says '^67108864 50$' sh -c "cd $(cgroup memory c) && echo \$(cat memory.max memory.limit_in_bytes $(cgroup pids c)/pids.max 2>/dev/null)"
+judge 'its cgroup as it sees it' says '^67108864$' oci exec c sh -c 'cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes'
+judge 'which it cannot change' says 'ead-only' oci exec c sh -c 'mkdir /sys/fs/cgroup/new /sys/fs/cgroup/memory/new'
 judge 'createRuntime hooks ran' grep -q '"creating"' /run/hook.createRuntime
 judge 'delete' oci delete --force c
+
+# A cgroup namespace where the default has none (v1), and none where it has one.
+config "$count" '
+kinds = [n for n in c["linux"]["namespaces"] if n["type"] != "cgroup"]
+c["linux"]["namespaces"] = kinds + [{"type": "cgroup"}] * (kinds == c["linux"]["namespaces"])'
+echo 1000 >rootfs/start
+judge 'the other kind of cgroup namespace: run' quietly oci run -d c
+seen=$(oci exec c sh -c 'cat /proc/self/cgroup; ls /sys/fs/cgroup')
+judge 'the other kind of cgroup namespace: checkpoint' oci checkpoint --image-path /run/images9 c
+stop
+judge 'the other kind of cgroup namespace: restore' quietly oci restore --image-path /run/images9 -d c
+judge 'the other kind of cgroup namespace: it counts on' counts_on
+judge 'the other kind of cgroup namespace: it sees the same' test "$(oci exec c sh -c 'cat /proc/self/cgroup; ls /sys/fs/cgroup')" = "$seen"
+judge 'the other kind of cgroup namespace: which it cannot change' says 'ead-only' oci exec c sh -c 'mkdir /sys/fs/cgroup/new /sys/fs/cgroup/memory/new'
+judge 'the other kind of cgroup namespace: delete' oci delete --force c
 
 # Descriptors: those of the caller of restore. A file must be as long as it was: criu looks.
 config 'i=0; while :; do i=$((i + 1)); echo $i; echo $i >&2; sleep 0.05; done'

@@ -1,5 +1,6 @@
 # What trials say and wait by. `oci` is podvisor-oci with a root of its own; `config` writes a
-# config.json whose command is the text, changed by a Python statement about `c`.
+# config.json whose command is the text, changed by a Python statement about `c`; `limited` runs it as
+# `l` with these resources, and `out` is its output. `cgroup` is where a container's cgroup is.
 oci() { /added/podvisor-oci --root /run/trial "$@"; }
 judge() { # WHAT COMMAND...
   what=$1
@@ -39,4 +40,16 @@ exec(sys.argv[2] if len(sys.argv) > 2 else "")
 with open("config.json", "w") as file:
     json.dump(c, file)
 END
+}
+limited() { # COMMAND RESOURCES [STATEMENT]
+  config "$1" "c['linux']['resources'] = $2
+${3:-}"
+  oci run -d l >out 2>&1
+}
+holds() { within 5 is stopped l; grep -qx "$1" out || { cat out; return 1; }; }
+refused() { # FIELD RESOURCES
+  ! limited true "$2" && grep -q "linux.resources.$1" out
+}
+cgroup() { # CONTROLLER ID
+  if [ -e /sys/fs/cgroup/cgroup.controllers ]; then echo "/sys/fs/cgroup/$2"; else echo "/sys/fs/cgroup/$1/$2"; fi
 }

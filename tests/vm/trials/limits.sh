@@ -2,16 +2,7 @@
 # what marks packets. What a container's cgroup says, and that it holds.
 mkdir -p /run/l && cd /run/l && cp -a /added/bundle/rootfs .
 group=/sys/fs/cgroup/l
-limited() { # COMMAND RESOURCES [STATEMENT]
-  config "$1" "c['linux']['resources'] = $2
-${3:-}"
-  oci run -d l >out 2>&1
-}
-holds() { within 5 is stopped l; grep -qx "$1" out || { cat out; return 1; }; }
 gone() { oci delete --force l; }
-refused() { # FIELD RESOURCES
-  ! limited true "$2" && grep -q "linux.resources.$1" out
-}
 
 # Two pages of four.
 echo 4 >/proc/sys/vm/nr_hugepages
@@ -46,6 +37,9 @@ judge 'throttled: four seconds for as many bytes' within 30 grep -qx slow out
 gone
 judge 'rdma of a device that is not there is refused' refused rdma '{"rdma": {"mlx5_0": {"hcaHandles": 3}}}'
 judge 'net_cls is refused where it is not mounted' refused network '{"network": {"classID": 1048577}}'
+judge 'real time is refused on v2' refused cpu.realtimeRuntime '{"cpu": {"realtimeRuntime": 1000}}'
+judge 'misc of what the machine has none of is refused' refused unified '{"unified": {"misc.max": "sev 3"}}'
+judge 'io.latency is refused without its file' refused unified '{"unified": {"io.latency": "8:0 target=1000"}}'
 judge 'leafWeight is refused on v2' refused blockIO.leafWeight '{"blockIO": {"leafWeight": 100}}'
 
 mkdir -p /run/marks && mount -t cgroup -o net_cls,net_prio marks /run/marks

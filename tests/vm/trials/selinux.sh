@@ -1,4 +1,4 @@
-# lsm: selinux
+# machine: lsm=selinux
 # SELinux: run and exec take labels on, which confine; mounts have theirs.
 mkdir -p /run/x && cd /run/x && cp -a /added/bundle/rootfs .
 quietly() { "$@" </dev/null >/run/out 2>&1 || { cat /run/out; return 1; }; }
