@@ -36,7 +36,6 @@ impl Child<'_> {
         if bind {
             self.bind_console(slave)?;
         }
-        syscall!(libc::SYS_ioctl, slave, libc::TIOCSCTTY as c_int, 0)?;
         for number in 0..3 {
             syscall!(libc::SYS_dup3, slave, number, 0)?;
         }
@@ -44,6 +43,11 @@ impl Child<'_> {
         close(master);
         close(slave);
         Ok(())
+    }
+
+    /// What is its input becomes the terminal of its session.
+    pub(crate) fn take_terminal() -> Done {
+        unit(syscall!(libc::SYS_ioctl, 0, libc::TIOCSCTTY as c_int, 0))
     }
 
     fn bind_console(&self, slave: c_int) -> Done {

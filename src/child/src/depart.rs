@@ -1,21 +1,16 @@
 //! From the parent's memory into a program of the child's own: clone3, execve, nothing between.
 //!
-//! The clone shares the caller's memory until it has left (CLONE_VM): no page table is copied, no
-//! page is written twice, and whoever looks at the child from within a container finds neither the
-//! caller's program nor its memory (CVE-2019-5736). Not here: the file that is executed, which
-//! `sys::program_file` makes, and the wait for the execve.
+//! Whoever looks at the child from within a container finds neither the caller's program nor its
+//! memory (CVE-2019-5736). Not here: whether the clone shares the caller's memory until it has left,
+//! the file that is executed, which `sys::program_file` makes, and the wait for the execve.
 
 use core::ffi::{CStr, c_char, c_int};
 use core::ptr::null;
-use core::sync::atomic::{AtomicI32, Ordering};
 
 use crate::raw::{Done, exit, syscall, unit};
 
 /// Bytes of stack for the few calls before the execve.
 pub const STACK_BYTES: usize = 8192;
-
-/// Why a clone has not left: nothing in the place of an errno.
-pub const LEFT: c_int = 0;
 
 const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
 
@@ -32,12 +27,12 @@ pub struct Departure {
     pub count: usize,
     /// Keeps its capabilities although it is not root, or not yet: as ambient ones.
     pub ambient: bool,
-    /// [`LEFT`], or why the execve failed.
-    pub errno: AtomicI32,
+    /// A pipe that closes at the execve; why that failed is written there, a native-endian errno.
+    pub tell: c_int,
 }
 
-/// clone3(2) with these arguments, CLONE_VM among the flags and [`STACK_BYTES`] of the caller's as
-/// stack; the clone executes what `departure` says. The child's pid, or an errno.
+/// clone3(2) with these arguments and [`STACK_BYTES`] of the caller's as stack, in its memory
+/// (CLONE_VM) or in a copy of it; the clone executes what `departure` says. The child's pid, or an errno.
 ///
 /// # Safety
 /// `args` is whole; its stack, `departure` and what that points to is left alone until the clone
@@ -102,7 +97,8 @@ unsafe extern "C" fn leave(departure: *const Departure) -> ! {
     // SAFETY: the caller's promise.
     let departure = unsafe { &*departure };
     if let Err(errno) = execute(departure) {
-        departure.errno.store(errno, Ordering::Release);
+        // Should nobody listen any more, nobody needs to know.
+        let _ = syscall!(libc::SYS_write, departure.tell, &raw const errno, size_of::<c_int>());
     }
     exit(127)
 }

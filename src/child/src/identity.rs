@@ -14,6 +14,8 @@ const KEYCTL_JOIN_SESSION_KEYRING: c_int = 1;
 const IOPRIO_WHO_PROCESS: c_int = 1;
 /// Bytes of /etc/passwd that are looked at at a time.
 const PASSWD_WINDOW: usize = 16 * 1024;
+/// Bytes of it that are looked at, of a file that may have no end (CVE-2024-9676).
+const PASSWD_MAX: usize = 1 << 20;
 /// Bytes of the kernel's signal set.
 const SIGNAL_SET_BYTES: usize = 8;
 
@@ -227,7 +229,7 @@ fn set_capabilities(sets: [u64; 3], ambient: u64) -> Done {
     Ok(())
 }
 
-/// The user's line of /etc/passwd, which may be of any length; a line longer than the window is
+/// The user's line of /etc/passwd; a line longer than the window is
 /// nobody's.
 fn passwd_line(window: &mut [u8; PASSWD_WINDOW], uid: u32) -> Option<&[u8]> {
     let flags = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
@@ -244,7 +246,7 @@ fn passwd_line(window: &mut [u8; PASSWD_WINDOW], uid: u32) -> Option<&[u8]> {
 /// Where in the window the line is, once it has been read into it.
 fn line_in(file: c_int, window: &mut [u8; PASSWD_WINDOW], uid: u32) -> Option<(usize, usize)> {
     let (mut offset, mut in_long_line) = (0, false);
-    loop {
+    while offset < PASSWD_MAX {
         let (into, room) = (window.as_mut_ptr(), window.len());
         let length = syscall!(libc::SYS_pread64, file, into, room, offset).ok()?;
         let is_end = length < room;
@@ -268,6 +270,7 @@ fn line_in(file: c_int, window: &mut [u8; PASSWD_WINDOW], uid: u32) -> Option<(u
         in_long_line |= start == 0;
         offset += if start == 0 { length } else { start };
     }
+    None
 }
 
 /// The sixth field of a passwd line whose third is `uid`.

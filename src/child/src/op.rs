@@ -145,8 +145,11 @@ pub enum Op {
     NodesEnd,
     /// Makes `target`, a folder, with all its parents.
     Folder { target: Text },
-    /// A pty of the container: console bound at /dev/console when `bind`, master to the parent.
+    /// A pty of the container as stdio: console bound at /dev/console when `bind`, master to the
+    /// parent.
     Console { rows: u16, columns: u16, uid: u32, bind: bool },
+    /// The terminal on descriptor 0 becomes that of the session.
+    TakeTerminal,
     /// Hides `target` behind /dev/null or an empty read-only tmpfs; a missing one is fine.
     Mask { target: Text, options: Text },
     /// Makes `target` a read-only mount; a missing one is fine.
@@ -304,6 +307,7 @@ pub fn stage(op: &Op) -> u32 {
         | Op::Fork { .. } => 1,
         Op::Find | Op::Await | Op::Exec | Op::Reap => 4,
         Op::Session
+        | Op::TakeTerminal
         | Op::Stdio { .. }
         | Op::OwnStdio { .. }
         | Op::Receive

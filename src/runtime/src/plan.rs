@@ -186,17 +186,32 @@ pub(crate) fn joined(spec: &Spec, process: &Process, joining: &Joining<'_>) -> (
         let groups = !joining.no_groups && !keeps_groups(spec);
         draft.op(child::Op::BecomeRoot { groups });
     }
+    draft.op(child::Op::RootHere);
+    root::streams(&mut draft, process, joining.streams, false);
     // The clone itself is never in the PID namespace: until its execve it has the runtime's program
     // and memory (CVE-2019-5736).
     let pid = namespace_flag(LinuxNamespaceType::Pid);
-    if kinds(spec) & pid != 0 || joining.unprivileged {
-        draft.op(child::Op::Fork { flags: 0 });
+    let entry = process::Entry {
+        forks: kinds(spec) & pid != 0 || joining.unprivileged,
+        terminal: joining.streams == Streams::Terminal,
+    };
+    let mut around = process::Surroundings::joining(spec, joining);
+    if traces(spec) && process::may_enter_last(process, &around) {
+        around.entry = Some(entry);
+    } else {
+        process::enter(&mut draft, entry);
     }
-    draft.op(child::Op::RootHere);
-    draft.op(child::Op::Session);
-    root::streams(&mut draft, process, joining.streams, false);
-    process::plan(&mut draft, process, &process::Surroundings::joining(spec, joining));
+    process::plan(&mut draft, process, &around);
     (draft, birth)
+}
+
+/// Whether processes of the container may take hold of any that is in its PID namespace, undumpable
+/// or not. In a user namespace they may not: one that comes from outside has its memory from there.
+fn traces(spec: &Spec) -> bool {
+    let sets = spec.process().as_ref().and_then(|p| p.capabilities().as_ref());
+    let bounding = sets.and_then(|sets| sets.bounding().as_ref());
+    let has = bounding.is_some_and(|set| set.contains(&oci::runtime::Capability::SysPtrace));
+    has && !has_user_namespace(spec)
 }
 
 /// Among processes of the container, one that is not yet its own is out of their reach: they could

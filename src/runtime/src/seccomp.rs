@@ -57,5 +57,20 @@ pub fn load_flags(profile: &LinuxSeccomp) -> u32 {
     rules::flags(profile.flags().as_deref().unwrap_or_default(), notify)
 }
 
+/// Whether the native call `name` is executed whatever its arguments; false where it may depend.
+#[must_use]
+pub fn lets_pass(profile: &LinuxSeccomp, name: &str) -> bool {
+    use LinuxSeccompAction::{ScmpActAllow, ScmpActLog};
+    let passes = |action| matches!(action, ScmpActAllow | ScmpActLog);
+    let rules = profile.syscalls().iter().flatten();
+    let mut rules = rules.filter(|rule| rule.names().iter().any(|named| named == name)).peekable();
+    let mut without_arguments =
+        rules.clone().filter(|rule| rule.args().as_deref().unwrap_or_default().is_empty());
+    match without_arguments.next() {
+        Some(rule) => passes(rule.action()),
+        None => passes(profile.default_action()) && rules.peek().is_none(),
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests;

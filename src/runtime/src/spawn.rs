@@ -52,6 +52,10 @@ pub(crate) struct Child {
     released: bool,
     /// It is yet to go on as another process.
     forks: bool,
+    /// It goes on as another process once it has had the last word.
+    forks_last: bool,
+    /// It has found its command: all that it has left to tell is that it failed.
+    ready: bool,
     /// Points that were reached before that was told.
     early: VecDeque<u32>,
     notes: Notes,
@@ -103,7 +107,11 @@ pub(crate) fn begin(
     let command = command.to_owned();
     let joins = given.process.is_some();
     let unmapped = draft.maps.len();
-    let forks = draft.program.ops.iter().any(|op| matches!(op, child::Op::Fork { .. }));
+    let ops = draft.program.ops.iter();
+    let forks = ops.clone().any(|op| matches!(op, child::Op::Fork { .. }));
+    let until_word = |op: &&child::Op| !matches!(op, child::Op::Receive);
+    let forks_last =
+        forks && !ops.take_while(until_word).any(|op| matches!(op, child::Op::Fork { .. }));
     Ok(Child {
         launched,
         draft,
@@ -112,6 +120,8 @@ pub(crate) fn begin(
         listener: None,
         released: false,
         forks,
+        forks_last,
+        ready: false,
         early: VecDeque::new(),
         notes: given.notes,
         joins,
@@ -205,7 +215,9 @@ impl Child {
     pub(crate) fn score(&self, process: Option<&Process>) -> Result<()> {
         let Some(score) = process.and_then(Process::oom_score_adj) else { return Ok(()) };
         // The files of one that is hidden are root's: it has done it itself.
-        let hides = self.draft.program.ops.iter().any(|op| matches!(op, child::Op::Hide));
+        let until_now =
+            self.draft.program.ops.iter().take_while(|op| !matches!(op, child::Op::Receive));
+        let hides = until_now.into_iter().any(|op| matches!(op, child::Op::Hide));
         if hides && sys::seqpacket::own_uid() != 0 {
             return Ok(());
         }
@@ -224,13 +236,29 @@ impl Child {
     }
 
     /// The last word: what its filter is, if it has one.
-    pub(crate) fn last_word(&self, filter: Option<&seccomp::Filter>) -> Result<()> {
+    pub(crate) fn last_word(&mut self, filter: Option<&seccomp::Filter>) -> Result<()> {
         let mut word = vec![0; WORD_HEADER_BYTES];
         word.extend_from_slice(filter.map_or(&[][..], |f| f.program.as_flattened()));
         if let Some(filter) = filter {
             self.notes.tell(|| format!("seccomp filter flags: {}", filter.flags));
         }
-        self.say(&word)
+        self.raise_limits();
+        self.say(&word)?;
+        if self.forks_last { self.follow() } else { Ok(()) }
+    }
+
+    /// Nobody in a user namespace may raise a limit: the parent does, as far as it may itself, and
+    /// what it could not do the child will tell.
+    fn raise_limits(&self) {
+        let ops = &self.draft.program.ops;
+        if !ops.iter().any(|op| matches!(op, child::Op::BecomeRoot { .. })) {
+            return;
+        }
+        for op in ops {
+            if let child::Op::Limit { resource, soft, hard } = *op {
+                sys::launch::raise_limit(self.pid(), resource, (soft, hard));
+            }
+        }
     }
 
     fn say(&self, word: &[u8]) -> Result<()> {
@@ -254,8 +282,13 @@ impl Child {
     }
 
     /// Waits until its pid is that of the process that will be the container's: what the second of
-    /// two tells may come before the first has told of it.
+    /// two tells may come before the first has told of it. One that becomes another only after the
+    /// last word hands down what is given to it until then.
     pub(crate) fn settle(&mut self) -> Result<()> {
+        if self.forks_last { Ok(()) } else { self.follow() }
+    }
+
+    fn follow(&mut self) -> Result<()> {
         while self.forks {
             match self.listen()? {
                 Some(Reached::Point(point)) => self.early.push_back(point),
@@ -276,16 +309,22 @@ impl Child {
             Told::Failed { stage, index, errno } => {
                 return Err(self.failure(stage, index, errno));
             }
-            Told::Reached(point) => return Ok(Some(Reached::Point(point))),
+            Told::Closed => return Ok(Some(Reached::Begun)),
+            // Processes of the container may be about by now, and speak in its place.
+            _ if self.ready && !self.forks => return Err(Error::Vanished),
+            Told::Reached(point) => {
+                self.ready = point == point::READY;
+                return Ok(Some(Reached::Point(point)));
+            }
             Told::Tree { index, tree } => self.map(index, &tree)?,
             Told::Master(master) => self.master = Some(master),
             Told::Listener(listener) => self.listener = Some(listener),
+            Told::Forked(_) if !self.forks => return Err(Error::Vanished),
             Told::Forked(pid) => {
                 let followed = self.launched.follow(pid);
                 followed.map_err(|source| Error::Clone { source })?;
                 self.forks = false;
             }
-            Told::Closed => return Ok(Some(Reached::Begun)),
         }
         Ok(None)
     }

@@ -156,6 +156,18 @@ pub fn await_end(pidfd: BorrowedFd<'_>, timeout_ms: u16) -> Result<bool> {
     Ok(true)
 }
 
+/// Says whether a process is a child of this one, living or unreaped.
+///
+/// # Errors
+/// ECHILD when it is not.
+pub fn refuse_stranger(pidfd: BorrowedFd<'_>) -> Result<()> {
+    let (number, flags) =
+        (pidfd.as_raw_fd().cast_unsigned(), libc::WNOHANG | libc::WEXITED | libc::WNOWAIT);
+    // SAFETY: a null pointer for the information that is not wanted.
+    let done = unsafe { libc::waitid(libc::P_PIDFD, number, std::ptr::null_mut(), flags) };
+    Errno::result(done).map(drop).map_err(Error::from)
+}
+
 /// The process has a child, living or unreaped.
 #[must_use]
 pub fn has_any() -> bool {
@@ -286,6 +298,18 @@ mod tests {
         assert!(open(me, started).unwrap().is_some());
         assert!(open(me, started + 1).unwrap().is_none());
         assert!(exit_status(open(me, started).unwrap().unwrap().as_fd()).is_none());
+    }
+
+    #[test]
+    fn only_an_own_child_is_none_of_the_strangers() {
+        let stranger = crate::teardown::open_process(std::process::id().cast_signed()).unwrap();
+        let refused = refuse_stranger(stranger.as_fd()).unwrap_err();
+        assert_eq!(refused.raw_os_error(), Some(libc::ECHILD));
+        let mut child = std::process::Command::new("sleep").arg("100").spawn().unwrap();
+        let own = crate::teardown::open_process(child.id().cast_signed()).unwrap();
+        refuse_stranger(own.as_fd()).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     #[test]

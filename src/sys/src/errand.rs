@@ -1,16 +1,21 @@
-//! Sending a clone off into a program: it shares the caller's memory until its execve.
+//! Sending a clone off into a program: until its execve it is the caller's second self.
+//!
+//! One that is born where the caller is shares the caller's memory: no page table is copied, no page
+//! written twice. One that is born into another cgroup has a copy: whoever the kernel kills for want
+//! of memory takes all with it that share its memory, in whatever cgroup they are.
 //!
 //! The caller waits until the clone has left, but no longer than [`LEAVE_WITHIN`]: one that is born
-//! into a frozen cgroup does not get that far. CLONE_VFORK would wait for ever; the kernel wakes
-//! whoever waits for the clone's id to be cleared (set_tid_address(2)) in the same place.
+//! into a frozen cgroup does not get that far. CLONE_VFORK would wait for ever; a pipe that closes
+//! at the execve can be waited for.
 
 use std::ffi::CStr;
 use std::io::{Error, ErrorKind, Result};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use child::depart::{Departure, LEFT, STACK_BYTES};
+use child::depart::{Departure, STACK_BYTES};
+use nix::fcntl::OFlag;
+use nix::unistd::pipe2;
 
 /// CLONE_INTO_CGROUP of linux/sched.h; libc's constant is cut to 32 bits and is 0.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
@@ -40,7 +45,6 @@ pub(crate) struct Errand<'a> {
 #[repr(C, align(16))]
 struct Shared {
     stack: [u8; STACK_BYTES],
-    present: AtomicU32,
     departure: Departure,
     keep: Vec<RawFd>,
 }
@@ -75,70 +79,68 @@ impl Errand<'_> {
     /// clone3(2)'s; execve(2)'s when it could not leave, and `TimedOut` when it does not run: it is
     /// killed then.
     fn try_leave(&self, namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<(i32, OwnedFd)> {
+        let (told, tell) = pipe2(OFlag::O_CLOEXEC)?;
         let departure = Departure {
             file: self.file.as_raw_fd(),
             name: self.name,
             keep: std::ptr::null(),
             count: self.keep.len(),
             ambient: self.ambient,
-            errno: AtomicI32::new(LEFT),
+            tell: tell.as_raw_fd(),
         };
-        let (stack, present) = ([0; STACK_BYTES], AtomicU32::new(1));
         let keep = self.keep.clone();
-        let mut shared = Box::new(Shared { stack, present, departure, keep });
+        let mut shared = Box::new(Shared { stack: [0; STACK_BYTES], departure, keep });
         shared.departure.keep = shared.keep.as_ptr();
         let mut pidfd: RawFd = -1;
         // SAFETY: clone_args is plain data for which all zeroes is valid.
         let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-        let own = libc::CLONE_PIDFD | libc::CLONE_VM | libc::CLONE_CHILD_CLEARTID;
-        args.flags = namespaces | u64::from(own.cast_unsigned());
+        args.flags = namespaces | u64::from(libc::CLONE_PIDFD.cast_unsigned());
         args.pidfd = (&raw mut pidfd).addr() as u64;
-        args.child_tid = (&raw const shared.present).addr() as u64;
         args.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned());
-        if let Some(cgroup) = cgroup {
-            args.flags |= CLONE_INTO_CGROUP;
-            args.cgroup = u64::from(cgroup.as_raw_fd().cast_unsigned());
+        match cgroup {
+            Some(cgroup) => {
+                args.flags |= CLONE_INTO_CGROUP;
+                args.cgroup = u64::from(cgroup.as_raw_fd().cast_unsigned());
+            }
+            None => args.flags |= u64::from(libc::CLONE_VM.cast_unsigned()),
         }
         args.stack = (&raw mut shared.stack).addr() as u64;
         args.stack_size = STACK_BYTES as u64;
         // SAFETY: all that the clone uses is in `shared`, which lives until it has left.
         let born = unsafe { child::depart::clone(&mut args, &shared.departure) };
         let pid = born.map_err(Error::from_raw_os_error)?;
+        drop(tell);
         // SAFETY: the kernel stored a fresh close-on-exec descriptor that nobody else knows.
         let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-        if !has_left(&shared.present) {
-            give_up(&pidfd, shared);
-            return Err(Error::from(ErrorKind::TimedOut));
-        }
-        match shared.departure.errno.load(Ordering::Acquire) {
-            LEFT => Ok((pid, pidfd)),
-            errno => {
+        match await_leave(&told) {
+            Ok(()) => Ok((pid, pidfd)),
+            Err(error) if error.kind() == ErrorKind::TimedOut => {
+                give_up(&pidfd, shared);
+                Err(error)
+            }
+            Err(error) => {
                 // Nothing is left to reap where the caller ignores SIGCHLD.
                 let _ = crate::foreground::reap(pidfd.as_fd());
-                Err(Error::from_raw_os_error(errno))
+                Err(error)
             }
         }
     }
 }
 
-/// Waits until the kernel has cleared the id: at the execve, or at the clone's end.
-fn has_left(present: &AtomicU32) -> bool {
+/// Waits until the pipe is closed, by the execve or by the clone's end.
+///
+/// # Errors
+/// What the clone told; `TimedOut`.
+fn await_leave(told: &OwnedFd) -> Result<()> {
     let end = Instant::now() + LEAVE_WITHIN;
-    while present.load(Ordering::Acquire) != 0 {
-        let left = end.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return false;
-        }
-        let timeout = libc::timespec {
-            tv_sec: left.as_secs().cast_signed(),
-            tv_nsec: i64::from(left.subsec_nanos()),
-        };
-        // Not a private one: the kernel wakes those who wait in the open.
-        let (call, wait) = (libc::SYS_futex, libc::FUTEX_WAIT);
-        // SAFETY: an aligned word and a whole timespec, both outlive the call.
-        unsafe { libc::syscall(call, present.as_ptr(), wait, 1, &raw const timeout) };
+    if !crate::teardown::readable(told.as_fd(), end)? {
+        return Err(Error::from(ErrorKind::TimedOut));
     }
-    true
+    let mut errno = [0; size_of::<i32>()];
+    match nix::unistd::read(told, &mut errno)? {
+        0 => Ok(()),
+        _ => Err(Error::from_raw_os_error(i32::from_ne_bytes(errno))),
+    }
 }
 
 /// Kills the clone. What is frozen dies when it may: until then its memory is not used again.

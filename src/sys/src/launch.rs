@@ -155,6 +155,19 @@ pub fn use_all_cpus(pid: i32) {
     let _ = unsafe { libc::syscall(libc::SYS_sched_setaffinity, pid, all.len(), all.as_ptr()) };
 }
 
+/// Gives a process a resource limit (soft, hard) that is higher than its own; where the kernel
+/// refuses, it keeps its own.
+pub fn raise_limit(pid: i32, resource: u32, (soft, hard): (u64, u64)) {
+    let wanted = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
+    let mut own = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the kernel fills a whole rlimit.
+    let asked = unsafe { libc::prlimit64(pid, resource, std::ptr::null(), &raw mut own) };
+    if asked == 0 && hard > own.rlim_max {
+        // SAFETY: the kernel reads a whole rlimit.
+        let _ = unsafe { libc::prlimit64(pid, resource, &raw const wanted, std::ptr::null_mut()) };
+    }
+}
+
 impl Launched {
     /// Waits for the next thing it tells.
     ///
@@ -175,9 +188,10 @@ impl Launched {
     /// Takes the sibling that the child went on as for the child, which is reaped.
     ///
     /// # Errors
-    /// ESRCH when it is gone.
+    /// ESRCH when it is gone, ECHILD when it is none of the caller's children.
     pub fn follow(&mut self, pid: i32) -> Result<()> {
         let pidfd = crate::teardown::open_process(pid)?;
+        crate::children::refuse_stranger(pidfd.as_fd())?;
         let former = std::mem::replace(&mut self.pidfd, pidfd);
         self.pid = pid;
         crate::foreground::reap(former.as_fd()).map(|_| ())

@@ -32,7 +32,15 @@ pub fn any_ended(pidfds: &[OwnedFd], deadline: Instant) -> io::Result<bool> {
 /// # Errors
 /// The kernel's, but for EINTR.
 pub fn wait_for_end(pidfd: BorrowedFd<'_>, deadline: Instant) -> io::Result<bool> {
-    wait(&mut [PollFd::new(pidfd, PollFlags::POLLIN)], deadline)
+    readable(pidfd, deadline)
+}
+
+/// Waits until a read of `fd` would not wait, or until `deadline`. Returns whether it would not.
+///
+/// # Errors
+/// The kernel's, but for EINTR.
+pub fn readable(fd: BorrowedFd<'_>, deadline: Instant) -> io::Result<bool> {
+    wait(&mut [PollFd::new(fd, PollFlags::POLLIN)], deadline)
 }
 
 /// Lets `deadline` come: for what the kernel announces in no other way.

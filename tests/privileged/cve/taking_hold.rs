@@ -50,3 +50,48 @@ fn cve_2016_9962_nobody_gets_hold_of_who_joins() {
     trial.oci(&["delete", "--force", "c"]).ok();
     trial.oci(&["delete", "attacker"]).ok();
 }
+
+/// Who may trace any process takes one that joins, too: it gets no rights that are not the
+/// container's. Docker's default profile forbids clone3(2) without a way to look at its flags.
+/// Red without `process::may_enter_last` in `plan::joined`.
+#[test]
+fn attack_who_traces_gets_no_more_than_the_containers_rights() {
+    let Some((trial, bundle)) =
+        trial!(attack_who_traces_gets_no_more_than_the_containers_rights, "/trace", "4", "/result")
+    else {
+        return;
+    };
+    let rootfs = trial.path("b/rootfs");
+    fs::copy(trial.tool("trace"), rootfs.join("trace")).expect("trace");
+    let filter = |errno| {
+        json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls":
+            [{"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": errno}]})
+    };
+    for (unprivileged, seccomp) in
+        [(true, serde_json::Value::Null), (true, filter(38)), (false, filter(38))]
+    {
+        trial.change(|config| {
+            config["root"]["readonly"] = json!(false);
+            config["process"]["noNewPrivileges"] = json!(unprivileged);
+            config["linux"]["seccomp"] = seccomp;
+            for set in ["bounding", "effective", "permitted"] {
+                config["process"]["capabilities"][set] = json!(["CAP_SYS_PTRACE", "CAP_KILL"]);
+            }
+        });
+        trial.oci(&["run", "-d", "--bundle", &bundle, "c"]).ok();
+        let result = || fs::read_to_string(rootfs.join("result")).unwrap_or_default();
+        trial.wait_for("the tracer", || result().starts_with("tracing\n"));
+        let ended = || trial.oci(&["state", "c"]).ok().contains("stopped");
+        while !ended() {
+            // One that comes as the tracer goes finds no container.
+            let _ = trial.oci(&["exec", "c", "true"]);
+        }
+        let taken = result();
+        let own = format!("{:016x} ", 1u64 << 19 | 1 << 5);
+        let foreign: Vec<&str> =
+            taken.lines().filter(|line| *line != "tracing" && !line.starts_with(&own)).collect();
+        assert!(foreign.is_empty(), "{unprivileged}: {foreign:?}");
+        trial.oci(&["delete", "c"]).ok();
+        fs::remove_file(rootfs.join("result")).expect("result");
+    }
+}

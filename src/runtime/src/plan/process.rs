@@ -36,6 +36,33 @@ pub(super) struct Surroundings<'a> {
     landlock: Option<oci::landlock::Landlock>,
     /// The process whose cores are shared, 0 for new ones.
     cores: Option<u32>,
+    /// It enters the container once it has no more rights than its own.
+    pub(super) entry: Option<Entry>,
+}
+
+/// How a process enters the PID namespace of a container.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Entry {
+    /// It goes on as a sibling, who is born in there.
+    pub(super) forks: bool,
+    /// It has a terminal.
+    pub(super) terminal: bool,
+}
+
+/// Goes in, with a session of its own.
+pub(super) fn enter(draft: &mut Draft, entry: Entry) {
+    if entry.forks {
+        draft.op(Op::Fork { flags: 0 });
+    }
+    draft.op(Op::Session);
+    if entry.terminal {
+        draft.op(Op::TakeTerminal);
+    }
+}
+
+/// Whether a process is the same when it enters last: scheduled alike, on the same cores.
+pub(super) fn may_enter_last(process: &Process, around: &Surroundings<'_>) -> bool {
+    around.cores.is_none() && schedule::survives_fork(process)
 }
 
 impl<'a> Surroundings<'a> {
@@ -72,6 +99,7 @@ impl<'a> Surroundings<'a> {
             // A wrong one has been refused.
             landlock: oci::landlock::read(spec).ok().flatten(),
             cores: oci::core_scheduling::read(spec).is_ok_and(|asked| asked).then_some(0),
+            entry: None,
         }
     }
 }
@@ -163,14 +191,32 @@ pub(super) fn plan(draft: &mut Draft, process: &Process, around: &Surroundings<'
             landlock::plan(draft, asked);
         }
     }
+    if let Some(entry) = around.entry {
+        enter(draft, entry);
+    }
     let late = filter.filter(|_| unprivileged);
     begin(draft, around, late);
 }
 
-/// The end of the program. A filter with a listener is loaded while the parent still listens.
+/// What a process does between the load of an early filter and its execve.
+const CALLS_OF_A_WAIT: [&str; 6] =
+    ["newfstatat", "faccessat", "sendmsg", "recvfrom", "accept4", "close"];
+
+/// The end of the program. While it waits there are others of the container about, who must not get
+/// hold of one without a filter: so that is loaded before, where it lets the wait itself pass. One
+/// with a listener is loaded while the parent still listens.
 fn begin(draft: &mut Draft, around: &Surroundings<'_>, filter: Option<u32>) {
-    let listens = |flags: &u32| flags & seccomp::FLAG_NEW_LISTENER != 0;
-    if let Some(flags) = filter.filter(listens) {
+    let listens = |flags: u32| flags & seccomp::FLAG_NEW_LISTENER != 0;
+    let waits = around.start_hooks || around.waits;
+    let lets_wait = |profile: &&LinuxSeccomp| {
+        CALLS_OF_A_WAIT.iter().all(|call| seccomp::lets_pass(profile, call))
+    };
+    let early =
+        filter.is_some_and(listens) || waits && around.seccomp.as_ref().is_some_and(lets_wait);
+    if waits {
+        draft.op(Op::Hide);
+    }
+    if let Some(flags) = filter.filter(|_| early) {
         draft.op(Op::Seccomp { flags });
     }
     draft.op(Op::Find);
@@ -180,7 +226,7 @@ fn begin(draft: &mut Draft, around: &Surroundings<'_>, filter: Option<u32>) {
     if around.waits {
         draft.op(Op::Await);
     }
-    if let Some(flags) = filter.filter(|flags| !listens(flags)) {
+    if let Some(flags) = filter.filter(|_| !early) {
         draft.op(Op::Seccomp { flags });
     }
     draft.op(Op::Exec);

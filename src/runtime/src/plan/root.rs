@@ -23,6 +23,9 @@ pub(super) fn plan(draft: &mut Draft, spec: &Spec, facts: &Facts<'_>, birth: &Bi
     }
     draft.op(Op::Session);
     streams(draft, &process, facts.streams, true);
+    if facts.streams == Streams::Terminal {
+        draft.op(Op::TakeTerminal);
+    }
     mounts::finish(draft, spec);
     if let Some(linux) = spec.linux() {
         hide(draft, linux);

@@ -26,6 +26,12 @@ pub(super) fn plan(draft: &mut Draft, process: &Process) {
     }
 }
 
+/// Whether a process that goes on as another one stays scheduled as it was.
+pub(super) fn survives_fork(process: &Process) -> bool {
+    let resets = |s: &Scheduler| s.flags().iter().flatten().any(|f| *f == Flag::SchedResetOnFork);
+    process.scheduler().as_ref().is_none_or(|s| *s.policy() != Policy::SchedDeadline && !resets(s))
+}
+
 /// Where its memory comes from.
 pub(super) fn memory(draft: &mut Draft, policy: &LinuxMemoryPolicy) {
     let mode = match policy.mode() {

@@ -95,6 +95,7 @@ fn plain(op: &Op) -> &'static str {
         Op::RootOf { .. } => "take the container's root",
         Op::Leave { .. } => "go back to the caller's mount namespace",
         Op::Console { .. } => "make the terminal",
+        Op::TakeTerminal => "take the terminal",
         Op::RootReadOnly => "make the root read-only",
         Op::Pivot { .. } => "pivot_root",
         Op::MoveRoot => "move the root",

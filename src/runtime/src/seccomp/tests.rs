@@ -5,7 +5,7 @@ use oci::runtime::LinuxSeccomp;
 use serde_json::{Value, json};
 
 use super::abi::{Abi, X32_BIT};
-use super::{Error, Filter, compile};
+use super::{Error, Filter, compile, lets_pass};
 
 const ALLOW: u32 = 0x7fff_0000;
 const KILL_PROCESS: u32 = 0x8000_0000;
@@ -148,6 +148,24 @@ fn unknown_names_are_skipped_and_unconditional_rules_win() {
     let mut call = Call::new(135);
     call.args[0] = 8;
     assert_eq!(interpret(&got, &call), ALLOW);
+}
+
+#[test]
+fn a_call_passes_where_no_argument_could_stop_it() {
+    let some = json!([{"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}]);
+    let asked = |default: &str, rules: &[(&str, &Value)]| {
+        let rule = |(action, args): &(&str, &Value)| json!({"names": ["close"], "action": action, "args": args});
+        let rules: Vec<Value> = rules.iter().map(rule).collect();
+        lets_pass(&profile(json!({"defaultAction": default, "syscalls": rules})), "close")
+    };
+    let (allow, errno, none) = ("SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", json!([]));
+    assert!(asked(allow, &[]) && asked("SCMP_ACT_LOG", &[]));
+    assert!(
+        !asked(errno, &[]) && !asked(allow, &[(errno, &none)]) && !asked(allow, &[(errno, &some)])
+    );
+    assert!(asked(errno, &[(allow, &none)]) && !asked(errno, &[(allow, &some)]));
+    assert!(asked(errno, &[(errno, &some), (allow, &none)]));
+    assert!(!asked(errno, &[("SCMP_ACT_TRACE", &none), (allow, &none)]));
 }
 
 #[test]
