@@ -1,8 +1,8 @@
 //! From the parent's memory into a program of the child's own: clone3, execve, nothing between.
 //!
 //! Whoever looks at the child from within a container finds neither the caller's program nor its
-//! memory (CVE-2019-5736). Not here: whether the clone shares the caller's memory until it has left,
-//! the file that is executed, which `sys::program_file` makes, and the wait for the execve.
+//! memory (CVE-2019-5736). Not here: whether the clone shares the caller's memory until then, the
+//! file that is executed, which `sys::program_file` makes, and the wait for the execve.
 
 use core::ffi::{CStr, c_char, c_int};
 use core::ptr::null;
@@ -32,7 +32,8 @@ pub struct Departure {
 }
 
 /// clone3(2) with these arguments and [`STACK_BYTES`] of the caller's as stack, in its memory
-/// (CLONE_VM) or in a copy of it; the clone executes what `departure` says. The child's pid, or an errno.
+/// (CLONE_VM) or in a copy of it; the clone executes what `departure` says. The child's pid, or an
+/// errno.
 ///
 /// # Safety
 /// `args` is whole; its stack, `departure` and what that points to is left alone until the clone

@@ -1,8 +1,8 @@
 //! Sending a clone off into a program: until its execve it is the caller's second self.
 //!
-//! One that is born where the caller is shares the caller's memory: no page table is copied, no page
-//! written twice. One that is born into another cgroup has a copy: whoever the kernel kills for want
-//! of memory takes all with it that share its memory, in whatever cgroup they are.
+//! One that is born where the caller is shares the caller's memory: no page table is copied, no
+//! page written twice. One that is born into another cgroup has a copy: whoever the kernel kills
+//! for want of memory takes all with it that share its memory, in whatever cgroup they are.
 //!
 //! The caller waits until the clone has left, but no longer than [`LEAVE_WITHIN`]: one that is born
 //! into a frozen cgroup does not get that far. CLONE_VFORK would wait for ever; a pipe that closes
