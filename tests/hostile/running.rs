@@ -189,7 +189,7 @@ fn entry_points(all: &mut Vec<Trial>) {
         "entrypoint: empty",
         json!({ "Entrypoint": [""] }),
         &[],
-        Fails(125, "process.args[0]: is empty"),
+        Fails(127, "not found in $PATH"),
     );
     run(
         "entrypoint: a NUL",

@@ -46,6 +46,8 @@ impl Child<'_> {
                     return self.tell(Kind::Reached, READY, NONE);
                 }
                 Err(libc::ENOENT | libc::ENOTDIR) => {}
+                // On the way through PATH it is not what is looked for.
+                Err(libc::EISDIR) if list.count > 1 => {}
                 Err(errno) => worst = errno,
             }
             at = next(at, path);
@@ -143,7 +145,7 @@ fn executable(path: &CStr) -> Done {
     let mut found: libc::stat = unsafe { core::mem::zeroed() };
     syscall!(libc::SYS_newfstatat, libc::AT_FDCWD, path, &raw mut found, 0)?;
     if crate::target::is_folder(&found) {
-        return Err(libc::EACCES);
+        return Err(libc::EISDIR);
     }
     match unit(syscall!(libc::SYS_faccessat, libc::AT_FDCWD, path, libc::X_OK)) {
         // That was asked for the real user, without the capabilities it has as one who is not root.

@@ -16,9 +16,6 @@ pub(super) fn check(spec: &Spec, found: &mut Findings) {
 pub(super) fn check_process(process: &Process, found: &mut Findings) {
     let args = process.args().as_deref().unwrap_or_default();
     found.need(!args.is_empty(), "process.args", "is empty: there is nothing to run");
-    if let Some(first) = args.first() {
-        found.need(!first.is_empty(), "process.args[0]", "is empty");
-    }
     for (index, arg) in args.iter().enumerate() {
         found.need(!arg.contains('\0'), format!("process.args[{index}]"), "must not contain NUL");
     }

@@ -250,6 +250,9 @@ fn command(draft: &mut Draft, process: &Process) {
     let first = args.first().map_or("", String::as_str);
     draft.program.candidates = if first.contains('/') {
         draft.strings([first])
+    } else if first.is_empty() {
+        // Or the folders of PATH would be what is found.
+        draft.strings([""; 0])
     } else {
         let path = last.get("PATH").and_then(|index| env[*index].strip_prefix("PATH="));
         let path = path.unwrap_or(PATH);
