@@ -16,7 +16,7 @@ use sys::launch::above_stdio;
 use crate::bundle::Bundle;
 use crate::cgroup::{self, Cgroup, Layout, Mode};
 use crate::error::{Error, Result};
-use crate::handover::{send_listener, send_master, send_pidfd, write_pid};
+use crate::handover::{PidFile, send_listener, send_master, send_pidfd};
 use crate::hooks::contained::Home;
 use crate::hooks::{self, Inside, List};
 use crate::plan::{self, Birthplace, Facts, Rootfs, Streams, point};
@@ -102,6 +102,7 @@ pub(crate) struct Making<'r> {
     waits: bool,
     /// setgroups(2) is forbidden to the caller.
     no_groups: bool,
+    pid_file: Option<PidFile>,
 }
 
 /// Makes the container; its process waits for `start` when `waits`, else it runs.
@@ -133,8 +134,9 @@ impl<'r> Making<'r> {
             idmaps::refuse_groups(spec.process().as_ref())?;
         }
         let rdt = rdt::plan(spec, id)?;
-        let claim = Some(runtime.store.claim_new(id)?);
         let (cgroup, unit) = place(runtime.driver, spec, id)?;
+        // What fails from here on has to be undone: nothing, before it is in a `Making`.
+        let claim = Some(runtime.store.claim_new(id)?);
         let mut record = Record::new(id, bundle, &cgroup);
         record.foreign_keyring = options.no_new_keyring;
         record.no_cgroup = runtime.driver == CgroupDriver::Disabled;
@@ -152,6 +154,7 @@ impl<'r> Making<'r> {
             record,
             waits,
             no_groups,
+            pid_file: None,
         })
     }
 
@@ -171,6 +174,7 @@ impl<'r> Making<'r> {
             readiness::prepare(&claim.folder)?;
             self.readiness = if self.waits { None } else { readiness::listen(&claim.folder)? };
         }
+        self.pid_file = self.options.pid_file.as_deref().map(PidFile::open).transpose()?;
         self.cgroup = self.make_cgroup(layout)?;
         if let Some(group) = &self.record.rdt {
             group.make(self.spec())?;
@@ -364,8 +368,7 @@ impl<'r> Making<'r> {
         let started = sys::children::start_time(pid);
         self.record.start_time = started.map_err(|source| Error::Clone { source })?;
         self.save()?;
-        let Some(path) = &self.options.pid_file else { return Ok(()) };
-        write_pid(path, pid)
+        self.pid_file.take().map_or(Ok(()), |file| file.write(pid))
     }
 
     /// The pty and the filter's listener go to who asked for them; hooks before the command run.

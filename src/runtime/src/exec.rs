@@ -10,7 +10,7 @@ use crate::Runtime;
 use crate::cgroup::Cgroup;
 use crate::create::{Console, Created, Stdio};
 use crate::error::{Error, Result};
-use crate::handover::{send_listener, send_master, send_pidfd, write_pid};
+use crate::handover::{PidFile, send_listener, send_master, send_pidfd};
 use crate::lifecycle::Operation;
 use crate::plan::{self, Joining, Streams};
 use crate::spawn::{self, Given};
@@ -50,6 +50,7 @@ pub(crate) fn exec(
     let refused = || Error::Refused { operation: "exec in", id: id.to_owned(), status };
     let init = record.process().ok_or_else(refused)?;
     let cgroup = cgroup(&record.cgroups, &options.cgroups)?;
+    let pid_file = options.pid_file.as_deref().map(PidFile::open).transpose()?;
     let mut given = given(&cgroup, init, options.stdio)?;
     given.root = root(&record, &spec)?;
     given.notes = runtime.notes.clone();
@@ -96,8 +97,8 @@ pub(crate) fn exec(
         send_listener(&spec, &record, listener, child.pid())?;
     }
     child.await_ready()?;
-    if let Some(path) = &options.pid_file {
-        write_pid(path, child.pid())?;
+    if let Some(file) = pid_file {
+        file.write(child.pid())?;
     }
     if let Console::Socket(path) = &options.console {
         send_master(&mut child, path)?;

@@ -1,9 +1,10 @@
 //! What a caller has asked for of a new process: its pid in a file; its terminal, its pidfd and its
 //! filter's listener by sockets, as runc sends them.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use oci::runtime::Spec;
 use oci::{Status, state::SPEC_VERSION};
@@ -13,13 +14,42 @@ use crate::spawn::Child;
 use crate::store::Record;
 use crate::{hooks, plan};
 
-/// Writes a pid, whole or not at all, and without a line break, as runc does.
-pub(crate) fn write_pid(path: &Path, pid: i32) -> Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let unfinished = path.with_file_name(format!(".{name}"));
-    fs::write(&unfinished, pid.to_string())
-        .and_then(|()| fs::rename(&unfinished, path))
-        .map_err(Error::io("write pid file", path))
+/// A file that is to hold a pid, whole or not at all, and without a line break, as runc's. It is
+/// opened before the process is let go: what cannot be written down is not to have run.
+#[derive(Debug)]
+pub(crate) struct PidFile {
+    path: PathBuf,
+    unfinished: PathBuf,
+    file: File,
+}
+
+impl PidFile {
+    /// Makes the file that becomes `path`, beside it.
+    pub(crate) fn open(path: &Path) -> Result<PidFile> {
+        let failed = Error::io("write pid file", path);
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        // Of its own, or another's that is being written would be taken from it.
+        let unfinished = path.with_file_name(format!(".{name}.{}", std::process::id()));
+        let is_folder = || std::io::Error::from(ErrorKind::IsADirectory);
+        let refused = if path.is_dir() { Err(is_folder()) } else { Ok(()) };
+        let file = refused.and_then(|()| File::create(&unfinished)).map_err(failed)?;
+        Ok(PidFile { path: path.to_owned(), unfinished, file })
+    }
+
+    /// Writes the pid.
+    pub(crate) fn write(mut self, pid: i32) -> Result<()> {
+        let written = self.file.write_all(pid.to_string().as_bytes());
+        written
+            .and_then(|()| fs::rename(&self.unfinished, &self.path))
+            .map_err(Error::io("write pid file", &self.path))
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        // Once written it has the other name.
+        let _ = fs::remove_file(&self.unfinished);
+    }
 }
 
 /// Sends the pty's master as runc does: its name in the message, the descriptor beside it.

@@ -167,7 +167,10 @@ impl Store {
             other => other,
         };
         match made {
-            Ok(()) => lock(folder, Instant::now() + CLAIM_WITHIN),
+            Ok(()) => lock(folder.clone(), Instant::now() + CLAIM_WITHIN).inspect_err(|_| {
+                // Empty, or somebody else's by now; the failure is the one to tell.
+                let _ = fs::remove_dir(folder);
+            }),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 Err(Error::Exists { id: id.to_owned() })
             }
@@ -194,7 +197,7 @@ impl Store {
     /// The record and the document.
     pub(crate) fn record_and_spec(&self, id: &str) -> Result<(Record, Spec)> {
         let (record, rest) = self.read(id)?;
-        let spec = bundle::parse(&rest, &self.folder(id)?.join(STATE))?;
+        let spec = bundle::parse(&rest, &self.folder(id)?.join(STATE), |_| ())?;
         Ok((record, spec))
     }
 
