@@ -97,6 +97,29 @@ fn tests_wait_on_conditions() {
     none(&found, "sleeps and ignored tests");
 }
 
+/// `println!` and its like panic when the output is closed or its disk full: a program of ours would
+/// end with 134 in the midst of its work.
+#[test]
+fn the_programs_print_without_panics() {
+    let tool = |path: &Path| {
+        let shipped = path.starts_with("src") && !path.ends_with("build.rs");
+        !shipped || ["src/fuzz", "src/scope"].iter().any(|folder| path.starts_with(folder))
+    };
+    let example = |path: &Path| path.components().any(|c| c.as_os_str() == "examples");
+    let macros = ["print!", "println!", "eprint!", "eprintln!"];
+    let mut found = Vec::new();
+    for path in rust_files().iter().filter(|p| !is_test(p) && !tool(p) && !example(p)) {
+        for (i, line) in text(path).lines().enumerate() {
+            let mut words = line.split(|c: char| c.is_whitespace() || "(){}|".contains(c));
+            let prints = words.any(|word| macros.contains(&word));
+            if prints && !line.trim_start().starts_with("//") {
+                found.push(format!("{}:{}: {}", path.display(), i + 1, line.trim()));
+            }
+        }
+    }
+    none(&found, "macros that panic where nobody can be told");
+}
+
 #[test]
 fn nothing_is_left_undone_in_words() {
     let marks = ["TO", "FIX", "XX"].iter().zip(["DO", "ME", "X"]);

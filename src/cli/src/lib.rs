@@ -76,9 +76,11 @@ pub fn be_init(program: Option<OsString>) -> ExitCode {
 pub fn parse(words: Vec<OsString>) -> Result<Cli, ExitCode> {
     Cli::try_parse_from(&words).map_err(|error| {
         // Nobody to tell when the output has gone.
-        let _ = error.print();
+        let printed = error.print();
+        let lost = printed.is_err_and(|error| error.kind() != std::io::ErrorKind::BrokenPipe);
         match error.kind() {
-            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion if !lost => ExitCode::SUCCESS,
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::FAILURE,
             _ => ExitCode::from(usage_code(&words)),
         }
     })

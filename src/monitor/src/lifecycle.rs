@@ -93,6 +93,8 @@ impl Monitor {
         let options =
             CreateOptions { stdio, console, rootfs: rootfs(request), ..CreateOptions::default() };
         let bundle = Bundle::load(&request.bundle)?;
+        let warn = |words: &String| complain(&format!("{}: {words}", request.id));
+        bundle.warnings().iter().for_each(warn);
         let created = self.sandbox.runtime.run(&request.id, &bundle, options)?;
         member.pid = created.pid;
         member.started_at_ns = sys::clock::unix_ns();

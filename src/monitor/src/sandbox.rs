@@ -22,6 +22,7 @@ use sys::pin::Kind;
 use crate::error::{MonitorError, chain};
 use crate::record;
 use crate::sandbox_config::{IDENTITY_FILE, Identity, SANDBOX_FILE, SOCKET_FILE, SandboxConfig};
+use crate::server::complain;
 use crate::sysctl;
 
 /// Folder of namespace pins below the pod folder.
@@ -90,6 +91,7 @@ impl Sandbox {
         let root = config.oci_root.clone();
         let runtime =
             Runtime::new(&root).map_err(|source| MonitorError::Runtime { root, source })?;
+        let runtime = runtime.warning(complain);
         let layout = Layout::detect().map_err(|source| MonitorError::Cgroup {
             path: config.cgroup_parent.clone(),
             source,

@@ -1,6 +1,4 @@
-//! Help and version, printed from the verbs' own tables.
-
-use std::io::Write;
+//! The texts of help and version, made of the verbs' own tables.
 
 use crate::args::Flag;
 use crate::verbs::{GLOBAL, VERBS, Verb};
@@ -17,9 +15,9 @@ pub(crate) const COMMIT: &str = match option_env!("PODVISOR_COMMIT") {
 const BUILT_IN: &str = "+SYSTEMD +SELINUX +APPARMOR +CAP +SECCOMP +EBPF +CRIU";
 
 /// Three lines, as runc's, which engines parse, and crun's line of what is built in.
-pub(crate) fn version() {
+pub(crate) fn version() -> String {
     let version = env!("CARGO_PKG_VERSION");
-    print(&format!("podvisor-oci version {version}\ncommit: {COMMIT}\nspec: {SPEC}\n{BUILT_IN}\n"));
+    format!("podvisor-oci version {version}\ncommit: {COMMIT}\nspec: {SPEC}\n{BUILT_IN}\n")
 }
 
 /// The name that the program was called by: it may stand where another runtime did.
@@ -30,14 +28,16 @@ pub(crate) fn name() -> String {
 }
 
 /// What the program is, its verbs and its global options.
-pub(crate) fn program() {
+pub(crate) fn program() -> String {
     let name = name();
     let mut text = format!(
         "NAME:\n   {name} - Open Container Initiative runtime, podvisor's: makes and runs \
          containers\n\nUSAGE:\n   {name} [OPTIONS] VERB [VERB OPTIONS] [ARGUMENTS]\n\nVERBS:\n"
     );
-    for verb in VERBS.iter().filter(|v| !v.hidden) {
-        text.push_str(&format!("  {:<10}{}\n", verb.name, verb.help));
+    let shown = || VERBS.iter().filter(|v| !v.hidden);
+    let width = shown().map(|verb| verb.name.len() + 3).max().unwrap_or(0);
+    for verb in shown() {
+        text.push_str(&format!("  {:<width$}{}\n", verb.name, verb.help));
     }
     text.push_str("\nOPTIONS:\n");
     GLOBAL.iter().for_each(|f| flag(&mut text, f));
@@ -45,11 +45,11 @@ pub(crate) fn program() {
         "\nEXAMPLES:\n  {name} run --bundle /containers/web web\n  \
          {name} exec web sh -c 'echo hello'\n",
     ));
-    print(&text);
+    text
 }
 
 /// One verb.
-pub(crate) fn verb(verb: &Verb) {
+pub(crate) fn verb(verb: &Verb) -> String {
     let name = name();
     let mut text = format!(
         "NAME:\n   {name} {} - {}\n\nUSAGE:\n   {name} {} [OPTIONS] {}\n\nOPTIONS:\n",
@@ -58,7 +58,7 @@ pub(crate) fn verb(verb: &Verb) {
     verb.flags.iter().for_each(|f| flag(&mut text, f));
     text.push_str("\nEXAMPLES:\n");
     verb.examples.iter().for_each(|e| text.push_str(&format!("  {name} {e}\n")));
-    print(&text);
+    text
 }
 
 fn flag(text: &mut String, flag: &Flag) {
@@ -72,7 +72,16 @@ fn flag(text: &mut String, flag: &Flag) {
     text.push_str(&format!("  {name:<32}{}\n", flag.help));
 }
 
-/// A closed pipe (`... | head`) is no error of ours.
-fn print(text: &str) {
-    let _ = std::io::stdout().write_all(text.as_bytes());
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_verb_stands_apart_from_what_it_does() {
+        let text = program();
+        for verb in VERBS.iter().filter(|v| !v.hidden) {
+            let line = text.lines().find(|line| line.ends_with(verb.help)).expect(verb.name);
+            assert!(line.starts_with(&format!("  {}  ", verb.name)), "{line}");
+        }
+    }
 }

@@ -12,7 +12,7 @@
 
 #![cfg_attr(any(not(test), fuzzing), no_main)]
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 mod args;
 mod foreground;
@@ -40,24 +40,23 @@ fn program() -> u8 {
         Err(failure) => return Log::default().fail(&failure),
     };
     if globals.has("version") {
-        help::version();
-        return 0;
+        return show(&log, &help::version());
     }
     let Some(name) = args.next().filter(|_| !globals.has("help")) else {
-        help::program();
-        return 0;
+        return show(&log, &help::program());
     };
     match name.to_str() {
         Some("help") => help_for(&log, args.next()),
         text => match text.and_then(verbs::find) {
             Some(verb) => run(log, &mut globals, verb, &mut args),
-            None => {
-                let name = name.to_string_lossy().into_owned();
-                log.line(&UsageError::Verb(name).to_string());
-                3
-            }
+            None => no_verb(&log, &name),
         },
     }
+}
+
+/// Prints what was asked for.
+fn show(log: &Log, text: &str) -> u8 {
+    report::print(text).map_or_else(|failure| log.fail(&failure), |()| 0)
 }
 
 fn run(
@@ -71,10 +70,9 @@ fn run(
         Err(error) => return usage(&log, Some(verb), error),
     };
     globals.words.extend(given.words.first().cloned());
-    let log = log.about(globals);
+    let log = report::keep(log.about(globals));
     if given.has("help") {
-        help::verb(verb);
-        return 0;
+        return show(log, &help::verb(verb));
     }
     let count = given.words.len();
     if count < verb.least || verb.words == Words::Anywhere && count > verb.most {
@@ -83,7 +81,7 @@ fn run(
             (least, _) if count < least => format!("a minimum of {least}"),
             (_, most) => format!("a maximum of {most}"),
         };
-        return usage(&log, Some(verb), UsageError::Words { verb: verb.name, wanted });
+        return usage(log, Some(verb), UsageError::Words { verb: verb.name, wanted });
     }
     match (verb.run)(globals, &given) {
         Ok(code) => code,
@@ -93,19 +91,20 @@ fn run(
 
 fn help_for(log: &Log, name: Option<OsString>) -> u8 {
     match name.as_ref().map(|n| n.to_str().and_then(verbs::find)) {
-        None => help::program(),
-        Some(Some(verb)) => help::verb(verb),
-        Some(None) => {
-            let name = name.unwrap_or_default().to_string_lossy().into_owned();
-            log.line(&UsageError::Verb(name).to_string());
-            return 3;
-        }
+        None => show(log, &help::program()),
+        Some(Some(verb)) => show(log, &help::verb(verb)),
+        Some(None) => no_verb(log, &name.unwrap_or_default()),
     }
-    0
+}
+
+fn no_verb(log: &Log, name: &OsStr) -> u8 {
+    let error = UsageError::Verb(name.to_string_lossy().into_owned());
+    log.fail(&Failure { code: 3, ..error.into() })
 }
 
 fn usage(log: &Log, verb: Option<&verbs::Verb>, error: UsageError) -> u8 {
-    println!("Incorrect Usage: {error}\n");
-    verb.map_or_else(help::program, help::verb);
+    let help = verb.map_or_else(help::program, help::verb);
+    // The error that led here is the one to tell.
+    let _ = report::print(&format!("Incorrect Usage: {error}\n\n{help}"));
     log.fail(&Failure::from(error))
 }

@@ -1,8 +1,14 @@
-//! Errors where engines look for them: the log file in the format they asked for, and stderr.
+//! What the program says: errors and warnings where engines look for them, the log file in the
+//! format they asked for, and stderr; results on stdout.
 //!
-//! As runc does: with `--log TARGET` a line for that target and the bare text on stderr; without,
-//! one log line on stderr. podman and containerd read the last line with level "error".
+//! As runc does: with `--log TARGET` a line for that target, and the bare text of an error on
+//! stderr; without, one log line on stderr. podman and containerd read the last line with level
+//! "error". A hint is a field of the line and never one of its own.
+//! Nothing here panics: whoever does not read stderr misses it; a full disk behind stdout is an
+//! error, a closed pipe (`| head`) the reader's affair.
 
+use std::io::{ErrorKind, Write};
+use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::args::{Given, UsageError};
@@ -23,6 +29,11 @@ impl Failure {
     /// A failure with exit code 1 and no hint.
     pub(crate) fn new(text: impl Into<String>) -> Failure {
         Failure { text: text.into(), hint: None, code: 1 }
+    }
+
+    /// Nothing to say, and all is well.
+    fn quiet() -> Failure {
+        Failure { text: String::new(), hint: None, code: 0 }
     }
 
     /// The same with words before it.
@@ -89,50 +100,89 @@ impl Log {
 
     /// Writes one line for `--debug`: to the log alone where there is one.
     pub(crate) fn debug(&self, text: &str) {
-        if let Some(line) = self.write(("debug", 7), text) {
-            eprint!("{line}");
+        self.write(("debug", 7), text, None);
+    }
+
+    /// Writes one warning, to the log alone where there is one.
+    pub(crate) fn warn(&self, text: &str) {
+        self.write(("warning", 4), text, None);
+    }
+
+    /// Writes one error line, and the bare text to stderr where that is not the log.
+    fn error(&self, text: &str, hint: Option<&str>) {
+        self.write(("error", 3), text, hint);
+        if self.target.is_some() {
+            say(&format!("{text}\n"));
         }
     }
 
-    /// Writes one error line.
-    pub(crate) fn line(&self, text: &str) {
-        match self.write(("error", 3), text) {
-            Some(line) => eprint!("{line}"),
-            None => eprintln!("{text}"),
-        }
-    }
-
-    /// Writes to the target; without one the line is given back.
-    fn write(&self, (level, severity): (&str, u8), text: &str) -> Option<String> {
-        let line = format_line((self.json, level), text, SystemTime::now());
-        let Some(target) = &self.target else { return Some(line) };
-        let text = if self.json { line.trim_end() } else { text };
+    fn write(&self, (level, severity): (&str, u8), text: &str, hint: Option<&str>) {
+        let line = format_line((self.json, level), (text, hint), SystemTime::now());
+        let Some(target) = &self.target else { return say(&line) };
+        let (text, hint) = if self.json { (line.trim_end(), None) } else { (text, hint) };
         // A verb does not fail for what it says on the way, and what ends it is on stderr, too.
-        let _ = target.send(&Message { severity, text, id: self.id.as_deref() }, &line);
-        None
+        let _ = target.send(&Message { severity, text, hint, id: self.id.as_deref() }, &line);
     }
 
     /// Writes a failure and its hint; the exit code is its own.
     pub(crate) fn fail(&self, failure: &Failure) -> u8 {
-        self.line(&failure.text);
-        if let Some(hint) = &failure.hint {
-            eprintln!("hint: {hint}");
+        if !failure.text.is_empty() {
+            self.error(&failure.text, failure.hint.as_deref());
         }
         failure.code
     }
+}
+
+static LOG: OnceLock<Log> = OnceLock::new();
+
+/// The log of the verb that runs.
+pub(crate) fn log() -> &'static Log {
+    keep(Log::default())
+}
+
+/// Makes `log` that of the verb that runs, which it stays.
+pub(crate) fn keep(log: Log) -> &'static Log {
+    LOG.get_or_init(|| log)
+}
+
+/// Writes to stderr, read or not.
+fn say(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+/// Writes a result to stdout, now.
+///
+/// # Errors
+/// What write(2) says, in words; without any, and with exit code 0, when nobody reads any more.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    written.map_err(|error| match error.kind() {
+        ErrorKind::BrokenPipe => Failure::quiet(),
+        _ => Failure::new(format!("write to stdout: {error}")),
+    })
 }
 
 fn id_of(globals: &Given) -> Option<String> {
     globals.words.first().map(|word| word.to_string_lossy().into_owned())
 }
 
-fn format_line((json, level): (bool, &str), text: &str, now: SystemTime) -> String {
+fn format_line(
+    (json, level): (bool, &str),
+    (text, hint): (&str, Option<&str>),
+    now: SystemTime,
+) -> String {
     let time = timestamp(now);
+    let field = |hint: &str| match json {
+        true => format!(",\"hint\":{}", serde_json::Value::from(hint)),
+        false => format!(" hint={hint:?}"),
+    };
+    let hint = hint.map(field).unwrap_or_default();
     if json {
         let message = serde_json::Value::from(text);
-        format!("{{\"level\":\"{level}\",\"msg\":{message},\"time\":\"{time}\"}}\n")
+        format!("{{\"level\":\"{level}\",\"msg\":{message},\"time\":\"{time}\"{hint}}}\n")
     } else {
-        format!("time=\"{time}\" level={level} msg={text:?}\n")
+        format!("time=\"{time}\" level={level} msg={text:?}{hint}\n")
     }
 }
 
@@ -169,12 +219,20 @@ mod tests {
     fn lines_are_runcs() {
         let at = UNIX_EPOCH + Duration::from_secs(1_709_210_096);
         assert_eq!(
-            format_line((true, "error"), "container \"x\" does not exist", at),
+            format_line((true, "error"), ("container \"x\" does not exist", None), at),
             "{\"level\":\"error\",\"msg\":\"container \\\"x\\\" does not exist\",\"time\":\"2024-02-29T12:34:56Z\"}\n"
         );
         assert_eq!(
-            format_line((false, "debug"), "say \"no\"", at),
+            format_line((false, "debug"), ("say \"no\"", None), at),
             "time=\"2024-02-29T12:34:56Z\" level=debug msg=\"say \\\"no\\\"\"\n"
+        );
+        assert_eq!(
+            format_line((true, "error"), ("no", Some("try \"b\"")), at),
+            "{\"level\":\"error\",\"msg\":\"no\",\"time\":\"2024-02-29T12:34:56Z\",\"hint\":\"try \\\"b\\\"\"}\n"
+        );
+        assert_eq!(
+            format_line((false, "error"), ("no", Some("try b")), at),
+            "time=\"2024-02-29T12:34:56Z\" level=error msg=\"no\" hint=\"try b\"\n"
         );
         assert_eq!(format_time(0, Some(5)), "1970-01-01T00:00:00.000000005Z");
         assert_eq!(format_time(951_868_800, None), "2000-03-01T00:00:00Z");

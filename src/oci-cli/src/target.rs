@@ -30,10 +30,12 @@ pub(crate) enum Target {
 /// One message.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Message<'a> {
-    /// 3 error, 7 debug, as syslog(3) has them.
+    /// 3 error, 4 warning, 7 debug, as syslog(3) has them.
     pub(crate) severity: u8,
     /// What is told, without a line feed.
     pub(crate) text: &'a str,
+    /// What to try next, where the text does not hold it.
+    pub(crate) hint: Option<&'a str>,
     /// The container's id, when one was given.
     pub(crate) id: Option<&'a str>,
 }
@@ -94,6 +96,7 @@ fn journal(message: &Message<'_>, name: &str) -> Vec<u8> {
     let mut fields = vec![("MESSAGE", message.text), ("PRIORITY", severity.as_str())];
     fields.push(("SYSLOG_IDENTIFIER", name));
     fields.extend(message.id.map(|id| ("ID", id)));
+    fields.extend(message.hint.map(|hint| ("HINT", hint)));
     let mut out = Vec::new();
     for (field, value) in fields {
         out.extend_from_slice(field.as_bytes());
@@ -114,14 +117,15 @@ fn journal(message: &Message<'_>, name: &str) -> Vec<u8> {
 fn syslog(message: &Message<'_>, name: &str) -> String {
     let priority = USER | message.severity;
     let plain = |text: &str| text.replace(|letter: char| letter.is_control(), " ");
-    format!("<{priority}>{}: {}", plain(name), plain(message.text))
+    let hint = message.hint.map(|hint| format!(" hint={hint:?}")).unwrap_or_default();
+    format!("<{priority}>{}: {}{hint}", plain(name), plain(message.text))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const MESSAGE: Message<'_> = Message { severity: 3, text: "no", id: Some("c") };
+    const MESSAGE: Message<'_> = Message { severity: 3, text: "no", hint: None, id: Some("c") };
 
     #[test]
     fn the_journal_gets_fields() {

@@ -3,7 +3,7 @@
 use runtime::CgroupDriver;
 
 use crate::args::{Flag, Given, UsageError, Words};
-use crate::report::{Failure, Log};
+use crate::report::{self, Failure};
 
 mod checkpoint;
 mod container;
@@ -114,11 +114,11 @@ fn open(globals: &Given) -> Result<runtime::Runtime, Failure> {
     };
     let root = globals.path("root").unwrap_or_else(own);
     let runtime = runtime::Runtime::new(&root)?.with_cgroups(driver);
+    let runtime = runtime.warning(|line| report::log().warn(line));
     if !globals.has("debug") && globals.text("log-level")? != Some("debug") {
         return Ok(runtime);
     }
-    let log = Log::open(globals)?;
-    Ok(runtime.telling(move |line| log.debug(line)))
+    Ok(runtime.telling(|line| report::log().debug(line)))
 }
 
 /// The container's id, the first word.

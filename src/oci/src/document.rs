@@ -40,7 +40,21 @@ pub fn spec_telling(text: &[u8], tell: impl FnMut(&str)) -> Result<Spec> {
 /// # Errors
 /// What is no such document, with line and column.
 pub fn process(text: &[u8]) -> Result<Process> {
-    read(text, |tree| Some(tree), |_| ())
+    process_telling(text, |_| ())
+}
+
+/// As [`process`]; tells the names of what is left out.
+///
+/// # Errors
+/// As [`process`].
+pub fn process_telling(text: &[u8], tell: impl FnMut(&str)) -> Result<Process> {
+    read(text, |tree| Some(tree), tell)
+}
+
+/// The warning about a capability that is left out.
+#[must_use]
+pub fn unknown_capability(name: &str) -> String {
+    format!("capability {name} is unknown and left out")
 }
 
 fn read<T: DeserializeOwned>(

@@ -19,6 +19,7 @@ pub struct Bundle {
     /// config.json as it stands there.
     pub(crate) text: Vec<u8>,
     pub(crate) spec: Spec,
+    warnings: Vec<String>,
 }
 
 impl Bundle {
@@ -39,16 +40,23 @@ impl Bundle {
         let path = std::path::absolute(path).map_err(Error::io("find", path))?;
         let file = path.join(config);
         let text = read_document(&file)?;
-        let mut spec = parse(&text, &file)?;
+        // The specification: "MUST be logged as a warning".
+        let mut warnings = Vec::new();
+        let unknown = |name: &str| warnings.push(oci::document::unknown_capability(name));
+        let mut spec = parse(&text, &file, unknown)?;
         oci::validate::validate(&spec)
             .map_err(|findings| Error::Invalid { what: file.display().to_string(), findings })?;
-        for name in vain_ambient(&spec) {
-            eprintln!(
-                "warning: can't raise ambient capability {name}: it is not inheritable and permitted"
-            );
-        }
+        warnings.extend(vain_ambient(&spec).into_iter().map(|name| {
+            format!("can't raise ambient capability {name}: it is not inheritable and permitted")
+        }));
         strip_root(&mut spec, &path);
-        Ok(Bundle { path, text, spec })
+        Ok(Bundle { path, text, spec, warnings })
+    }
+
+    /// What of the document has no effect, a line each.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// The document.
@@ -141,10 +149,9 @@ fn vain_ambient(spec: &Spec) -> Vec<String> {
     names
 }
 
-/// A document from its text; `file` is named in the error.
-pub(crate) fn parse(text: &[u8], file: &Path) -> Result<Spec> {
-    // The specification: "MUST be logged as a warning".
-    let tell = |name: &str| eprintln!("warning: capability {name} is unknown and left out");
-    oci::document::spec_telling(text, tell)
+/// A document from its text; `file` is named in the error, `unknown` is told the capabilities that
+/// are left out.
+pub(crate) fn parse(text: &[u8], file: &Path, unknown: impl FnMut(&str)) -> Result<Spec> {
+    oci::document::spec_telling(text, unknown)
         .map_err(|error| Error::Config { path: file.to_owned(), problem: error.to_string() })
 }

@@ -424,7 +424,7 @@ impl Drop for Making<'_> {
             let _ = self.record.rdt.as_ref().map(rdt::Group::remove);
         }
         if let Some(claim) = self.claim.take() {
-            hooks::poststop(self.spec(), &self.record);
+            hooks::poststop(self.spec(), &self.record, &self.runtime.notes);
             let _ = claim.remove();
         }
     }

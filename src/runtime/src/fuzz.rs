@@ -36,7 +36,7 @@ fn state(text: &[u8]) {
         assert!(record.process().is_none());
     }
     let rest = text.get(end + 1..).unwrap_or_default();
-    let _ = crate::bundle::parse(rest, Path::new("state"));
+    let _ = crate::bundle::parse(rest, Path::new("state"), |_| ());
 }
 
 fn seccomp(text: &[u8]) {

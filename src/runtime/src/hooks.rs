@@ -31,6 +31,7 @@ use sys::launch::{Birth, Launched, Told};
 
 use crate::draft::{Draft, Source};
 use crate::error::{Error, Result};
+use crate::notes::Notes;
 use crate::plan;
 use crate::store::Record;
 use session::Session;
@@ -144,13 +145,13 @@ pub(crate) fn run(
 
 /// Runs the poststop hooks of a container whose removal has left no more than its state. All of
 /// them run: "log a warning, but continue as if the hook had succeeded".
-pub(crate) fn poststop(spec: &Spec, record: &Record) {
+pub(crate) fn poststop(spec: &Spec, record: &Record, notes: &Notes) {
     let Some(hooks) = spec.hooks() else { return };
     let state = state(record, Status::Stopped, 0);
     for (index, hook) in List::Poststop.of(hooks).iter().enumerate() {
         if let Err(problem) = one(hook, &state, None) {
             let path = hook.path().display();
-            eprintln!("warning: error running poststop hook #{index}: {path}: {problem}");
+            notes.warn(&format!("error running poststop hook #{index}: {path}: {problem}"));
         }
     }
 }

@@ -133,7 +133,13 @@ impl Runtime {
     /// The same, which tells `listener` of its steps, a line each.
     #[must_use]
     pub fn telling(self, listener: impl Fn(&str) + Send + Sync + 'static) -> Runtime {
-        Runtime { notes: notes::Notes::to(listener), ..self }
+        Runtime { notes: self.notes.to(listener), ..self }
+    }
+
+    /// The same, which tells `listener` of what goes wrong and ends nothing, a line each.
+    #[must_use]
+    pub fn warning(self, listener: impl Fn(&str) + Send + Sync + 'static) -> Runtime {
+        Runtime { notes: self.notes.warning(listener), ..self }
     }
 
     /// Makes a container whose process waits for [`Runtime::start`].

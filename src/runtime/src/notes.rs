@@ -1,4 +1,4 @@
-//! What a verb tells of its steps, for `--debug`.
+//! What a verb tells of its steps, for `--debug`, and what it warns of.
 //!
 //! Each line is told when it has become true. Without somebody to tell nothing is formatted.
 
@@ -8,26 +8,41 @@ use std::sync::Arc;
 /// Takes one line.
 type Listener = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// Where lines about steps go; nowhere by default.
+/// Where lines about steps go, and warnings; nowhere by default.
 #[derive(Clone, Default)]
-pub(crate) struct Notes(Option<Listener>);
+pub(crate) struct Notes {
+    steps: Option<Listener>,
+    warnings: Option<Listener>,
+}
 
 impl std::fmt::Debug for Notes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(if self.0.is_some() { "Notes(told)" } else { "Notes(untold)" })
+        f.write_str(if self.steps.is_some() { "Notes(told)" } else { "Notes(untold)" })
     }
 }
 
 impl Notes {
-    /// Lines go to `listener`.
-    pub(crate) fn to(listener: impl Fn(&str) + Send + Sync + 'static) -> Notes {
-        Notes(Some(Arc::new(listener)))
+    /// Lines about steps go to `listener`.
+    pub(crate) fn to(self, listener: impl Fn(&str) + Send + Sync + 'static) -> Notes {
+        Notes { steps: Some(Arc::new(listener)), ..self }
+    }
+
+    /// Warnings go to `listener`.
+    pub(crate) fn warning(self, listener: impl Fn(&str) + Send + Sync + 'static) -> Notes {
+        Notes { warnings: Some(Arc::new(listener)), ..self }
     }
 
     /// Tells the line that `words` makes.
     pub(crate) fn tell(&self, words: impl FnOnce() -> String) {
-        if let Some(listener) = &self.0 {
+        if let Some(listener) = &self.steps {
             listener(&words());
+        }
+    }
+
+    /// Warns of what does not end the operation.
+    pub(crate) fn warn(&self, words: &str) {
+        if let Some(listener) = &self.warnings {
+            listener(words);
         }
     }
 }

@@ -61,14 +61,14 @@ pub(crate) fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
         Ok(record) => (record, None),
     };
     let status = runtime.check(&record, &claim.folder, Operation::Delete { force })?;
-    destroy(claim, &record, spec.as_ref(), (status, deadline))
+    destroy(runtime, claim, (&record, spec.as_ref()), (status, deadline))
 }
 
 /// Removes all that there is of a container, and then runs its poststop hooks.
 pub(crate) fn destroy(
+    runtime: &Runtime,
     claim: Claim,
-    record: &Record,
-    spec: Option<&Spec>,
+    (record, spec): (&Record, Option<&Spec>),
     (status, deadline): (Status, Instant),
 ) -> Result<()> {
     let failures = end(record, status, deadline);
@@ -76,7 +76,7 @@ pub(crate) fn destroy(
         return Err(Error::Several { failures });
     }
     if let Some(spec) = spec {
-        hooks::poststop(spec, record);
+        hooks::poststop(spec, record, &runtime.notes);
     }
     claim.remove()
 }

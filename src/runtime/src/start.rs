@@ -60,7 +60,7 @@ pub(crate) fn start(runtime: &Runtime, id: &str, heard: bool) -> Result<Option<R
     remove(&socket)?;
     let state = hooks::state(&record, Status::Running, record.pid);
     if let Err(error) = hooks::run(&spec, List::Poststart, &state, None) {
-        destroy(claim, &record, &spec);
+        destroy(runtime, claim, &record, &spec);
         return Err(error);
     }
     Ok(ready.map(|socket| Readiness { socket, pid: record.pid, process }))
@@ -76,11 +76,12 @@ fn end(record: &Record) {
 
 /// A poststart hook that failed leaves nothing: "stop the container, and continue the lifecycle" at
 /// its removal. What cannot be removed stays for `delete`.
-fn destroy(claim: Claim, record: &Record, spec: &Spec) {
+fn destroy(runtime: &Runtime, claim: Claim, record: &Record, spec: &Spec) {
     let deadline = Instant::now() + DELETE_WITHIN;
-    let removed = crate::remove::destroy(claim, record, Some(spec), (Status::Running, deadline));
+    let of = (record, Some(spec));
+    let removed = crate::remove::destroy(runtime, claim, of, (Status::Running, deadline));
     if let Err(error) = removed {
-        eprintln!("warning: {}", chain(&error));
+        runtime.notes.warn(&chain(&error));
     }
 }
 

@@ -1,14 +1,12 @@
 //! Verbs on an existing container: start, state, kill, delete, pause, resume.
 
-use std::io::Write;
-
 use runtime::Runtime;
 
 use super::create::await_ready;
 use super::{Verb, id, open};
 use crate::args::{Flag, Given, Words};
 use crate::readiness::Manager;
-use crate::report::Failure;
+use crate::report::{Failure, print};
 
 const REGEX: Flag = Flag::switch(
     "regex",
@@ -53,8 +51,7 @@ pub(super) const STATE: Verb = Verb {
     run: |globals, given| {
         let entry = super::list::entry(&open(globals)?, id(given)?)?;
         let text = serde_json::to_string_pretty(&entry).map_err(|e| Failure::new(e.to_string()))?;
-        // A closed pipe is the reader's affair.
-        let _ = writeln!(std::io::stdout(), "{text}");
+        print(&format!("{text}\n"))?;
         Ok(0)
     },
     ..NO_VERB

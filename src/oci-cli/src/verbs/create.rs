@@ -10,7 +10,7 @@ use super::{Verb, id, open};
 use crate::args::{Flag, Given, Words};
 use crate::help;
 use crate::readiness::{Awaited, Manager, wait};
-use crate::report::Failure;
+use crate::report::{Failure, log};
 
 pub(super) const BUNDLE: Flag =
     Flag::value("bundle", b'b', "DIR", "the bundle's folder (default: the current one)");
@@ -107,6 +107,7 @@ pub(super) fn bundle(given: &Given) -> Result<(Bundle, bool), Failure> {
         Some(config) => Bundle::load_with(&path, &config)?,
         None => Bundle::load(&path)?,
     };
+    bundle.warnings().iter().for_each(|words| log().warn(words));
     let terminal = bundle.spec().process().as_ref().and_then(|p| p.terminal()) == Some(true);
     Ok((bundle, terminal))
 }

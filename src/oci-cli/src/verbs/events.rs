@@ -1,7 +1,6 @@
 //! `events`: one JSON line for each out-of-memory kill and for the end, and statistics from time to
 //! time. runc's lines, and an `exit` one that runc has not.
 
-use std::io::Write;
 use std::time::{Duration, Instant};
 
 use runtime::Runtime;
@@ -10,7 +9,7 @@ use serde::Serialize;
 
 use super::{Verb, id, open};
 use crate::args::{Flag, Given, Words};
-use crate::report::Failure;
+use crate::report::{Failure, print};
 
 const INTERVAL: Duration = Duration::from_secs(5);
 /// How often out-of-memory kills are looked for.
@@ -37,7 +36,7 @@ fn events(globals: &Given, given: &Given) -> Result<u8, Failure> {
     let (runtime, id) = (open(globals)?, id(given)?);
     let interval = given.text("interval")?.map_or(Ok(INTERVAL), interval)?;
     if given.has("stats") {
-        print(&stats(&runtime, id)?)?;
+        tell(&stats(&runtime, id)?)?;
         return Ok(0);
     }
     watch(&runtime, id, interval)
@@ -56,7 +55,7 @@ fn watch(runtime: &Runtime, id: &str, interval: Duration) -> Result<u8, Failure>
         let now = Instant::now();
         if now >= due {
             match stats(runtime, id) {
-                Ok(line) => print(&line)?,
+                Ok(line) => tell(&line)?,
                 // It ends just now.
                 Err(_) if runtime.usage(id).is_err() => {}
                 Err(failure) => return Err(failure),
@@ -66,11 +65,11 @@ fn watch(runtime: &Runtime, id: &str, interval: Duration) -> Result<u8, Failure>
         let ended = sys::teardown::any_ended(&process, due.min(now + LOOK)).map_err(failed)?;
         let kills = runtime.oom_kills(id).unwrap_or(killed);
         for _ in killed..kills {
-            print(&Event::bare("oom", id))?;
+            tell(&Event::bare("oom", id))?;
         }
         killed = kills;
         if ended {
-            print(&Event::bare("exit", id))?;
+            tell(&Event::bare("exit", id))?;
             return Ok(0);
         }
     }
@@ -96,11 +95,9 @@ fn stats<'a>(runtime: &Runtime, id: &'a str) -> Result<Event<'a>, Failure> {
     Ok(Event { kind: "stats", id, data: Some(runtime.usage(id)?) })
 }
 
-fn print(event: &Event<'_>) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| Failure::new(format!("write: {error}"));
-    let mut line = serde_json::to_vec(event).map_err(|error| failed(error.into()))?;
-    line.push(b'\n');
-    std::io::stdout().lock().write_all(&line).map_err(failed)
+fn tell(event: &Event<'_>) -> Result<(), Failure> {
+    let line = serde_json::to_string(event).map_err(|error| Failure::new(error.to_string()))?;
+    print(&format!("{line}\n"))
 }
 
 fn interval(text: &str) -> Result<Duration, Failure> {

@@ -9,7 +9,7 @@ use runtime::ExecOptions;
 use super::create::{PIDFD, block, console};
 use super::{Verb, id, open};
 use crate::args::{Flag, Given, Words};
-use crate::report::Failure;
+use crate::report::{Failure, log};
 
 /// `exec ID COMMAND`.
 pub(super) const EXEC: Verb = Verb {
@@ -76,7 +76,7 @@ fn exec(globals: &Given, given: &Given) -> Result<u8, Failure> {
 
 fn from_file(path: &Path) -> Result<Process, Failure> {
     let text = runtime::read_document(path).map_err(|e| Failure::from(e).within("process"))?;
-    oci::document::process(&text)
+    oci::document::process_telling(&text, unknown)
         .map_err(|e| Failure::new(format!("process {}: {e}", path.display())))
 }
 
@@ -153,12 +153,16 @@ fn number(what: &str, text: &str) -> Result<u32, Failure> {
         })
 }
 
+/// As for one of config.json.
+fn unknown(name: &str) {
+    log().warn(&oci::document::unknown_capability(name));
+}
+
 /// Into the bounding, effective and permitted sets; ambient only where inheritable is in use.
 fn add_capabilities(mut sets: LinuxCapabilities, names: &[String]) -> LinuxCapabilities {
     for name in names {
         let Ok(capability) = serde_json::from_value::<Capability>(name.as_str().into()) else {
-            // As for one of config.json.
-            eprintln!("warning: capability {name} is unknown and left out");
+            unknown(name);
             continue;
         };
         let with = |set: &Option<Capabilities>| {

@@ -3,7 +3,7 @@
 use super::Verb;
 use crate::args::Words;
 use crate::help::{COMMIT, SPEC};
-use crate::report::Failure;
+use crate::report::print;
 
 /// The document of the specification's features.md; a test holds it against what the code knows.
 const TEMPLATE: &str = include_str!("features.json");
@@ -20,8 +20,8 @@ pub(super) const FEATURES: Verb = Verb {
     hidden: false,
     examples: ["features", "features | jq .linux.seccomp.actions"],
     run: |_, _| {
-        print!("{}", document());
-        Ok::<u8, Failure>(0)
+        print(&document())?;
+        Ok(0)
     },
 };
 

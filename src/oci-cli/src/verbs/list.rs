@@ -1,7 +1,6 @@
 //! `list`, and the document that `state` prints too: runc's, field for field.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::PathBuf;
 
 use runtime::Runtime;
@@ -9,7 +8,7 @@ use serde::Serialize;
 
 use super::{Verb, open};
 use crate::args::{Flag, Given, Words};
-use crate::report::{Failure, format_time};
+use crate::report::{Failure, format_time, print};
 
 /// `list`.
 pub(super) const LIST: Verb = Verb {
@@ -83,8 +82,7 @@ fn list(globals: &Given, given: &Given) -> Result<u8, Failure> {
         }
         Some(_) => return Err(Failure::new("invalid format option")),
     };
-    // A closed pipe is the reader's affair.
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    print(&text)?;
     Ok(0)
 }
 

@@ -1,12 +1,11 @@
 //! `ps`: the processes of a container, as the host's ps shows them, or as JSON.
 
 use std::ffi::OsString;
-use std::io::Write;
 use std::process::Command;
 
 use super::{Verb, id, open};
 use crate::args::{Flag, Given, Words};
-use crate::report::Failure;
+use crate::report::{Failure, print};
 
 /// `ps ID`.
 pub(super) const PS: Verb = Verb {
@@ -33,8 +32,7 @@ fn ps(globals: &Given, given: &Given) -> Result<u8, Failure> {
         }
         Some(_) => return Err(Failure::new("invalid format option")),
     };
-    // A closed pipe is the reader's affair.
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    print(&text)?;
     Ok(0)
 }
 
