@@ -185,12 +185,7 @@ fn entry_points(all: &mut Vec<Trial>) {
         &[],
         Fails(125, "has no command"),
     );
-    run(
-        "entrypoint: empty",
-        json!({ "Entrypoint": [""] }),
-        &[],
-        Fails(127, "not found in $PATH"),
-    );
+    run("entrypoint: empty", json!({ "Entrypoint": [""] }), &[], Fails(127, "not found in $PATH"));
     run(
         "entrypoint: a NUL",
         json!({ "Entrypoint": ["/bin/ec\0ho"] }),
