@@ -4,7 +4,9 @@
 //! cannot be read is read once more by way of a tree, in which they are renamed, and in which
 //! capabilities that nobody knows are left out: those are a warning and no error by the
 //! specification, for the next kernel may have them. So does a process get the user that it lacks:
-//! 0, as every other runtime reads it.
+//! 0, as every other runtime reads it; and what is null, or has an empty type, is left out, for that
+//! is Go's zero value of what is not given. Repeated fields, text behind the document and broken
+//! UTF-8 are refused, though others take them: which part is meant nobody can tell.
 //! Not here: whether what it says makes sense (`validate`).
 
 use std::collections::BTreeSet;
@@ -67,8 +69,10 @@ fn read<T: DeserializeOwned>(
         Err(error) => error,
     };
     let Ok(mut tree) = serde_json::from_slice::<Value>(text) else { return Err(error) };
-    let changed = process(&mut tree)
+    let dropped = drop_zero_values(&mut tree);
+    let mended = process(&mut tree)
         .is_some_and(|p| rename_flags(p) | add_user(p) | drop_capabilities(p, tell));
+    let changed = dropped || mended;
     // Otherwise the first error is the better one: it has the line.
     if changed { of_tree(&tree) } else { Err(error) }
 }
@@ -84,6 +88,24 @@ pub fn of_tree<T: DeserializeOwned>(tree: &Value) -> Result<T> {
         // The line is not that of the caller's text.
         Error::custom(text.split(" at line ").next().unwrap_or_default())
     })
+}
+
+/// Objects whose keys are the caller's: a value that is missing there is not one that is null.
+const FREE: [&str; 4] = ["annotations", "sysctl", "unified", "netDevices"];
+
+/// Leaves out fields that are null, and types that are empty; whether there were any.
+pub fn drop_zero_values(tree: &mut Value) -> bool {
+    match tree {
+        Value::Array(all) => all.iter_mut().fold(false, |found, one| found | drop_zero_values(one)),
+        Value::Object(fields) => {
+            let before = fields.len();
+            fields.retain(|name, value| !value.is_null() && !(name == "type" && value == ""));
+            let inner = fields.iter_mut().filter(|(name, _)| !FREE.contains(&name.as_str()));
+            let found = inner.fold(false, |found, (_, one)| found | drop_zero_values(one));
+            found || fields.len() < before
+        }
+        _ => false,
+    }
 }
 
 fn rename_flags(process: &mut Value) -> bool {
@@ -149,6 +171,26 @@ mod tests {
         let read = process(text).unwrap();
         assert_eq!((read.user().uid(), read.user().gid()), (0, 0));
         assert!(process(br#"{"args": ["id"]}"#).is_err());
+    }
+
+    #[test]
+    fn gos_zero_values_are_what_is_not_given() {
+        let text = br#"{"ociVersion": "1.3.0", "process": {"cwd": "/", "user": null}, "linux": {
+            "resources": {"pids": {"limit": null}, "memory": {"limit": null},
+            "devices": [{"allow": null, "type": "", "major": 1}]}}}"#;
+        let read = spec(text).unwrap();
+        assert_eq!(read.process().as_ref().unwrap().user().uid(), 0);
+        let resources = read.linux().as_ref().unwrap().resources().clone().unwrap();
+        assert_eq!(resources.pids().unwrap().limit(), 0);
+        let rule = &resources.devices().as_ref().unwrap()[0];
+        assert_eq!((rule.allow(), rule.typ(), rule.major()), (false, None, Some(1)));
+        for wrong in [
+            r#"{"ociVersion": "1.3.0", "linux": {"sysctl": {"a": null}}}"#,
+            r#"{"ociVersion": "1.3.0", "hostname": "a", "hostname": "b"}"#,
+            r#"{"ociVersion": "1.3.0"} {}"#,
+        ] {
+            assert!(spec(wrong.as_bytes()).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -115,8 +115,9 @@ fn read(path: &std::path::Path) -> Result<Value, Failure> {
         false => runtime::read_document(path),
     };
     let text = text.map_err(|e| Failure::from(e).within("resources"))?;
-    let value: Value = serde_json::from_slice(&text)
+    let mut value: Value = serde_json::from_slice(&text)
         .map_err(|e| Failure::new(format!("resources {}: {e}", path.display())))?;
+    oci::document::drop_zero_values(&mut value);
     if value.is_object() {
         return Ok(value);
     }
@@ -145,10 +146,23 @@ fn bytes(text: &str) -> Result<i64, &'static str> {
         "m" | "mb" | "mib" => 20,
         "g" | "gb" | "gib" => 30,
         "t" | "tb" | "tib" => 40,
+        "p" | "pb" | "pib" => 50,
         _ => return Err("want bytes, as in 65536, 64m or 1g"),
     };
-    let plain = number(digits).map_err(|_| "want bytes, as in 65536, 64m or 1g")?;
-    plain.checked_mul(1 << shift).ok_or("is too large")
+    let wrong = "want bytes, as in 65536, 64m or 1g";
+    let Some((whole, part)) = digits.split_once('.') else {
+        let plain = number(digits).map_err(|_| wrong)?;
+        return plain.checked_mul(1 << shift).ok_or("is too large");
+    };
+    // No more digits than make sense, so that nothing overflows.
+    let is_number = |text: &str| text.len() < 16 && text.bytes().all(|b| b.is_ascii_digit());
+    if !is_number(whole) || !is_number(part) || whole.is_empty() && part.is_empty() {
+        return Err(wrong);
+    }
+    let digits = |text: &str| if text.is_empty() { Ok(0) } else { number(text) };
+    let (whole, part, scale) = (digits(whole)?, digits(part)?, 10i128.pow(part.len() as u32));
+    let bytes = (i128::from(whole) << shift) + (i128::from(part) << shift) / scale;
+    i64::try_from(bytes).map_err(|_| "is too large")
 }
 
 #[cfg(test)]
@@ -169,6 +183,25 @@ mod tests {
         assert_eq!((memory.limit(), memory.swap()), (Some(64 << 20), Some(-1)));
         assert_eq!(all.pids().unwrap().limit(), 9);
         assert_eq!(all.cpu().as_ref().unwrap().cpus().as_deref(), Some("0"));
+    }
+
+    #[test]
+    fn bytes_are_read_as_docker_reads_them() {
+        for (text, wanted) in [
+            ("-1", -1),
+            ("0.5G", 512 << 20),
+            ("1.5kb", 1536),
+            (".5m", 512 << 10),
+            ("2.m", 2 << 20),
+            ("1.9", 1),
+            ("1P", 1 << 50),
+        ] {
+            assert_eq!(bytes(text), Ok(wanted), "{text}");
+        }
+        for wrong in [".", "-.5g", "1.2.3g", "9000p", "9000.0p", "1.1111111111111111g", "1e3", "x"]
+        {
+            assert!(bytes(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

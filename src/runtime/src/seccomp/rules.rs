@@ -175,9 +175,6 @@ struct Rule<'a> {
 impl<'a> Rule<'a> {
     fn read(index: usize, rule: &'a LinuxSyscall) -> Result<Rule<'a>, Error> {
         let place = |rest: &str| format!("syscalls[{index}].{rest}");
-        if rule.names().is_empty() {
-            return Err(field(place("names"), "is empty"));
-        }
         let answer = answer(rule.action(), rule.errno_ret(), &place("errnoRet"))?;
         let notify = rule.action() == Act::ScmpActNotify;
         // The runtime itself must send the listener's fd and report errors.
