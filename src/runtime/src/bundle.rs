@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Read;
+use std::os::fd::AsRawFd;
 use std::path::{Component, Path, PathBuf};
 
 use oci::runtime::{Capabilities, Capability, Spec};
@@ -37,7 +38,7 @@ impl Bundle {
     /// # Errors
     /// As [`Bundle::load`].
     pub fn load_with(path: &Path, config: &Path) -> Result<Bundle> {
-        let path = std::path::absolute(path).map_err(Error::io("find", path))?;
+        let path = resolved(path)?;
         let file = path.join(config);
         let text = read_document(&file)?;
         // The specification: "MUST be logged as a warning".
@@ -64,6 +65,15 @@ impl Bundle {
     pub fn spec(&self) -> &Spec {
         &self.spec
     }
+}
+
+/// A folder's path without links and `..`, as it is now: state tells it to other processes.
+fn resolved(path: &Path) -> Result<PathBuf> {
+    let absolute = std::path::absolute(path).map_err(Error::io("find", path))?;
+    // What is not there is told of when it is read.
+    let Ok(folder) = sys::tree::folder(&absolute) else { return Ok(absolute) };
+    let link = format!("/proc/self/fd/{}", folder.as_raw_fd());
+    Ok(fs::read_link(link).unwrap_or(absolute))
 }
 
 /// A document as it stands in a file, of so many bytes at most as config.json may have.

@@ -233,9 +233,12 @@ fn make_folder(path: &Path, mode: u32) -> Result<()> {
     }
 }
 
+/// runc's annotation.
+pub(crate) const CONFIG: &str = "org.criu.config";
+
 /// criu's own configuration wins over what it is asked; an annotation names another file.
 pub(crate) fn config_file(asked: &mut Options, record: &Record) {
-    match record.annotations.get("org.criu.config").map(String::as_str) {
+    match record.annotations.get(CONFIG).map(String::as_str) {
         Some("") => {}
         Some(path) => asked.text(Field::ConfigFile, path),
         None => asked.text(Field::ConfigFile, "/etc/criu/podvisor-oci.conf"),

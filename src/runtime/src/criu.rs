@@ -76,6 +76,7 @@ pub(crate) enum Field {
     LazyPages = 48,
     OrphanPtsMaster = 50,
     ConfigFile = 51,
+    TcpClose = 52,
     LsmProfile = 53,
     LsmMountContext = 63,
     NetworkLock = 64,

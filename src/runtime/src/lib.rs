@@ -107,6 +107,10 @@ pub struct Listed {
     pub owner: String,
 }
 
+/// Every annotation that changes what a container is or may.
+pub const ANNOTATIONS: &[&str] =
+    &[checkpoint::CONFIG, oci::core_scheduling::KEY, oci::landlock::KEY, plan::KEEP_GROUPS];
+
 /// Every mount option that is not left for the file system, sorted.
 #[must_use]
 pub fn mount_options() -> Vec<String> {

@@ -39,7 +39,7 @@ pub(crate) use process::{listens, loads_filter};
 pub(crate) use words::{place, step};
 
 /// crun's annotation; podman's `--group-add keep-groups` writes it.
-const KEEP_GROUPS: &str = "run.oci.keep_original_groups";
+pub(crate) const KEEP_GROUPS: &str = "run.oci.keep_original_groups";
 
 /// Points at which the child waits for the parent, as [`child::Op::Sync`] tells them.
 pub(crate) mod point {

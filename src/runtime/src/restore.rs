@@ -33,6 +33,8 @@ pub struct RestoreOptions {
     pub lsm_profile: Option<String>,
     /// Another SELinux context of its mounts.
     pub lsm_mount_context: Option<String>,
+    /// Connections that were established are closed.
+    pub tcp_close: bool,
 }
 
 pub(crate) fn restore(
@@ -112,6 +114,7 @@ fn request(
     let spec = &making.bundle.spec;
     asked.set(Field::EvasiveDevices, true);
     asked.set(Field::RstSibling, true);
+    asked.set_if(Field::TcpClose, options.tcp_close);
     asked.text(Field::Root, making.record.rootfs.as_os_str().as_encoded_bytes());
     checkpoint::config_file(asked, &making.record);
     for (kind, path) in plan::joined_namespaces(spec) {

@@ -3,12 +3,13 @@
 //! The rest of that runtime, a handler that names a stack overflow, costs a reading of
 //! /proc/self/maps and six system calls: 40 us of a start of 400.
 
-use std::fs::File;
 use std::io::Result;
 use std::os::fd::{AsFd, AsRawFd, IntoRawFd};
 
+use nix::fcntl::{OFlag, open};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigHandler, Signal, signal};
+use nix::sys::stat::Mode;
 
 /// Opens descriptors 0 to 2 where the caller has closed them, so that no file that is opened later
 /// takes their place, and makes a closed pipe an error instead of a signal. The first thing that a
@@ -18,7 +19,8 @@ use nix::sys::signal::{SigHandler, Signal, signal};
 /// Whatever poll(2), open(2) and sigaction(2) say.
 pub fn prepare() -> Result<()> {
     while let Some(closed) = first_closed()? {
-        let null = File::options().read(true).write(true).open("/dev/null")?;
+        // Not closed on exec: whoever is started is to find it open, too.
+        let null = open("/dev/null", OFlag::O_RDWR, Mode::empty())?;
         // The lowest free number is the closed one: nobody else opens files yet.
         if null.as_raw_fd() != closed {
             return Err(std::io::Error::other("another thread opens files"));

@@ -40,7 +40,7 @@ const OWN: [Flag; 7] = [
 ];
 
 /// Options of `restore` alone.
-const ANEW: [Flag; 7] = [
+const ANEW: [Flag; 8] = [
     BUNDLE,
     CONSOLE,
     PID_FILE,
@@ -48,12 +48,13 @@ const ANEW: [Flag; 7] = [
     Flag::switch("detach", b'd', "do not wait"),
     Flag::value("lsm-profile", 0, "TYPE:NAME", "another profile, apparmor:NAME or selinux:LABEL"),
     Flag::value("lsm-mount-context", 0, "LABEL", "another SELinux context of mounts"),
+    Flag::switch("tcp-close", 0, "close the TCP connections that were established"),
 ];
 
-const fn joined(own: [Flag; 7]) -> [Flag; SHARED.len() + 7] {
-    let mut all = [NO_SUBREAPER; SHARED.len() + 7];
+const fn joined<const ALL: usize>(own: &[Flag]) -> [Flag; ALL] {
+    let mut all = [NO_SUBREAPER; ALL];
     let mut at = 0;
-    while at < all.len() {
+    while at < ALL {
         all[at] = if at < SHARED.len() { SHARED[at] } else { own[at - SHARED.len()] };
         at += 1;
     }
@@ -65,7 +66,7 @@ pub(super) const CHECKPOINT: Verb = Verb {
     name: "checkpoint",
     help: "write a container's processes into files, by criu",
     arguments: "ID",
-    flags: &const { joined(OWN) },
+    flags: &const { joined::<{ SHARED.len() + OWN.len() }>(&OWN) },
     words: Words::Anywhere,
     least: 1,
     most: 1,
@@ -78,7 +79,7 @@ pub(super) const CHECKPOINT: Verb = Verb {
 pub(super) const RESTORE: Verb = Verb {
     name: "restore",
     help: "make a container anew from what checkpoint has written",
-    flags: &const { joined(ANEW) },
+    flags: &const { joined::<{ SHARED.len() + ANEW.len() }>(&ANEW) },
     examples: [
         "restore --image-path /var/tmp/web --bundle /containers/web web",
         "restore --detach --pid-file /run/web.pid web",
@@ -117,6 +118,7 @@ fn restore(globals: &Given, given: &Given) -> Result<u8, Failure> {
         criu: shared(globals, given)?,
         lsm_profile: given.text("lsm-profile")?.map(str::to_owned),
         lsm_mount_context: given.text("lsm-mount-context")?.map(str::to_owned),
+        tcp_close: given.has("tcp-close"),
     };
     let create = CreateOptions {
         console,

@@ -80,6 +80,19 @@ mod tests {
         assert_eq!(list("/mountOptions"), runtime::mount_options());
     }
 
+    /// What the runtime can do, not what this host has: engines ask once, and anywhere.
+    #[test]
+    fn drivers_and_annotations_are_those_of_the_code() {
+        assert_eq!(features().pointer("/linux/cgroup/systemd"), Some(&json!(true)));
+        let named = list("/potentiallyUnsafeConfigAnnotations");
+        for key in runtime::ANNOTATIONS {
+            assert!(named.iter().any(|name| key.starts_with(name)), "{key}");
+        }
+        for name in &named {
+            assert!(runtime::ANNOTATIONS.iter().any(|key| key.starts_with(name)), "{name}");
+        }
+    }
+
     #[test]
     fn hooks_and_namespaces_are_taken() {
         let hooks = list("/hooks");

@@ -52,6 +52,12 @@ pub struct CpuUsage {
     /// By processor (v1 alone counts that).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub percpu: Vec<u64>,
+    /// The same in the kernel.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub percpu_kernel: Vec<u64>,
+    /// The same in user space.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub percpu_user: Vec<u64>,
     /// In the kernel.
     pub kernel: u64,
     /// In user space.
@@ -70,13 +76,31 @@ pub struct Throttling {
     pub throttled_time: u64,
 }
 
-/// Processors and memory nodes, as lists.
+/// Processors and memory nodes, as lists, and v1's switches, 0 on v2.
 #[derive(Debug, Default, Serialize)]
 pub struct Cpuset {
     /// Processors.
     pub cpus: Vec<u32>,
+    /// They are of no other cgroup.
+    pub cpu_exclusive: u64,
     /// Memory nodes.
     pub mems: Vec<u32>,
+    /// The kernel's memory is of them, too.
+    pub mem_hardwall: u64,
+    /// They are of no other cgroup.
+    pub mem_exclusive: u64,
+    /// Memory moves to other nodes with the list.
+    pub memory_migrate: u64,
+    /// Page cache is spread over them.
+    pub memory_spread_page: u64,
+    /// Slabs are.
+    pub memory_spread_slab: u64,
+    /// How hard memory is being reclaimed.
+    pub memory_pressure: u64,
+    /// The scheduler balances load among them.
+    pub sched_load_balance: u64,
+    /// How far it looks for tasks; -1 is the system's default.
+    pub sched_relax_domain_level: i64,
 }
 
 /// One counter with its limit.
@@ -101,6 +125,11 @@ pub struct Memory {
     pub usage: Counter,
     /// With swap on v1, swap alone on v2.
     pub swap: Counter,
+    /// Of the kernel, on v1.
+    pub kernel: Counter,
+    /// Of the kernel's TCP buffers, on v1.
+    #[serde(rename = "kernelTCP")]
+    pub kernel_tcp: Counter,
     /// memory.stat as it stands.
     pub raw: BTreeMap<String, u64>,
 }
@@ -160,6 +189,8 @@ impl Cgroup {
             cpu.usage.total = number(folder, "cpuacct.usage");
             let words = text(folder, "cpuacct.usage_percpu");
             cpu.usage.percpu = words.split_whitespace().filter_map(|w| w.parse().ok()).collect();
+            (cpu.usage.percpu_kernel, cpu.usage.percpu_user) =
+                percpu(&text(folder, "cpuacct.usage_all"));
             cpu.usage.user = number(folder, "cpuacct.usage_user");
             cpu.usage.kernel = number(folder, "cpuacct.usage_sys");
         } else if let Some(folder) = self.v2_folder() {
@@ -187,7 +218,24 @@ impl Cgroup {
             (None, None) => return Cpuset::default(),
         };
         let [cpus, mems] = names.map(|name| ranges(&text(folder, name)));
-        Cpuset { cpus, mems }
+        // On v2 there are no such files.
+        let value = |name: &str| number(folder, &format!("cpuset.{name}"));
+        Cpuset {
+            cpus,
+            cpu_exclusive: value("cpu_exclusive"),
+            mems,
+            mem_hardwall: value("mem_hardwall"),
+            mem_exclusive: value("mem_exclusive"),
+            memory_migrate: value("memory_migrate"),
+            memory_spread_page: value("memory_spread_page"),
+            memory_spread_slab: value("memory_spread_slab"),
+            memory_pressure: value("memory_pressure"),
+            sched_load_balance: value("sched_load_balance"),
+            sched_relax_domain_level: text(folder, "cpuset.sched_relax_domain_level")
+                .trim()
+                .parse()
+                .unwrap_or(0),
+        }
     }
 
     fn memory(&self) -> Memory {
@@ -202,6 +250,8 @@ impl Cgroup {
             let names = ["usage_in_bytes", "limit_in_bytes", "max_usage_in_bytes", "failcnt"];
             memory.usage = counter(folder, "memory.", names);
             memory.swap = counter(folder, "memory.memsw.", names);
+            memory.kernel = counter(folder, "memory.kmem.", names);
+            memory.kernel_tcp = counter(folder, "memory.kmem.tcp.", names);
             stat = text(folder, "memory.stat");
             memory.cache = keyed(&stat, "cache").unwrap_or(0);
         } else if let Some(folder) = self.v2_folder() {
@@ -260,6 +310,16 @@ fn pair(line: &str) -> Option<(String, u64)> {
     Some((key.to_owned(), value.trim().parse().ok()?))
 }
 
+/// A head, then lines of `CPU USER SYSTEM`: what is of the system, and of the user.
+fn percpu(text: &str) -> (Vec<u64>, Vec<u64>) {
+    let line = |line: &str| {
+        let mut words = line.split_whitespace().skip(1).map(|word| word.parse::<u64>().ok());
+        let (user, system) = (words.next()??, words.next()??);
+        Some((system, user))
+    };
+    text.lines().skip(1).filter_map(line).unzip()
+}
+
 /// "0-2,5" as numbers, those that a kernel may have.
 fn ranges(text: &str) -> Vec<u32> {
     let one = |part: &str| {
@@ -308,7 +368,8 @@ fn entry(major: &str, minor: &str, op: &str, value: &str) -> Option<BlkioEntry> 
 pub(crate) fn read_every_form(text: &str) {
     let numbers = ranges(text);
     assert!(numbers.iter().all(|n| *n <= oci::validate::LIST_MAX));
-    let _ = (blkio_v1(text), blkio_v2(text, [("rbytes", "Read"), ("wbytes", "Write")]));
+    let _ =
+        (percpu(text), blkio_v1(text), blkio_v2(text, [("rbytes", "Read"), ("wbytes", "Write")]));
     text.lines().for_each(|line| drop(pair(line)));
     drop(rare::rdma_entries(text));
     for key in ["oom_kill", "usage_usec", "anon"] {
@@ -326,6 +387,8 @@ mod tests {
         assert!(ranges("\n").is_empty());
         let read = BlkioEntry { major: 8, minor: 0, op: "Read".into(), value: 4096 };
         assert_eq!(blkio_v1("8:0 Read 4096\nTotal 4096\n"), [read]);
+        let both = (vec![20, 0], vec![10, 5]);
+        assert_eq!(percpu("cpu user system\n0 10 20\n1 5 0\n"), both);
         let v2 = blkio_v2(
             "8:0 rbytes=1 wbytes=2 rios=3 wios=4\n",
             [("rios", "Read"), ("wios", "Write")],

@@ -22,8 +22,9 @@ pub(crate) fn step(program: &Compiled, index: u32) -> String {
     let text = |at: Text| text_at(program, at);
     match *op {
         Op::Mount { target, source, kind, options, .. } => {
-            let (kind, source, label) = (text(kind), text(source), labelled(&text(options)));
-            format!("error mounting {source:?} ({kind}) to rootfs at {:?}{label}", text(target))
+            let (kind, source, target) = (text(kind), text(source), text(target));
+            let how = spelled(&text(options));
+            format!("error mounting {source:?} ({kind}) to rootfs at {target:?}{how}")
         }
         Op::Bind { target, source, .. } => {
             format!("error mounting {:?} to rootfs at {:?}", text(source), text(target))
@@ -65,9 +66,18 @@ pub(crate) fn step(program: &Compiled, index: u32) -> String {
 }
 
 /// What is said of mount options with the SELinux context of `linux.mountLabel`.
-fn labelled(options: &str) -> String {
+/// The options of a file system, of which one may be why it is refused. A password stays hidden.
+fn spelled(options: &str) -> String {
     let label = options.split_once("context=\"").and_then(|(_, rest)| rest.split_once('"'));
-    label.map_or_else(String::new, |(label, _)| format!(" with linux.mountLabel {label:?}"))
+    if let Some((label, _)) = label {
+        return format!(" with linux.mountLabel {label:?}");
+    }
+    let hidden = |option: &str| match option.split_once('=') {
+        Some((name, _)) if name.starts_with("pass") => format!("{name}=..."),
+        _ => option.to_owned(),
+    };
+    let shown: Vec<String> = options.split(',').filter(|o| !o.is_empty()).map(hidden).collect();
+    if shown.is_empty() { String::new() } else { format!(" with options {}", shown.join(",")) }
 }
 
 fn written(path: &str, value: &str) -> String {
