@@ -99,7 +99,7 @@ pub fn drop_zero_values(tree: &mut Value) -> bool {
         Value::Array(all) => all.iter_mut().fold(false, |found, one| found | drop_zero_values(one)),
         Value::Object(fields) => {
             let before = fields.len();
-            fields.retain(|name, value| !value.is_null() && !(name == "type" && value == ""));
+            fields.retain(|name, value| !(value.is_null() || name == "type" && value == ""));
             let inner = fields.iter_mut().filter(|(name, _)| !FREE.contains(&name.as_str()));
             let found = inner.fold(false, |found, (_, one)| found | drop_zero_values(one));
             found || fields.len() < before

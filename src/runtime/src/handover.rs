@@ -32,7 +32,15 @@ impl PidFile {
         let unfinished = path.with_file_name(format!(".{name}.{}", std::process::id()));
         let is_folder = || std::io::Error::from(ErrorKind::IsADirectory);
         let refused = if path.is_dir() { Err(is_folder()) } else { Ok(()) };
-        let file = refused.and_then(|()| File::create(&unfinished)).map_err(failed)?;
+        // Made anew, so that a link in its place leads nowhere.
+        let made = refused.and_then(|()| match File::create_new(&unfinished) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                fs::remove_file(&unfinished)?;
+                File::create_new(&unfinished)
+            }
+            other => other,
+        });
+        let file = made.map_err(failed)?;
         Ok(PidFile { path: path.to_owned(), unfinished, file })
     }
 
