@@ -97,8 +97,8 @@ fn tests_wait_on_conditions() {
     none(&found, "sleeps and ignored tests");
 }
 
-/// `println!` and its like panic when the output is closed or its disk full: a program of ours would
-/// end with 134 in the midst of its work.
+/// `println!` and its like panic when the output is closed or its disk full: a program of ours
+/// would end with 134 in the midst of its work.
 #[test]
 fn the_programs_print_without_panics() {
     let tool = |path: &Path| {

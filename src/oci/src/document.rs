@@ -4,9 +4,9 @@
 //! cannot be read is read once more by way of a tree, in which they are renamed, and in which
 //! capabilities that nobody knows are left out: those are a warning and no error by the
 //! specification, for the next kernel may have them. So does a process get the user that it lacks:
-//! 0, as every other runtime reads it; and what is null, or has an empty type, is left out, for that
-//! is Go's zero value of what is not given. Repeated fields, text behind the document and broken
-//! UTF-8 are refused, though others take them: which part is meant nobody can tell.
+//! 0, as every other runtime reads it; and what is null, or has an empty type, is left out: that is
+//! Go's zero value of what is not given. Repeated fields, text behind the document and broken UTF-8
+//! are refused, though others take them: which part is meant nobody can tell.
 //! Not here: whether what it says makes sense (`validate`).
 
 use std::collections::BTreeSet;
