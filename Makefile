@@ -102,18 +102,17 @@ build-real: build ## build and run a Rust program, Debian's nginx, a Python serv
 	cargo build --quiet -p scope
 	tests/build/real/run.sh $(BIN) $(OUT)/$(TRIPLE)/debug/scope $(PODVISOR_TEST_CACHE)
 
-vm: build ## boot real kernels: podvisor as PID 1, conformance cases and trials on pure cgroup v2 and v1, systemd (root)
+vm: build ## boot Debian's kernel on pure cgroup v2: podvisor as PID 1, conformance cases, trials, systemd (root)
 	tests/vm/run.sh $(BIN) $(PODVISOR_TEST_CACHE)
 	tests/vm/conformance.sh $(BIN) $(PODVISOR_TEST_CACHE)
 	tests/vm/conformance.sh $(BIN) $(PODVISOR_TEST_CACHE) --peers v2:
 	tests/vm/trials.sh $(BIN) $(PODVISOR_TEST_CACHE) checkpoint network stuck limits apparmor selinux
-	tests/vm/trials.sh $(BIN) $(PODVISOR_TEST_CACHE) rdma cores v1 v1-checkpoint
 	tests/vm/systemd/run.sh $(BIN) $(PODVISOR_TEST_CACHE)
 
-vm-all: build ## there, too: every case on podvisor-oci, runc and crun, engines, replays of attacks (root, slow)
+vm-all: build ## there, too: every case on podvisor-oci, runc and crun, engines, attacks; pure cgroup v1 (root, slow)
 	VM_TIMEOUT=5400 tests/vm/conformance.sh $(BIN) $(PODVISOR_TEST_CACHE) --peers
 	VM_TIMEOUT=2400 tests/vm/engines.sh $(BIN) $(PODVISOR_TEST_CACHE)
-	tests/vm/trials.sh $(BIN) $(PODVISOR_TEST_CACHE) checkpoint-options
+	tests/vm/trials.sh $(BIN) $(PODVISOR_TEST_CACHE) checkpoint-options rdma cores v1 v1-checkpoint
 	VM_TIMEOUT=2400 tests/vm/privileged.sh $(BIN) $(PODVISOR_TEST_CACHE)
 
 fuzz: deps-fuzz ## each target of tests/fuzz under libFuzzer for a minute (FUZZ_SECONDS=60, root)
