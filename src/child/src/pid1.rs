@@ -4,7 +4,7 @@
 //! member could reach through /proc/1 behind: its root becomes an empty read-only tmpfs, its
 //! descriptors are closed, it is nobody without capabilities, cannot gain any and cannot be
 //! traced. Members cannot signal it away (pid_namespaces(7): PID 1 gets no signal it
-//! has no handler for); it ends by SIGKILL, or by SIGTERM from an ancestor namespace.
+//! has no handler for); it ends by SIGKILL, or by kill(2)'s SIGTERM from an ancestor namespace.
 //! It forwards nothing and starts nothing.
 
 use core::ffi::{CStr, c_int};
@@ -135,7 +135,9 @@ fn wait_for_ever() -> ! {
         let (set, size) = (&raw const wanted, SIGNAL_SET_BYTES);
         let signal = syscall!(libc::SYS_rt_sigtimedwait, set, &raw mut info, 0, size);
         // SAFETY: the kernel fills si_pid for kill(2); it is 0 for a sender outside this namespace.
-        let from_outside = unsafe { info.si_pid() } == 0;
+        let sender = unsafe { info.si_pid() };
+        // Of kill(2) alone: rt_sigqueueinfo(2) takes any other code, and any sender with it.
+        let from_outside = info.si_code == libc::SI_USER && sender == 0;
         if signal == Ok(libc::SIGTERM as usize) && from_outside {
             exit(0);
         }

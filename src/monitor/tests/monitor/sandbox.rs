@@ -1,8 +1,9 @@
 //! Namespaces, cgroup, sysctls, the shared PID 1, orphans.
 
 use std::fs;
+use std::process::Command;
 
-use monitor::protocol::{Request, Response};
+use monitor::protocol::{RecordState, Request, Response};
 use serde_json::json;
 
 use crate::pod::{Pod, monitor_command, wait_for};
@@ -53,6 +54,39 @@ fn a_shared_pid_namespace_has_a_tiny_init_that_reaps() {
     assert_ne!(pod.log("side")[0], "stdout 1", "it sees its neighbour: {:?}", pod.log("side"));
     pod.kill(&id, 9);
     assert_eq!(pod.wait_exit(&id).code, 137);
+    pod.end();
+}
+
+/// A member says of its signal that it comes from nobody, as one from outside would.
+/// Red when `wait_for_ever` of `src/child/src/pid1.rs` asks for the sender alone.
+#[test]
+fn a_member_cannot_end_the_shared_init_by_a_signal_of_nobodys() {
+    let name = "sandbox::a_member_cannot_end_the_shared_init_by_a_signal_of_nobodys";
+    let Some(scope) = scope::enter(name) else { return };
+    let mut pod = Pod::start_with(scope.folder(), |config| config.share_process_namespace = true);
+    let id = pod.run("web", "echo done; sleep 100");
+    pod.wait_log("web", "stdout done");
+    let file = |pid: &str, name: &str| fs::read_to_string(format!("/proc/{pid}/{name}"));
+    let pids = fs::read_dir("/proc").unwrap().flatten();
+    let init = pids
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .find(|pid| file(pid, "comm").is_ok_and(|name| name == "pod-init\n"))
+        .unwrap();
+    // SIGTERM, no errno, SI_QUEUE, sender 0; the call's number is the same for no two machines.
+    let number = if cfg!(target_arch = "x86_64") { 129 } else { 138 };
+    let script = format!(
+        "import ctypes; info = (ctypes.c_int * 32)(15, 0, -1); \
+         print(ctypes.CDLL(None).syscall({number}, 1, 15, info))"
+    );
+    let mut member = Command::new("nsenter");
+    let sent = member.args(["--target", &init, "--pid", "python3", "-c", &script]).output();
+    assert_eq!(String::from_utf8_lossy(&sent.unwrap().stdout), "0\n");
+    let none = "ShdPnd:\t0000000000000000";
+    wait_for("it to take the signal", || {
+        file(&init, "status").is_ok_and(|text| text.contains(none) && text.contains("S (sleeping)"))
+    });
+    assert!(matches!(pod.record(&id).state, RecordState::Running));
+    pod.kill(&id, 9);
     pod.end();
 }
 
