@@ -177,12 +177,11 @@ impl<'a> Rule<'a> {
         let place = |rest: &str| format!("syscalls[{index}].{rest}");
         let answer = answer(rule.action(), rule.errno_ret(), &place("errnoRet"))?;
         let notify = rule.action() == Act::ScmpActNotify;
-        // The runtime itself must send the listener's fd and report errors.
-        if notify && rule.names().iter().any(|n| n == "write") {
-            return Err(field(
-                place("names"),
-                "SCMP_ACT_NOTIFY cannot be used for the write syscall",
-            ));
+        // Nobody could answer: by them the listener is sent, and what has failed is told.
+        let own = |name: &&String| name.as_str() == "write" || name.as_str() == "sendmsg";
+        if let Some(name) = rule.names().iter().find(own).filter(|_| notify) {
+            let problem = format!("SCMP_ACT_NOTIFY cannot be used for the {name} syscall");
+            return Err(field(place("names"), problem));
         }
         let mut conditions = Vec::new();
         for (number, arg) in rule.args().iter().flatten().enumerate() {

@@ -190,6 +190,7 @@ fn what_cannot_be_honoured_is_refused_by_field() {
         (json!({"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 5000}), "4095"),
         (with(json!({"names": ["mkdir"], "action": "SCMP_ACT_KILL", "errnoRet": 1})), "errnoRet"),
         (with(json!({"names": ["write"], "action": "SCMP_ACT_NOTIFY"})), "write"),
+        (with(json!({"names": ["sendmsg"], "action": "SCMP_ACT_NOTIFY"})), "sendmsg"),
         (with(json!({"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"})), "listenerPath"),
         (json!({"defaultAction": "SCMP_ACT_ALLOW", "listenerMetadata": "x"}), "listenerMetadata"),
         (
