@@ -132,12 +132,27 @@ fn has(present: &str, line: &str) -> bool {
 }
 
 impl Group {
+    /// A new one for a container that has none.
+    fn of_id(root: &Path, id: &str) -> Result<Group> {
+        let path = root.join(id);
+        if path.is_dir() {
+            return Err(Error::Rdt { field: "closID", problem: taken(&path) });
+        }
+        Ok(Group { root: root.to_owned(), path, made: true, named: false, monitor: None })
+    }
+
     /// Makes what is missing and writes the schemata that the document gives.
     pub(crate) fn make(&self, spec: &Spec) -> Result<()> {
-        make_folder(&self.path)?;
+        if !make_folder(&self.path)? && self.made && !self.named {
+            return Err(Error::Rdt { field: "closID", problem: taken(&self.path) });
+        }
         let lines = asked(spec).map(schemas).unwrap_or_default();
-        self.set(&lines)?;
-        self.monitor.as_deref().map_or(Ok(()), make_folder)
+        let monitored = || self.monitor.as_deref().map_or(Ok(true), make_folder);
+        let done = self.set(&lines).and_then(|()| monitored());
+        if done.is_err() {
+            self.remove();
+        }
+        done.map(drop)
     }
 
     fn set(&self, lines: &[&str]) -> Result<()> {
@@ -180,13 +195,17 @@ impl Group {
     }
 }
 
-fn make_folder(path: &Path) -> Result<()> {
+/// Makes a group; `false` when it was there.
+fn make_folder(path: &Path) -> Result<bool> {
     match fs::create_dir(path) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-            Err(Error::io("make resctrl group", path)(error))
-        }
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(Error::io("make resctrl group", path)(error)),
     }
+}
+
+fn taken(path: &Path) -> String {
+    format!("{}: somebody has made a group of the container's name", path.display())
 }
 
 /// One write(2) into a file of the kernel's.
@@ -209,11 +228,14 @@ pub(crate) fn update(
         return group.set(&lines);
     }
     let root = mounted()?;
-    let path = root.join(id);
-    let group = Group { root, path, made: true, named: false, monitor: None };
+    let group = Group::of_id(&root, id)?;
     record.rdt = Some(group.clone());
     claim.rewrite(&record)?;
-    make_folder(&group.path)?;
+    if !make_folder(&group.path)? {
+        record.rdt = None;
+        claim.rewrite(&record)?;
+        return Err(Error::Rdt { field: "closID", problem: taken(&group.path) });
+    }
     group.set(&lines)?;
     record.open_cgroup()?.pids()?.into_iter().try_for_each(|pid| group.enter(pid))
 }
@@ -295,6 +317,18 @@ mod tests {
         fs::write(root.join("gold/tasks"), "7\n").unwrap();
         assert_eq!(made(root.join("gold"), true).remove(), Vec::<String>::new());
         assert!(root.join("gold").exists());
+    }
+
+    /// Red when `update` takes a group that is there for its own.
+    #[test]
+    fn a_group_of_somebody_elses_is_not_taken() {
+        let root = folder("taken");
+        assert!(Group::of_id(&root, "gold").is_err());
+        let group = Group::of_id(&root, "c").unwrap();
+        fs::create_dir(root.join("c")).unwrap();
+        assert!(group.make(&Spec::default()).is_err());
+        assert!(root.join("c").exists());
+        fs::remove_dir_all(root).unwrap();
     }
 
     #[test]
