@@ -105,6 +105,66 @@ fn a_start_that_was_given_up_can_be_tried_again() {
     trial.oci(&["delete", "--force", "c"]).ok();
 }
 
+/// Who is to get the terminal, the pidfd or the filter's listener does not take it.
+/// Red when `connect` of `src/runtime/src/handover.rs` waits without an end.
+#[test]
+fn a_listener_that_does_not_listen_is_given_up() {
+    let name = "stuck::a_listener_that_does_not_listen_is_given_up";
+    let Some((trial, bundle)) = trial(name, &["sleep", "100"]) else { return };
+    let socket = trial.path("socket").display().to_string();
+    let mut full =
+        std::process::Command::new(trial.tool("full")).arg(&socket).spawn().expect("full");
+    trial.wait_for("a full backlog", || trial.path("socket.full").exists());
+    let before = trial.traces();
+    let refused = |words: &[&str]| {
+        let done = trial.oci(words);
+        assert!(done.code == 1 && done.err.contains("took nothing within"), "{words:?} {done:?}");
+        trial.clean(&before, words[1]);
+    };
+    refused(&["create", "--pidfd-socket", &socket, "--bundle", &bundle, "c"]);
+    trial.change(|config| config["process"]["terminal"] = json!(true));
+    refused(&["create", "--console-socket", &socket, "--bundle", &bundle, "c"]);
+    trial.change(|config| {
+        config["process"]["terminal"] = json!(false);
+        config["linux"]["seccomp"] = json!({"defaultAction": "SCMP_ACT_ALLOW",
+            "listenerPath": socket,
+            "syscalls": [{"names": ["swapon"], "action": "SCMP_ACT_NOTIFY"}]});
+    });
+    refused(&["create", "--bundle", &bundle, "c"]);
+    full.kill().expect("kill");
+    full.wait().expect("wait");
+}
+
+/// A container that may write to its cgroups has made them deeper than a path can tell, and more
+/// than descriptors may be open.
+/// Red when `walk` of `src/runtime/src/cgroup` goes by absolute paths, or keeps every folder open.
+#[test]
+fn a_container_in_cgroups_deeper_than_a_path_is_seen_killed_and_deleted() {
+    let name = "stuck::a_container_in_cgroups_deeper_than_a_path_is_seen_killed_and_deleted";
+    let Some((trial, bundle)) = trial(name, &["sleep", "100"]) else { return };
+    let before = trial.traces();
+    let nest = trial.tool("nest");
+    let v1 = Path::new("/sys/fs/cgroup/pids/c");
+    for (depth, length) in [("20", "240"), ("1500", "9")] {
+        trial.oci(&["run", "-d", "--bundle", &bundle, "c"]).ok();
+        let state = trial.oci(&["state", "c"]).ok();
+        let state: serde_json::Value = serde_json::from_str(&state).expect("JSON");
+        let pid = state["pid"].to_string();
+        let top = if v1.exists() { v1 } else { Path::new("/sys/fs/cgroup/c") };
+        let mut made = std::process::Command::new(&nest);
+        let made = made.arg(top).args([depth, length, &pid]).status().expect("nest");
+        assert!(made.success(), "{depth}");
+        let pids = trial.oci(&["ps", "--format", "json", "c"]).ok();
+        assert_eq!(pids.trim(), format!("[{pid}]"));
+        trial.oci(&["pause", "c"]).ok();
+        trial.oci(&["resume", "c"]).ok();
+        trial.oci(&["kill", "--all", "c", "KILL"]).ok();
+        trial.wait_for("its end", || status(&trial) == "stopped");
+        trial.oci(&["delete", "c"]).ok();
+        trial.clean(&before, "cgroups deeper than a path");
+    }
+}
+
 fn status(trial: &Trial) -> String {
     let state = trial.oci(&["state", "c"]).ok();
     let state: serde_json::Value = serde_json::from_str(&state).expect("JSON");

@@ -32,6 +32,7 @@ mod stats;
 mod usage;
 mod v1;
 mod v2;
+mod walk;
 
 pub use error::Error;
 pub use layout::{Hierarchy, Layout, Mode};

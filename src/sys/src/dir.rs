@@ -13,6 +13,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
+use nix::dir::Entry;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, RenameFlags, ResolveFlag, openat2, renameat2};
 use nix::sched::{CloneFlags, unshare};
@@ -138,6 +139,16 @@ fn resolved(root: BorrowedFd, path: &[u8], how: OpenHow) -> Result<OwnedFd> {
 /// openat2(2)'s: ELOOP for a link on the way, ENOTDIR, ENOENT, EXDEV for leaving.
 pub fn open_folder(root: impl AsFd, path: &[u8]) -> Result<OwnedFd> {
     beneath(root.as_fd(), path, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW, 0)
+}
+
+/// Opens the folder that an open one is in, which must not be of hostile making: it may have been
+/// moved meanwhile.
+///
+/// # Errors
+/// openat(2)'s.
+pub fn parent(folder: impl AsFd) -> Result<OwnedFd> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    Ok(nix::fcntl::openat(folder, "..", flags, Mode::empty())?)
 }
 
 /// Whether an open was refused because a symbolic link stood on the way (ELOOP).
@@ -439,12 +450,25 @@ pub fn rename(
 /// # Errors
 /// getdents(2)'s.
 pub fn names(folder: impl AsFd) -> Result<Vec<Vec<u8>>> {
+    entries(folder.as_fd(), |_| true)
+}
+
+/// The names of the folders in a folder of a file system that tells (`d_type`), as [`names`].
+///
+/// # Errors
+/// getdents(2)'s.
+pub fn folders(folder: impl AsFd) -> Result<Vec<Vec<u8>>> {
+    entries(folder.as_fd(), |entry| entry.file_type() == Some(nix::dir::Type::Directory))
+}
+
+fn entries(folder: BorrowedFd<'_>, wanted: fn(&Entry) -> bool) -> Result<Vec<Vec<u8>>> {
     let own = open_folder(folder, b"")?;
     let mut names = Vec::new();
     for entry in nix::dir::Dir::from_fd(own)?.iter() {
-        let name = entry?.file_name().to_bytes().to_vec();
-        if name != b"." && name != b".." {
-            names.push(name);
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." && wanted(&entry) {
+            names.push(name.to_vec());
         }
     }
     Ok(names)

@@ -147,15 +147,8 @@ pub fn send_fd(socket: BorrowedFd<'_>, message: &[u8], fd: BorrowedFd<'_>) -> Re
     seqpacket::send(socket, message, &[fd])
 }
 
-/// Connects to a stream socket.
-///
-/// # Errors
-/// connect(2)'s.
-pub fn connect_stream(path: &Path) -> Result<OwnedFd> {
-    std::os::unix::net::UnixStream::connect(path).map(OwnedFd::from)
-}
-
-/// Connects to a stream socket, waiting so long at most when its backlog is full.
+/// Connects to a stream socket, waiting so long at most when its backlog is full. Neither does
+/// anything that is sent then take longer.
 ///
 /// # Errors
 /// connect(2)'s: EAGAIN when time is up.

@@ -72,3 +72,43 @@ fn cve_2020_15257_2021_41103_nobody_else_reads_or_writes_what_is_kept() {
     assert_eq!(modes, [0o600]);
     trial.oci(&["delete", "--force", "c"]).ok();
 }
+
+/// A link with the name of the file that becomes the pid file leads nowhere, whichever pid that name
+/// ends with; what a killed run has left under it is no hindrance, and the umask makes the file
+/// nobody else's to write.
+/// Red when `fresh` of `src/runtime/src/handover.rs` opens what is there.
+#[test]
+fn the_pid_file_follows_no_planted_link() {
+    let Some((trial, bundle)) = trial!(the_pid_file_follows_no_planted_link, "sleep", "100") else {
+        return;
+    };
+    let (canary, file) = (trial.path("canary"), trial.path("pid"));
+    let planted = || (1..400).map(|pid| trial.path(&format!(".pid.{pid}")));
+    fs::write(&canary, "untouched").expect("canary");
+    planted().for_each(|name| std::os::unix::fs::symlink(&canary, name).expect("link"));
+    trial.oci(&["run", "-d", "--pid-file", "AT/pid", "--bundle", &bundle, "c"]).ok();
+    assert_eq!(fs::read_to_string(&canary).expect("canary"), "untouched");
+    let written = || {
+        let found = fs::symlink_metadata(&file).expect("pid file");
+        assert!(found.is_file() && found.permissions().mode() & 0o777 == 0o644, "{found:?}");
+        fs::read_to_string(&file).expect("pid file").parse::<u32>().expect("a pid")
+    };
+    let first = written();
+    for name in planted() {
+        let _ = fs::remove_file(&name);
+        fs::write(name, "what a killed run has left, and longer than a pid").expect("write");
+    }
+    let open = trial.path("open");
+    fs::write(&open, "umask 000\nexec \"$@\"\n").expect("script");
+    let exec = ["exec", "-d", "--pid-file", "AT/pid", "c", "sleep", "100"];
+    trial.oci_under("/bin/sh".as_ref(), &[open.to_str().expect("path")], &exec).ok();
+    assert!(written() > first);
+    // What cannot be a file is told, and not waited for.
+    for name in planted() {
+        let _ = fs::remove_file(&name);
+        fs::create_dir(name).expect("mkdir");
+    }
+    let done = trial.oci(&exec);
+    assert!(done.code == 255 && done.err.contains("write pid file"), "{done:?}");
+    trial.oci(&["delete", "--force", "c"]).ok();
+}

@@ -5,11 +5,12 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::stats::gone;
+use super::walk::{walk, within};
 use super::{Cgroup, Error, Folder, io_error};
 
 const SIGKILL: i32 = 9;
@@ -85,17 +86,13 @@ impl Cgroup {
     /// [`Error::Io`].
     pub fn thaw_whole(&self) -> Result<(), Error> {
         self.thaw()?;
-        let mut open: Vec<_> = self.v1_folder("freezer").map(Path::to_owned).into_iter().collect();
-        while let Some(folder) = open.pop() {
-            for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
-                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                    // One that goes away meanwhile holds nothing.
-                    let _ = write(&entry.path().join("freezer.state"), "THAWED");
-                    open.push(entry.path());
-                }
-            }
-        }
-        Ok(())
+        let Some(folder) = self.v1_folder("freezer") else { return Ok(()) };
+        let thaw = |cgroup: BorrowedFd<'_>| {
+            // One that goes away meanwhile holds nothing.
+            let _ = write(&within(cgroup, "freezer.state"), "THAWED");
+            Ok(())
+        };
+        walk(folder, thaw, |_, _| ()).map_err(io_error("thaw", folder))
     }
 
     /// Whether the cgroup is frozen, by either version's freezer.
@@ -148,6 +145,13 @@ impl Cgroup {
             }
             self.signal_each(SIGKILL)?;
             sys::teardown::until((Instant::now() + STEP).min(deadline));
+        }
+    }
+
+    /// Removes those of its folders that hold nothing.
+    pub(crate) fn remove_empty(self) {
+        for folder in &self.folders {
+            removed(&folder.path);
         }
     }
 
@@ -284,11 +288,8 @@ fn remove_tree(folder: &Path) -> io::Result<()> {
     if removed(folder) {
         return Ok(());
     }
-    for entry in fs::read_dir(folder)?.flatten() {
-        if entry.file_type().is_ok_and(|t| t.is_dir()) {
-            remove_tree(&entry.path())?;
-        }
-    }
+    // What cannot go is told by the last one, which cannot then.
+    walk(folder, |_| Ok(()), |parent, name| drop(sys::dir::remove_folder(parent, name)))?;
     match fs::remove_dir(folder) {
         Err(e) if !gone(&e) => Err(e),
         _ => Ok(()),

@@ -1,10 +1,11 @@
 //! Reading: processes, memory, OOM kills.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io::ErrorKind;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 
+use super::walk::{walk, within};
 use super::{Cgroup, Error, io_error};
 
 impl Cgroup {
@@ -16,7 +17,8 @@ impl Cgroup {
     pub fn pids(&self) -> Result<Vec<i32>, Error> {
         let mut found = BTreeSet::new();
         for folder in &self.folders {
-            collect(&folder.path, &mut found)?;
+            walk(&folder.path, |cgroup| collect(cgroup, &mut found), |_, _| ())
+                .map_err(io_error("read the processes of", &folder.path))?;
         }
         Ok(found.into_iter().collect())
     }
@@ -99,31 +101,16 @@ pub(super) fn gone(error: &std::io::Error) -> bool {
     error.kind() == ErrorKind::NotFound || error.raw_os_error() == Some(ENODEV)
 }
 
-fn collect(folder: &Path, found: &mut BTreeSet<i32>) -> Result<(), Error> {
-    if let Some(text) = read_procs(folder)? {
-        // A process of another pid namespace reads as 0.
-        found.extend(text.lines().filter_map(|l| l.parse::<i32>().ok()).filter(|p| *p != 0));
-    }
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(e) if gone(&e) => return Ok(()),
-        Err(e) => return Err(io_error("read", folder)(e)),
-    };
-    for entry in entries.flatten() {
-        if entry.file_type().is_ok_and(|t| t.is_dir()) {
-            collect(&entry.path(), found)?;
-        }
-    }
-    Ok(())
-}
-
-fn read_procs(folder: &Path) -> Result<Option<String>, Error> {
+fn collect(folder: BorrowedFd<'_>, found: &mut BTreeSet<i32>) -> std::io::Result<()> {
     const EOPNOTSUPP: i32 = 95;
-    let path = folder.join("cgroup.procs");
-    match sys::kernel_file::read(&path) {
-        Ok(text) => Ok(Some(text)),
+    match sys::kernel_file::read(within(folder, "cgroup.procs")) {
+        // A process of another pid namespace reads as 0.
+        Ok(text) => {
+            found.extend(text.lines().filter_map(|l| l.parse::<i32>().ok()).filter(|p| *p != 0));
+            Ok(())
+        }
         // A threaded v2 cgroup: its processes are listed in the domain above.
-        Err(e) if gone(&e) || e.raw_os_error() == Some(EOPNOTSUPP) => Ok(None),
-        Err(e) => Err(io_error("read", &path)(e)),
+        Err(e) if gone(&e) || e.raw_os_error() == Some(EOPNOTSUPP) => Ok(()),
+        other => other.map(drop),
     }
 }
