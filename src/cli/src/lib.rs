@@ -117,6 +117,8 @@ pub fn usage_code(words: &[OsString]) -> u8 {
 #[must_use]
 pub fn obey(cli: Cli) -> ExitCode {
     let settings = settings::Settings::new(&cli.global, settings::variable);
+    // It cannot fail for a signal that there is.
+    let _ = sys::start::heed_children();
     match verbs::dispatch(cli.verb, &settings) {
         Ok(code) => code,
         Err(failure) => failure.report(settings.log_format),

@@ -12,8 +12,8 @@ use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::stat::Mode;
 
 /// Opens descriptors 0 to 2 where the caller has closed them, so that no file that is opened later
-/// takes their place, and makes a closed pipe an error instead of a signal. The first thing that a
-/// program does.
+/// takes their place, and makes a closed pipe an error instead of a signal; heeds its children. The
+/// first thing that a program does.
 ///
 /// # Errors
 /// Whatever poll(2), open(2) and sigaction(2) say.
@@ -29,6 +29,17 @@ pub fn prepare() -> Result<()> {
     }
     // SAFETY: ignoring a signal runs no code.
     unsafe { signal(Signal::SIGPIPE, SigHandler::SigIgn) }?;
+    heed_children()
+}
+
+/// Has the kernel keep how children end until that is asked for, also where the caller does not
+/// want to know of its own: who ignores SIGCHLD hands that down.
+///
+/// # Errors
+/// sigaction(2)'s.
+pub fn heed_children() -> Result<()> {
+    // SAFETY: what the kernel does by default runs no code.
+    unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }?;
     Ok(())
 }
 
