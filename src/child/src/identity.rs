@@ -59,7 +59,7 @@ impl Child<'_> {
             Op::Domainname { name, length } => {
                 unit(syscall!(libc::SYS_setdomainname, self.text(name)?, length))
             }
-            Op::Keyring { name } => self.keyring(name),
+            Op::Keyring => keyring(),
             Op::Chdir { path } => self.chdir(path),
             Op::ChdirAgain { path } => self.chdir_again(path),
             Op::Home { uid } => {
@@ -76,15 +76,6 @@ impl Child<'_> {
             Op::Hide => prctl(libc::PR_SET_DUMPABLE, 0, 0),
             Op::Seccomp { flags } => self.seccomp(flags),
             _ => Err(libc::ENOSYS),
-        }
-    }
-
-    fn keyring(&self, name: Text) -> Done {
-        let name = self.text(name)?;
-        match unit(syscall!(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name)) {
-            // A kernel without keys has none to leak.
-            Err(libc::ENOSYS) => Ok(()),
-            other => other,
         }
     }
 
@@ -287,4 +278,13 @@ fn home_of(line: &[u8], uid: u32) -> Option<&[u8]> {
     }
     let same = !number.is_empty() && value == u64::from(uid);
     if same { fields.nth(2) } else { None }
+}
+
+fn keyring() -> Done {
+    // By a name it could be one that somebody else has made and reads.
+    match unit(syscall!(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, 0)) {
+        // A kernel without keys has none to leak.
+        Err(libc::ENOSYS) => Ok(()),
+        other => other,
+    }
 }

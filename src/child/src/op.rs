@@ -171,8 +171,8 @@ pub enum Op {
     Domainname { name: Text, length: u32 },
     /// Writes `text` into the host's (procfs) file at `path`.
     Write { path: Text, text: Text, length: u32 },
-    /// A new session keyring.
-    Keyring { name: Text },
+    /// A new session keyring, without a name by which another one could be found for it.
+    Keyring,
     /// setsid(2).
     Session,
     /// Slots become descriptors 0, 1, 2; pipes are given to `uid`.
@@ -333,7 +333,7 @@ pub fn stage(op: &Op) -> u32 {
         | Op::LandlockEnd
         | Op::NoNewPrivileges
         | Op::Seccomp { .. }
-        | Op::Keyring { .. } => 3,
+        | Op::Keyring => 3,
         _ => 2,
     }
 }

@@ -18,7 +18,7 @@ fn config(text: &[u8]) {
         return;
     }
     let facts =
-        Facts { waits: true, hooks: true, preserve_fds: 1, keyring: Some("c"), ..facts(&layout) };
+        Facts { waits: true, hooks: true, preserve_fds: 1, keyring: true, ..facts(&layout) };
     let (draft, _) = crate::plan::container(&spec, &facts);
     assert!(!draft.program.ops.is_empty());
     if let Some(profile) = spec.linux().as_ref().and_then(|l| l.seccomp().as_ref()) {

@@ -112,8 +112,8 @@ pub(crate) struct Facts<'a> {
     /// What would stay below a root that is moved, and would let a container mount another one of
     /// its kind without what is masked in its own: procfs and sysfs of the host.
     pub(crate) revealing: Vec<PathBuf>,
-    /// Name of the new session keyring; none keeps the caller's.
-    pub(crate) keyring: Option<&'a str>,
+    /// A new session keyring, else the caller's.
+    pub(crate) keyring: bool,
     /// The caller is not root.
     pub(crate) unprivileged: bool,
     /// setgroups(2) is forbidden to the caller.
@@ -149,9 +149,9 @@ pub(crate) fn container(spec: &Spec, facts: &Facts<'_>) -> (Draft, Birthplace) {
 
 /// What `exec` knows of the container it goes into.
 #[derive(Debug)]
-pub(crate) struct Joining<'a> {
+pub(crate) struct Joining {
     /// As in [`Facts`].
-    pub(crate) keyring: Option<&'a str>,
+    pub(crate) keyring: bool,
     pub(crate) tasks: usize,
     pub(crate) streams: Streams,
     pub(crate) preserve_fds: u32,
@@ -164,7 +164,7 @@ pub(crate) struct Joining<'a> {
 }
 
 /// The program of one more process in a container that was made from `spec`.
-pub(crate) fn joined(spec: &Spec, process: &Process, joining: &Joining<'_>) -> (Draft, Birthplace) {
+pub(crate) fn joined(spec: &Spec, process: &Process, joining: &Joining) -> (Draft, Birthplace) {
     let mut draft = Draft::default();
     process::labels(&mut draft, process);
     hide(&mut draft, process, joining.unprivileged);

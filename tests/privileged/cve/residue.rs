@@ -28,6 +28,56 @@ fn residue_the_callers_session_keyring_stays_outside() {
     }
 }
 
+/// A container makes a keyring of the name that another one's might have, with a key in it and open
+/// to all: nobody gets that one.
+/// Red when `keyring` of `src/child/src/identity.rs` joins `_ses.c`.
+#[test]
+fn residue_nobody_elses_session_keyring_is_joined() {
+    let Some((trial, bundle)) =
+        trial!(residue_nobody_elses_session_keyring_is_joined, "/keys", "plant", "_ses.c")
+    else {
+        return;
+    };
+    fs::copy(trial.tool("keys"), trial.path("b/rootfs/keys")).expect("keys");
+    trial.oci(&["run", "-d", "--bundle", &bundle, "other"]).ok();
+    let planted = || fs::read_to_string(trial.path("out")).is_ok_and(|text| text == "planted\n");
+    trial.wait_for("a keyring", planted);
+    let gone = "Required key not available\n";
+    trial.change(|config| config["process"]["args"] = json!(["/keys", "look"]));
+    assert_eq!(trial.oci(&["run", "--bundle", &bundle, "c"]).ok(), gone);
+    trial.change(|config| config["process"]["args"] = json!(["sleep", "100"]));
+    trial.oci(&["run", "-d", "--bundle", &bundle, "c"]).ok();
+    assert_eq!(trial.oci(&["exec", "c", "/keys", "look"]).ok(), gone);
+    for id in ["c", "other"] {
+        trial.oci(&["delete", "--force", id]).ok();
+    }
+}
+
+/// A caller that ignores SIGCHLD: how the command has ended is known all the same.
+/// Red without `heed_children` in `prepare` of `src/sys/src/start.rs`, and in `cli::obey`.
+#[test]
+fn residue_a_caller_that_ignores_its_children_gets_their_codes() {
+    let Some((trial, bundle)) =
+        trial!(residue_a_caller_that_ignores_its_children_gets_their_codes, "sh", "-c", "exit 3")
+    else {
+        return;
+    };
+    let ignoring =
+        |verb: &[&str]| trial.oci_under("/usr/bin/env".as_ref(), &["--ignore-signal=CHLD"], verb);
+    let done = ignoring(&["run", "--bundle", &bundle, "c"]);
+    assert!(done.code == 3 && done.err.is_empty(), "{done:?}");
+    trial.change(|config| config["process"]["args"] = json!(["sleep", "100"]));
+    ignoring(&["run", "-d", "--bundle", &bundle, "c"]).ok();
+    let done = ignoring(&["exec", "c", "sh", "-c", "exit 4"]);
+    assert!(done.code == 4 && done.err.is_empty(), "{done:?}");
+    ignoring(&["delete", "--force", "c"]).ok();
+    trial.import_busybox();
+    let run = ["run", "--rm", "busybox", "sh", "-c", "exit 5"];
+    let env = std::path::Path::new("/usr/bin/env");
+    let done = trial.podvisor_under(env, &["--ignore-signal=CHLD"], &run);
+    assert!(done.code == 5 && done.err.is_empty(), "{done:?}");
+}
+
 /// Signals that the caller blocks, ignores or waits for are nothing to the container.
 /// Red without `Op::Signals` in `src/runtime/src/plan/process.rs`.
 #[test]

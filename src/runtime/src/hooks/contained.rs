@@ -68,9 +68,8 @@ fn begin(
     let mut given = exec::given(&cgroup, init, Stdio::Fds(stdio))?;
     given.root = exec::root(record, spec)?;
     let unprivileged = sys::seqpacket::own_uid() != 0;
-    let keyring = format!("_ses.{}", record.id);
     let joining = Joining {
-        keyring: (!record.foreign_keyring).then_some(keyring.as_str()),
+        keyring: !record.foreign_keyring,
         tasks: given.tasks.len(),
         streams: Streams::Given,
         preserve_fds: 0,

@@ -28,7 +28,7 @@ pub(super) struct Surroundings<'a> {
     seccomp: Option<&'a LinuxSeccomp>,
     personality: Option<LinuxPersonalityDomain>,
     memory: Option<&'a LinuxMemoryPolicy>,
-    keyring: Option<&'a str>,
+    keyring: bool,
     preserve_fds: u32,
     waits: bool,
     start_hooks: bool,
@@ -77,7 +77,7 @@ impl<'a> Surroundings<'a> {
         }
     }
 
-    pub(super) fn joining(spec: &'a Spec, joining: &Joining<'a>) -> Surroundings<'a> {
+    pub(super) fn joining(spec: &'a Spec, joining: &Joining) -> Surroundings<'a> {
         let Joining { keyring, preserve_fds, no_groups, first, .. } = *joining;
         let common = Surroundings::common(spec);
         let cores = common.cores.map(|_| first);
@@ -91,7 +91,7 @@ impl<'a> Surroundings<'a> {
             seccomp: linux.and_then(|l| l.seccomp().as_ref()),
             personality: linux.and_then(|l| l.personality().as_ref()).map(|p| p.domain()),
             memory: linux.and_then(|l| l.memory_policy().as_ref()),
-            keyring: None,
+            keyring: false,
             preserve_fds: 0,
             waits: false,
             start_hooks: false,
@@ -144,9 +144,8 @@ pub(super) fn plan(draft: &mut Draft, process: &Process, around: &Surroundings<'
     command(draft, process);
     draft.op(Op::Receive);
     limits(draft, process);
-    if let Some(name) = around.keyring {
-        let name = draft.text(name);
-        draft.op(Op::Keyring { name });
+    if around.keyring {
+        draft.op(Op::Keyring);
     }
     settings(draft, process, around);
     let keep = if around.waits { draft.slot(Source::Listener) } else { child::NO_SLOT };

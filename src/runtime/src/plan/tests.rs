@@ -40,7 +40,7 @@ pub(crate) fn facts(layout: &Layout) -> Facts<'_> {
         notify: None,
         pivot: true,
         revealing: Vec::new(),
-        keyring: None,
+        keyring: false,
         unprivileged: false,
         no_groups: false,
         root_parent: None,
@@ -174,9 +174,9 @@ fn cve_2019_5736_a_pid_namespace_of_others_is_entered_by_the_childs_own_program(
     assert!(entered(&joined(&spec, &process, &joining()).0));
 }
 
-fn joining() -> Joining<'static> {
+fn joining() -> Joining {
     Joining {
-        keyring: None,
+        keyring: false,
         tasks: 0,
         streams: Streams::Inherit,
         preserve_fds: 0,

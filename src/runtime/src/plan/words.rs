@@ -110,7 +110,7 @@ fn plain(op: &Op) -> &'static str {
         Op::Pivot { .. } => "pivot_root",
         Op::MoveRoot => "move the root",
         Op::Detach { .. } => "take the host's procfs away",
-        Op::Keyring { .. } => "make a session keyring",
+        Op::Keyring => "make a session keyring",
         Op::Session => "make a session",
         Op::Stdio { .. } | Op::OwnStdio { .. } => "set up stdio",
         Op::Personality { .. } => "set the personality",
