@@ -4,6 +4,8 @@
 //! does not do is a finding too: nothing is left out silently. Values that only the kernel can
 //! judge (a path, a mount's data) are not looked at here.
 
+pub use linux::sysctl_namespace;
+
 use std::fmt;
 
 use oci_spec::runtime::{LinuxNamespaceType, Spec};

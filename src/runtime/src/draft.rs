@@ -21,8 +21,8 @@ pub(crate) enum Source {
     MappedTree { path: PathBuf, recursive: bool, map: Mapping },
     /// An overlay whose layers' owners are mapped; attached nowhere.
     Overlay { layers: Layers, by: Users },
-    /// A namespace file.
-    Namespace { path: PathBuf, kind: u32 },
+    /// A namespace file, and the field that changes something in there.
+    Namespace { path: PathBuf, kind: u32, changed_by: Option<String> },
     /// A file system with these devices, named by their numbers here.
     Nodes(Vec<Option<Node>>),
     /// The caller's own mount namespace.

@@ -87,7 +87,7 @@ pub fn pid1(folder: &Path) -> Result<(i32, OwnedFd)> {
     ];
     for (pin, flag) in kinds {
         let (path, kind) = (folder.join(pin.name()), flag.cast_unsigned());
-        let slot = draft.slot(Source::Namespace { path, kind });
+        let slot = draft.slot(Source::Namespace { path, kind, changed_by: None });
         draft.op(Op::Setns { slot, kind });
         if pin == Kind::User {
             draft.op(Op::BecomeRoot { groups: true });

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -138,11 +138,9 @@ fn namespace(path: &Path) -> Result<OwnedFd> {
 fn open_sources(sources: &[Source], lock: bool) -> Result<Vec<Option<OwnedFd>>> {
     let trees = crate::trees::open(sources, lock)?;
     let open = |(source, tree): (&Source, Option<OwnedFd>)| match source {
-        Source::Namespace { path, kind } => {
+        Source::Namespace { path, kind, changed_by } => {
             let file = namespace(path)?;
-            if *kind == sys::abi::CLONE_NEWNS.cast_unsigned() {
-                refuse_own(path)?;
-            }
+            refuse_own(path, file.as_fd(), *kind, changed_by.as_deref())?;
             let found = sys::tree::namespace_kind(file.as_fd());
             if found.as_ref().is_ok_and(|found| found == kind) {
                 return Ok(Some(file));
@@ -157,16 +155,34 @@ fn open_sources(sources: &[Source], lock: bool) -> Result<Vec<Option<OwnedFd>>> 
     sources.iter().zip(trees).map(open).collect()
 }
 
-/// Setting up a container changes the root of whoever is in its mount namespace.
-fn refuse_own(path: &Path) -> Result<()> {
-    let own = std::fs::metadata("/proc/self/ns/mnt").map_err(Error::io("open namespace", path))?;
-    let other = std::fs::metadata(path).map_err(Error::io("open namespace", path))?;
+/// Setting up a container changes the root of whoever is in its mount namespace, and names and
+/// sysctls in other ones: in the caller's own they would be the host's.
+fn refuse_own(
+    path: &Path,
+    file: BorrowedFd<'_>,
+    kind: u32,
+    changed_by: Option<&str>,
+) -> Result<()> {
+    let (name, why) = match (kind.cast_signed(), changed_by) {
+        (sys::abi::CLONE_NEWNS, _) => {
+            ("mnt", "mount namespace: its root would move; leave it out to share it".to_owned())
+        }
+        (sys::abi::CLONE_NEWNET, Some(field)) => ("net", format!("network, which {field} changes")),
+        (sys::abi::CLONE_NEWIPC, Some(field)) => {
+            ("ipc", format!("IPC namespace, which {field} changes"))
+        }
+        (sys::abi::CLONE_NEWUTS, Some(field)) => {
+            ("uts", format!("UTS namespace, which {field} changes"))
+        }
+        _ => return Ok(()),
+    };
+    let file = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let look = |at: String| std::fs::metadata(at).map_err(Error::io("open namespace", path));
+    let (own, other) = (look(format!("/proc/self/ns/{name}"))?, look(file)?);
     if (own.dev(), own.ino()) != (other.dev(), other.ino()) {
         return Ok(());
     }
-    let problem = std::io::Error::other(
-        "is the caller's own mount namespace: its root would move; leave it out to share it",
-    );
+    let problem = std::io::Error::other(format!("is the caller's own {why}"));
     Err(Error::io("join", path)(problem))
 }
 

@@ -36,6 +36,43 @@ fn cve_2023_25809_2022_0811_paths_and_values_stay_within_their_bounds() {
     trial.clean(&before, "a refused document");
 }
 
+/// A namespace that is joined by path is the caller's own, which is the host's: no sysctl and no
+/// name is set in there. Each value is what is there already, should the defence be missing.
+/// Red without `refuse_own` of `src/runtime/src/spawn.rs` for these kinds.
+#[test]
+fn cve_2022_0811_nothing_is_set_in_the_callers_own_namespaces() {
+    let Some((trial, bundle)) =
+        trial!(cve_2022_0811_nothing_is_set_in_the_callers_own_namespaces, "true")
+    else {
+        return;
+    };
+    let before = trial.traces();
+    let text = |path: &str| fs::read_to_string(path).expect("sysctl").trim().to_owned();
+    let (host, own) = (text("/proc/sys/kernel/hostname"), std::process::id());
+    for (kind, file, key) in [
+        ("network", "net", Some("net.core.somaxconn")),
+        ("ipc", "ipc", Some("kernel.shmmni")),
+        ("ipc", "ipc", Some("fs/mqueue/msg_max")),
+        ("uts", "uts", Some("kernel.domainname")),
+        ("uts", "uts", None),
+    ] {
+        trial.change(|config| {
+            let namespaces = config["linux"]["namespaces"].as_array_mut().expect("namespaces");
+            namespaces.retain(|namespace| namespace["type"] != kind);
+            let path = format!("/proc/{own}/ns/{file}");
+            namespaces.push(json!({"type": kind, "path": path}));
+            config["hostname"] = json!(if key.is_none() { &*host } else { "" });
+            let value = |key: &str| text(&format!("/proc/sys/{}", key.replace('.', "/")));
+            config["linux"]["sysctl"] = key.map_or(json!({}), |key| json!({key: value(key)}));
+        });
+        let done = trial.oci(&["run", "--bundle", &bundle, "c"]);
+        let field = key.unwrap_or("hostname");
+        let told = done.err.contains("the caller's own") && done.err.contains(field);
+        assert!(done.code == 1 && told, "{field}: {done:?}");
+    }
+    trial.clean(&before, "a refused document");
+}
+
 /// Of the host's cgroups a container sees its own alone, and changes none.
 /// Red without `Op::Unshare` of the cgroup namespace in `src/runtime/src/plan/namespaces.rs`, or
 /// when the option `ro` is lost on the way to `plan/cgroups.rs`.

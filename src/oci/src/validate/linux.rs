@@ -171,17 +171,28 @@ fn check_sysctl(spec: &Spec, key: &str, value: &str, found: &mut Findings) {
     if dotted == "kernel.hostname" {
         return found.add(at, "use the field hostname");
     }
-    let (kind, name) = if IPC_SYSCTLS.contains(&dotted.as_str()) || dotted.starts_with("fs.mqueue.")
-    {
-        (LinuxNamespaceType::Ipc, "ipc")
-    } else if dotted.starts_with("net.") {
-        (LinuxNamespaceType::Network, "network")
-    } else if dotted == "kernel.domainname" {
-        (LinuxNamespaceType::Uts, "uts")
-    } else {
+    let Some(kind) = sysctl_namespace(key) else {
         return found.add(at, format!("{dotted} is not in a separate kernel namespace"));
     };
+    let name = match kind {
+        LinuxNamespaceType::Network => "network",
+        LinuxNamespaceType::Ipc => "ipc",
+        _ => "uts",
+    };
     found.need(has(spec, kind), at, format!("needs an own {name} namespace"));
+}
+
+/// The kind of namespace that has a sysctl of its own; none where all share one.
+#[must_use]
+pub fn sysctl_namespace(key: &str) -> Option<LinuxNamespaceType> {
+    let dotted = key.replace('/', ".");
+    if IPC_SYSCTLS.contains(&dotted.as_str()) || dotted.starts_with("fs.mqueue.") {
+        Some(LinuxNamespaceType::Ipc)
+    } else if dotted.starts_with("net.") {
+        Some(LinuxNamespaceType::Network)
+    } else {
+        (dotted == "kernel.domainname").then_some(LinuxNamespaceType::Uts)
+    }
 }
 
 fn check_device(device: &LinuxDevice, at: &str, found: &mut Findings) {

@@ -69,10 +69,30 @@ pub(super) fn enter_cgroups(draft: &mut Draft, tasks: usize) {
     draft.op(Op::EnterCgroups { first, count });
 }
 
-fn join(draft: &mut Draft, kind: Kind, path: &Path) {
-    let kind = flag(kind);
-    let slot = draft.slot(Source::Namespace { path: path.to_owned(), kind });
+fn join(draft: &mut Draft, spec: &Spec, kind: Kind, path: &Path) {
+    let (slot, kind) = slot(draft, spec, kind, path);
     draft.op(Op::Setns { slot, kind });
+}
+
+fn slot(draft: &mut Draft, spec: &Spec, kind: Kind, path: &Path) -> (u16, u32) {
+    let (path, changed_by) = (path.to_owned(), changed_by(spec, kind));
+    let kind = flag(kind);
+    (draft.slot(Source::Namespace { path, kind, changed_by }), kind)
+}
+
+/// The field that would change a namespace which is joined.
+fn changed_by(spec: &Spec, kind: Kind) -> Option<String> {
+    let named = |field: &str, name: &Option<String>| {
+        let given = kind == Kind::Uts && name.as_ref().is_some_and(|name| !name.is_empty());
+        given.then(|| field.to_owned())
+    };
+    let sysctls = spec.linux().as_ref().and_then(|linux| linux.sysctl().as_ref());
+    let keys = sysctls.into_iter().flatten().map(|(key, _)| key);
+    let of_kind = |key: &&String| oci::validate::sysctl_namespace(key) == Some(kind);
+    let sysctl = keys.filter(of_kind).min().map(|key| format!("linux.sysctl[{key:?}]"));
+    sysctl
+        .or_else(|| named("hostname", spec.hostname()))
+        .or_else(|| named("domainname", spec.domainname()))
 }
 
 /// Plans the namespaces; nothing of the root is touched.
@@ -107,11 +127,11 @@ pub(super) fn plan(draft: &mut Draft, spec: &Spec, facts: &Facts<'_>) -> Birthpl
     // Who is born into a PID namespace that has others in it is seen by them before its execve,
     // with the runtime's program and memory (CVE-2019-5736): it enters with a second clone.
     if in_user || offsets.is_some() || by_path(Kind::Pid).is_some() {
-        staged(draft, &joined, &birth, offsets.as_deref());
+        staged(draft, spec, (&joined, &birth), offsets.as_deref());
         draft.op(Op::Fork { flags: new });
     } else {
         birth.flags = new | if birth.mapped { namespace_flag(Kind::User) } else { 0 };
-        joined.iter().for_each(|(kind, path)| join(draft, *kind, path));
+        joined.iter().for_each(|(kind, path)| join(draft, spec, *kind, path));
         if birth.mapped {
             take_maps(draft, &birth);
         }
@@ -130,11 +150,16 @@ pub(super) fn plan(draft: &mut Draft, spec: &Spec, facts: &Facts<'_>) -> Birthpl
 }
 
 /// What the first of two processes does.
-fn staged(draft: &mut Draft, joined: &[(Kind, &Path)], birth: &Birthplace, offsets: Option<&str>) {
+fn staged(
+    draft: &mut Draft,
+    spec: &Spec,
+    (joined, birth): (&[(Kind, &Path)], &Birthplace),
+    offsets: Option<&str>,
+) {
     let mapped = birth.mapped;
     let first = |kind: Kind| joined.iter().filter(move |(k, _)| *k == kind);
     // With the privileges of the caller, which a user namespace would take away.
-    first(Kind::Pid).for_each(|(kind, path)| join(draft, *kind, path));
+    first(Kind::Pid).for_each(|(kind, path)| join(draft, spec, *kind, path));
     if let Some(offsets) = offsets.filter(|_| !mapped) {
         new_time(draft, offsets);
     }
@@ -142,17 +167,16 @@ fn staged(draft: &mut Draft, joined: &[(Kind, &Path)], birth: &Birthplace, offse
     if joined.iter().any(|(kind, _)| *kind == Kind::User) {
         let early = |kind: &Kind| !matches!(kind, Kind::Pid | Kind::User | Kind::Mount);
         for (kind, path) in joined.iter().filter(|(kind, _)| early(kind)) {
-            let (kind, path) = (flag(*kind), path.to_path_buf());
-            let slot = draft.slot(Source::Namespace { path, kind });
+            let (slot, kind) = slot(draft, spec, *kind, path);
             draft.op(Op::TrySetns { slot, kind });
         }
     }
     for (kind, path) in first(Kind::User) {
-        join(draft, *kind, path);
+        join(draft, spec, *kind, path);
         draft.op(Op::BecomeRoot { groups: !birth.no_groups });
     }
     let others = joined.iter().filter(|(kind, _)| !matches!(kind, Kind::Pid | Kind::User));
-    others.for_each(|(kind, path)| join(draft, *kind, path));
+    others.for_each(|(kind, path)| join(draft, spec, *kind, path));
     if mapped {
         draft.op(Op::Unshare { flags: flag(Kind::User) });
         // Before the change of ids closes the process's own procfs to it.
