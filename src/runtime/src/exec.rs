@@ -1,5 +1,6 @@
 //! `exec`: one more process in a container.
 
+use std::borrow::Cow;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
@@ -56,9 +57,8 @@ pub(crate) fn exec(
     given.notes = runtime.notes.clone();
     let terminal = process.terminal() == Some(true);
     let unprivileged = sys::seqpacket::own_uid() != 0;
-    let keyring = format!("_ses.{id}");
     let joining = Joining {
-        keyring: (!record.foreign_keyring).then_some(keyring.as_str()),
+        keyring: !record.foreign_keyring,
         tasks: given.tasks.len(),
         streams: match (terminal, &given.stdio) {
             (true, _) => Streams::Terminal,
@@ -73,6 +73,7 @@ pub(crate) fn exec(
     if joining.no_groups {
         crate::idmaps::refuse_groups(Some(process))?;
     }
+    let process = &*complete(process, &spec);
     let (draft, birth) = plan::joined(&spec, process, &joining);
     let command = process.args().as_ref().and_then(|args| args.first()).map_or("", String::as_str);
     let mut child = spawn::begin(draft, given, &birth, Some(&cgroup), command)?;
@@ -110,6 +111,33 @@ pub(crate) fn exec(
     let (pid, pidfd, master) = child.release()?;
     let console = master.filter(|_| matches!(options.console, Console::Keep));
     Ok(Created { pid, pidfd, console, readiness: None })
+}
+
+/// What a process leaves out of its confinement is as the container's own process has it.
+fn complete<'a>(process: &'a Process, spec: &Spec) -> Cow<'a, Process> {
+    let (mut whole, own) = (Cow::Borrowed(process), spec.process().as_ref());
+    let said = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
+    if let Some(sets) = own.and_then(|own| own.capabilities().as_ref())
+        && process.capabilities().is_none()
+    {
+        whole.to_mut().set_capabilities(Some(sets.clone()));
+    }
+    if let Some(profile) = own.and_then(|own| own.apparmor_profile().as_ref())
+        && !said(process.apparmor_profile())
+    {
+        whole.to_mut().set_apparmor_profile(Some(profile.clone()));
+    }
+    if let Some(label) = own.and_then(|own| own.selinux_label().as_ref())
+        && !said(process.selinux_label())
+    {
+        whole.to_mut().set_selinux_label(Some(label.clone()));
+    }
+    if let Some(score) = own.and_then(Process::oom_score_adj)
+        && process.oom_score_adj().is_none()
+    {
+        whole.to_mut().set_oom_score_adj(Some(score));
+    }
+    whole
 }
 
 /// The number of a container's first process in its own PID namespace, where it is asked for.
@@ -184,4 +212,33 @@ fn cgroup(paths: &std::collections::BTreeMap<String, PathBuf>, below: &[String])
         }
     }
     Ok(Cgroup::from_paths(&paths)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Red when `exec` takes the process as it is.
+    #[test]
+    fn what_a_process_leaves_out_is_the_containers() {
+        let confined = json!({"cwd": "/", "apparmorProfile": "own", "selinuxLabel": "l",
+            "oomScoreAdj": 7, "capabilities": {"bounding": ["CAP_KILL"]}});
+        let spec = serde_json::from_value(json!({"ociVersion": "1.2.0", "process": confined}));
+        let spec: Spec = spec.unwrap();
+        let own = spec.process().as_ref().unwrap();
+        let read = |document| serde_json::from_value::<Process>(document).unwrap();
+        let given = read(json!({"cwd": "/tmp", "apparmorProfile": "", "args": ["a"]}));
+        let whole = complete(&given, &spec);
+        assert_eq!(whole.apparmor_profile(), own.apparmor_profile());
+        assert_eq!(whole.selinux_label(), own.selinux_label());
+        assert_eq!(whole.capabilities(), own.capabilities());
+        assert_eq!(whole.oom_score_adj(), Some(7));
+        assert_eq!((whole.cwd(), whole.args()), (given.cwd(), given.args()));
+        let given = read(json!({"cwd": "/", "apparmorProfile": "other", "selinuxLabel": "m",
+            "oomScoreAdj": 0, "capabilities": {}}));
+        assert!(matches!(complete(&given, &spec), Cow::Borrowed(_)));
+        assert_eq!(*complete(&given, &Spec::default()), given);
+    }
 }
