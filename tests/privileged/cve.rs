@@ -28,6 +28,7 @@ mod residue;
 #[cfg(target_arch = "x86_64")]
 mod seccomp_gap;
 mod smuggled;
+mod strangers;
 mod taking_hold;
 mod terminal;
 

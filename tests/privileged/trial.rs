@@ -256,13 +256,14 @@ impl Trial {
         Done { code: code.unwrap_or(-1), out: text(out), err: text(err) }
     }
 
-    /// A mount namespace in which `make` has been run by sh.
+    /// A mount namespace, and a network of its own, in which `make` has been run by sh.
     pub(crate) fn mount_namespace(&self, make: &str) -> MountNamespace {
         let ready = self.path("ready");
         let _ = fs::remove_file(&ready);
         let script = format!("set -e; {make}; : >{}; exec sleep 1000", ready.display());
         let mut unshare = Command::new("unshare");
-        let holder = unshare.args(["--mount", "--propagation", "slave", "sh", "-c", &script]);
+        let holder =
+            unshare.args(["--mount", "--net", "--propagation", "slave", "sh", "-c", &script]);
         let holder = holder.spawn().expect("unshare");
         self.wait_for(make, || ready.exists());
         MountNamespace { holder }
@@ -343,8 +344,8 @@ pub(crate) struct MountNamespace {
 }
 
 impl MountNamespace {
-    /// Makes the bundle join it, and the trial's own network namespace: files of /proc/sys/net are
-    /// each network's own, and so is what is mounted on them.
+    /// Makes the bundle join it with its network namespace: files of /proc/sys/net are each
+    /// network's own, and so is what is mounted on them.
     pub(crate) fn join(&self, trial: &Trial) {
         let paths = [("mount", "mnt"), ("network", "net")];
         trial.change(|config| {

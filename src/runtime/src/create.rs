@@ -169,8 +169,9 @@ impl<'r> Making<'r> {
 
     /// The first state, the cgroup and the resctrl group: all that is there before the process.
     pub(crate) fn prepare(&mut self, layout: &Layout) -> Result<()> {
-        self.save()?;
-        if let (Some(_), Some(claim)) = (&self.options.notify, &self.claim) {
+        let Some(claim) = &self.claim else { return Ok(()) };
+        claim.draft(&self.record, &self.bundle.text)?;
+        if self.options.notify.is_some() {
             readiness::prepare(&claim.folder)?;
             self.readiness = if self.waits { None } else { readiness::listen(&claim.folder)? };
         }
@@ -179,7 +180,14 @@ impl<'r> Making<'r> {
         if let Some(group) = &self.record.rdt {
             group.make(self.spec())?;
         }
-        Ok(())
+        // Until now it may have been another's, who would have been ended for this one.
+        self.record.owns = true;
+        let Some(claim) = &self.claim else { return Ok(()) };
+        if self.unit.is_some() || self.record.no_cgroup {
+            // Only now it is known where it is.
+            claim.draft(&self.record, &self.bundle.text)?;
+        }
+        claim.own()
     }
 
     /// What is left of the cgroup: it may come late, but before any process of the container's own.
@@ -282,7 +290,6 @@ impl<'r> Making<'r> {
         let spec = self.spec();
         let process = spec.process().as_ref();
         let terminal = process.and_then(|p| p.terminal()) == Some(true);
-        let keyring = format!("_ses.{}", self.record.id);
         let parent = if is_shared(spec) { mount_above(&self.record.rootfs) } else { None };
         let notify = self.claim.as_ref().map(|claim| readiness::folder(&claim.folder));
         let facts = Facts {
@@ -310,7 +317,7 @@ impl<'r> Making<'r> {
             } else {
                 Vec::new()
             },
-            keyring: (!self.options.no_new_keyring).then_some(keyring.as_str()),
+            keyring: !self.options.no_new_keyring,
             unprivileged: sys::seqpacket::own_uid() != 0,
             no_groups: self.no_groups,
             root_parent: parent.as_deref(),
@@ -420,7 +427,7 @@ impl Drop for Making<'_> {
             let unit = self.record.unit.as_deref();
             let _ = remove::remove_cgroup(cgroup, unit, Instant::now() + DELETE_WITHIN);
         }
-        if self.claim.is_some() {
+        if self.claim.is_some() && self.record.owns {
             let _ = self.record.rdt.as_ref().map(rdt::Group::remove);
         }
         if let Some(claim) = self.claim.take() {

@@ -58,6 +58,21 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// A state that cannot be read, of a container that may live.
+    #[error(
+        "the state of container \"{id}\" cannot be read ({why}), and {count} processes are in its \
+         cgroup {cgroup}"
+    )]
+    Unreadable {
+        /// The id.
+        id: String,
+        /// The cgroup that it most likely has.
+        cgroup: String,
+        /// How many processes it holds.
+        count: usize,
+        /// Why, in words.
+        why: String,
+    },
     /// config.json, or the process of an exec, is wrong.
     #[error("{what}: {}", list(findings))]
     Invalid {
@@ -226,6 +241,9 @@ impl Error {
             Error::Locked { holder, .. } => {
                 Some(format!("wait, or kill {} and try again", process_words(*holder)))
             }
+            Error::Unreadable { id, .. } => Some(format!(
+                "if they are {id}'s, kill them by the cgroup's cgroup.procs and delete it again"
+            )),
             Error::Vanished | Error::Killed { signal: sys::abi::SIGKILL } => Some(
                 "a memory limit may be too low for it: a few MiB are needed; the kernel's log \
                  names what was killed"

@@ -319,7 +319,8 @@ impl Runtime {
         Ok(Listed { state, rootfs, created_unix_ns, owner })
     }
 
-    /// Every container below the root, by id. One that is removed meanwhile is left out.
+    /// Every container below the root, by id. One that is removed meanwhile is left out; why one
+    /// cannot be told of is a warning.
     ///
     /// # Errors
     /// [`Error::Io`] for the root.
@@ -329,7 +330,7 @@ impl Runtime {
             match self.entry(&id) {
                 Ok(entry) => all.push(entry),
                 Err(Error::NotFound { .. }) => {}
-                Err(error) => return Err(error),
+                Err(error) => self.notes.warn(&error::chain(&error)),
             }
         }
         Ok(all)

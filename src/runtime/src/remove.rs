@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use oci::Status;
 use oci::runtime::Spec;
 
-use crate::cgroup::Cgroup;
+use crate::cgroup::{Cgroup, Layout};
 use crate::error::{Error, Result, chain};
 use crate::hooks;
 use crate::lifecycle::Operation;
@@ -52,7 +52,7 @@ pub(crate) fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
         // Made and never written: its maker died in between.
         Err(Error::NotFound { .. }) => return claim.remove(),
         // Only what can never be read: a failure of the moment must not make it forgotten.
-        Err(Error::Config { .. }) if force => return claim.remove(),
+        Err(error @ Error::Config { .. }) if force => return forget(runtime, claim, id, error),
         Err(error) => return Err(error),
         Ok(record) if record.hooks => {
             let (record, spec) = runtime.store.record_and_spec(id)?;
@@ -81,8 +81,38 @@ pub(crate) fn destroy(
     claim.remove()
 }
 
+/// Removes what is kept of a container whose state can never be read. Who lives in the cgroup that
+/// it most likely had may be another's: that is told, and nobody is ended.
+fn forget(runtime: &Runtime, claim: Claim, id: &str, why: Error) -> Result<()> {
+    let path = runtime.store.likely_cgroup(id);
+    let open = |layout| Cgroup::open(&layout, &path).ok();
+    let left = Layout::detect().ok().and_then(open).map(|cgroup| cgroup.pids()).transpose()?;
+    let count = left.map_or(0, |pids| pids.len());
+    if count > 0 {
+        return Err(Error::Unreadable { id: id.to_owned(), cgroup: path, count, why: chain(&why) });
+    }
+    remove_empty(&path);
+    claim.remove()?;
+    runtime.notes.warn(&format!("{}: nothing but this state was removed", chain(&why)));
+    Ok(())
+}
+
+/// Removes the folders of a cgroup that hold nothing.
+fn remove_empty(path: &str) {
+    let open = |layout| Cgroup::open(&layout, path).ok();
+    if let Some(cgroup) = Layout::detect().ok().and_then(open) {
+        cgroup.remove_empty();
+    }
+}
+
 /// Ends whatever lives of it and removes its cgroup; what failed, in words.
 fn end(record: &Record, status: Status, deadline: Instant) -> Vec<String> {
+    if !record.owns {
+        if !record.no_cgroup {
+            remove_empty(&record.cgroup);
+        }
+        return Vec::new();
+    }
     let mut failures = Vec::new();
     let process = if status == Status::Stopped { None } else { record.process() };
     if let Some(process) = &process {

@@ -3,7 +3,8 @@
 //! The folder is the claim on the id (mkdir is atomic); whoever changes a container holds a lock on
 //! it. A state is written to a temporary file and renamed. What is written before the kernel is
 //! touched is enough to remove everything: an operation killed at any point leaves a container that
-//! `delete --force` can clean.
+//! `delete --force` can clean. It gets its name only when the cgroup has been found to be nobody
+//! else's: until then nothing is ended for it.
 //! A process is known by pid and start time. The boot id tells the state of a former boot.
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ use crate::error::{Error, Result};
 use crate::{plan, rdt, readiness};
 
 const STATE: &str = "state";
+/// A state under way; without the other one, that of a container which owns nothing yet.
 const UNFINISHED: &str = "state.new";
 /// Where a created container waits.
 const SOCKET: &str = "start.sock";
@@ -73,6 +75,22 @@ pub(crate) struct Record {
     /// Its resctrl group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) rdt: Option<rdt::Group>,
+    /// Its cgroup, scope and resctrl group are its own: what is in them may be ended. Told by the
+    /// name of the file.
+    #[serde(skip)]
+    pub(crate) owns: bool,
+}
+
+/// What a state of any version has.
+#[derive(Debug, Deserialize)]
+struct Version {
+    version: u32,
+}
+
+/// Where the cgroup is, of a state that tells little else.
+#[derive(Debug, Deserialize)]
+struct Place {
+    cgroup: String,
 }
 
 impl Record {
@@ -100,6 +118,7 @@ impl Record {
             shares_pids: !plan::has_new(spec, LinuxNamespaceType::Pid),
             no_cgroup: false,
             rdt: None,
+            owns: false,
         }
     }
 
@@ -108,9 +127,9 @@ impl Record {
         (!self.no_cgroup).then_some(self.cgroup.as_str())
     }
 
-    /// The cgroup that there is; one that is gone is empty.
+    /// The cgroup that there is; one that is gone, or not its own yet, is empty.
     pub(crate) fn open_cgroup(&self) -> Result<Cgroup> {
-        if self.cgroups.is_empty() && !self.no_cgroup {
+        if self.owns && self.cgroups.is_empty() && !self.no_cgroup {
             return Ok(Cgroup::open(&Layout::detect()?, &self.cgroup)?);
         }
         Ok(Cgroup::from_paths(&self.cgroups)?)
@@ -202,23 +221,49 @@ impl Store {
     }
 
     fn read(&self, id: &str) -> Result<(Record, Vec<u8>)> {
-        let path = self.folder(id)?.join(STATE);
-        let mut text = match fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Err(Error::NotFound { id: id.to_owned() });
+        let (path, line, rest) = self.lines(id)?;
+        match serde_json::from_slice::<Record>(&line) {
+            // Of another version, too: what it adds is not needed here.
+            Ok(record) => Ok((Record { owns: path.ends_with(STATE), ..record }, rest)),
+            // Its maker writes it now, or died while it did.
+            Err(_) if path.ends_with(UNFINISHED) => Err(Error::NotFound { id: id.to_owned() }),
+            Err(error) => {
+                let version = serde_json::from_slice::<Version>(&line).map(|v| v.version);
+                let other = version.ok().filter(|version| *version != VERSION);
+                let of = |v| format!("has version {v}, not {VERSION}: {error}");
+                Err(Error::Config { path, problem: other.map_or_else(|| error.to_string(), of) })
             }
-            Err(error) => return Err(Error::io("read", path)(error)),
-        };
-        let end = text.iter().position(|byte| *byte == b'\n').unwrap_or(text.len());
-        let rest = text.split_off((end + 1).min(text.len()));
-        let problem = |problem| Error::Config { path: path.clone(), problem };
-        let record: Record =
-            serde_json::from_slice(&text).map_err(|error| problem(error.to_string()))?;
-        if record.version != VERSION {
-            return Err(problem(format!("has version {}, not {VERSION}", record.version)));
         }
-        Ok((record, rest))
+    }
+
+    /// The file of a container's state, its first line and the rest.
+    fn lines(&self, id: &str) -> Result<(PathBuf, Vec<u8>, Vec<u8>)> {
+        let folder = self.folder(id)?;
+        for path in [STATE, UNFINISHED].map(|name| folder.join(name)) {
+            match fs::read(&path) {
+                Ok(mut text) => {
+                    let end = text.iter().position(|byte| *byte == b'\n').unwrap_or(text.len());
+                    let rest = text.split_off((end + 1).min(text.len()));
+                    return Ok((path, text, rest));
+                }
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(Error::io("read", path)(error)),
+            }
+        }
+        Err(Error::NotFound { id: id.to_owned() })
+    }
+
+    /// Where a container's cgroup most likely is whose record cannot be read.
+    pub(crate) fn likely_cgroup(&self, id: &str) -> String {
+        let (line, rest) = self.lines(id).map(|(_, line, rest)| (line, rest)).unwrap_or_default();
+        let told = || Some(serde_json::from_slice::<Place>(&line).ok()?.cgroup);
+        let asked = || {
+            let spec = bundle::parse(&rest, Path::new(STATE), |_| ()).ok()?;
+            let path = spec.linux().as_ref()?.cgroups_path().as_ref()?;
+            Some(path.to_string_lossy().into_owned())
+        };
+        let some = |path: &String| !path.is_empty();
+        told().filter(some).or_else(|| asked().filter(some)).unwrap_or_else(|| format!("/{id}"))
     }
 
     /// Ids below the root, sorted.
@@ -231,17 +276,33 @@ impl Store {
         let mut ids: Vec<String> = entries
             .flatten()
             .filter_map(|entry| entry.file_name().into_string().ok())
-            .filter(|id| is_valid_id(id) && self.root.join(id).join(STATE).is_file())
+            .filter(|id| is_valid_id(id) && self.has_state(id))
             .collect();
         ids.sort();
         Ok(ids)
+    }
+
+    fn has_state(&self, id: &str) -> bool {
+        [STATE, UNFINISHED].iter().any(|name| self.root.join(id).join(name).is_file())
     }
 }
 
 impl Claim {
     /// Writes the state as a whole.
     pub(crate) fn write(&self, record: &Record, config: &[u8]) -> Result<()> {
+        self.draft(record, config)?;
+        self.own()
+    }
+
+    /// The state that was drafted is that of a container whose cgroup is its own.
+    pub(crate) fn own(&self) -> Result<()> {
         let (path, unfinished) = (self.folder.join(STATE), self.folder.join(UNFINISHED));
+        fs::rename(unfinished, &path).map_err(Error::io("write", path))
+    }
+
+    /// Writes the state of a container that owns nothing yet.
+    pub(crate) fn draft(&self, record: &Record, config: &[u8]) -> Result<()> {
+        let path = self.folder.join(UNFINISHED);
         let mut bytes =
             serde_json::to_vec(record).map_err(|error| Error::io("write", &path)(error.into()))?;
         bytes.push(b'\n');
@@ -254,9 +315,8 @@ impl Claim {
             .create(true)
             .truncate(true)
             .mode(0o600)
-            .open(&unfinished)
+            .open(&path)
             .and_then(|mut file| file.write_all(&bytes))
-            .and_then(|()| fs::rename(&unfinished, &path))
             .map_err(Error::io("write", path))
     }
 

@@ -73,9 +73,9 @@ fn cve_2020_15257_2021_41103_nobody_else_reads_or_writes_what_is_kept() {
     trial.oci(&["delete", "--force", "c"]).ok();
 }
 
-/// A link with the name of the file that becomes the pid file leads nowhere, whichever pid that name
-/// ends with; what a killed run has left under it is no hindrance, and the umask makes the file
-/// nobody else's to write.
+/// A link with the name of the file that becomes the pid file leads nowhere, whichever pid that
+/// name ends with; what a killed run has left under it is no hindrance, and the umask makes the
+/// file nobody else's to write.
 /// Red when `fresh` of `src/runtime/src/handover.rs` opens what is there.
 #[test]
 fn the_pid_file_follows_no_planted_link() {
