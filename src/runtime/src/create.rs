@@ -468,7 +468,8 @@ fn place(driver: CgroupDriver, spec: &Spec, id: &str) -> Result<(String, Option<
         CgroupDriver::Cgroupfs if path.is_empty() => (format!("/{id}"), None),
         CgroupDriver::Cgroupfs => (path.into_owned(), None),
         CgroupDriver::Systemd => {
-            let unit = Unit::of(&path, id)?;
+            let mut unit = Unit::of(&path, id)?;
+            spec.annotations().as_ref().map_or(Ok(()), |all| unit.ask(all))?;
             (unit.cgroup.clone(), Some(unit))
         }
     })

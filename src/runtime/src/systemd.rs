@@ -4,7 +4,8 @@
 //! container, but a holder: this program once more, waiting for its standard input to end. When it
 //! is in the scope, the container is made there as in any cgroup, and the holder goes.
 //!
-//! `unit` names and properties, `wire` messages (both pure); `bus` the connection. Invariants: no
+//! `unit` names and properties, `annotations` properties that the document asks for, `value` what they
+//! are, `wire` messages (all pure); `bus` the connection. Invariants: no
 //! wait without a deadline; the limits are written by `cgroup` too, so that a property that systemd
 //! lacks changes nothing. Not here: a user's own systemd.
 
@@ -16,14 +17,17 @@ use std::time::{Duration, Instant};
 
 use oci::runtime::LinuxResources;
 
+mod annotations;
 mod bus;
 mod unit;
+mod value;
 mod wire;
 
 pub(crate) use unit::Unit;
 
 use bus::Bus;
-use wire::{Body, Method, Property, Value};
+use value::{Property, Value};
+use wire::{Body, Method};
 
 /// The hidden verb of podvisor-oci that waits for the end of its input.
 pub const HOLD: &str = "hold";
@@ -42,6 +46,16 @@ pub enum Error {
         path: String,
         /// What is wrong with it.
         problem: &'static str,
+    },
+    /// A property that an annotation asks for is none.
+    #[error("annotation {name}: {problem} (its value is {value:?})")]
+    Annotation {
+        /// The annotation's name.
+        name: String,
+        /// As given.
+        value: String,
+        /// What is wrong with it.
+        problem: String,
     },
     /// Nobody answers.
     #[error("connect to systemd at {}", path.display())]
@@ -91,6 +105,9 @@ impl Error {
         let text = match self {
             Error::Path { .. } => {
                 "as in system.slice:web:one; or leave --systemd-cgroup out for a plain path"
+            }
+            Error::Annotation { .. } => {
+                "values are GVariant text: 'mixed', uint64 5000000, true, ['a.service', 'b.target']"
             }
             Error::Connect { .. } => "without systemd, leave --systemd-cgroup out",
             Error::Refused { name, .. } if name.ends_with(".UnitExists") => {
@@ -155,7 +172,8 @@ pub(crate) fn start(
     let mut body = Body::default();
     body.text(&unit.name);
     body.text("replace");
-    body.properties(&properties);
+    let asked = unit.properties.iter().map(|(name, value)| (name.as_str(), value));
+    body.properties(pairs(&properties).chain(asked));
     body.no_more_units();
     bus.call(&method("StartTransientUnit", "ssa(sv)a(sa(sv))"), &body)?;
     let file = format!("/proc/{}/cgroup", holder.0.id());
@@ -166,6 +184,10 @@ pub(crate) fn start(
         }
         wait(&bus, "made", &unit.name)?;
     }
+}
+
+fn pairs(properties: &[Property]) -> impl Iterator<Item = (&str, &Value)> {
+    properties.iter().map(|(name, value)| (*name, value))
 }
 
 /// Where a process is that has come into the scope, by its `/proc/PID/cgroup`.
@@ -185,7 +207,7 @@ pub(crate) fn update(unit: &str, resources: &LinuxResources, v2: bool) -> Result
     body.text(unit);
     // Until the next boot.
     body.flag(true);
-    body.properties(&properties);
+    body.properties(pairs(&properties));
     Bus::open()?.call(&method("SetUnitProperties", "sba(sv)"), &body)
 }
 

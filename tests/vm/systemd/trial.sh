@@ -56,6 +56,26 @@ judge 'its cgroup is gone' sh -c "! test -e $scope"
 judge 'the name is free at once' sh -c "$oci run --no-pivot -d one && $oci delete --force one && $oci run --no-pivot -d one && $oci delete --force one"
 config 'web.slice:pod:tun' '{"devices": [{"allow": true, "type": "c", "major": 10, "minor": 200, "access": "r"}]}' 'cat /tun'
 judge 'but one with a rule of its own' says 'No such device' sh -c "$oci run --no-pivot tun; :"
+# Annotations for the config.json that is there.
+annotated() { # JSON MEMBERS
+  sed -i "s|\"root\": {|\"annotations\": {$1}, &|" config.json
+}
+config 'web.slice:pod:four' '{}' 'sleep 1000'
+p=org.systemd.property
+annotated "\"$p.TimeoutStopSec\": \"7\", \"$p.KillSignal\": \"10\", \"$p.CollectMode\": \"'inactive'\", \"$p.Documentation\": \"['man:one(1)', 'man:two(2)']\", \"$p.SendSIGHUP\": \"true\""
+judge 'annotations: run' $oci run --no-pivot -d four
+judge 'annotations: seconds' says '^7s$' property TimeoutStopUSec pod-four.scope
+judge 'annotations: a number' says '^10$' property KillSignal pod-four.scope
+judge 'annotations: a string' says '^inactive$' property CollectMode pod-four.scope
+judge 'annotations: strings' says '^man:one.1. man:two.2.$' property Documentation pod-four.scope
+judge 'annotations: a flag' says '^yes$' property SendSIGHUP pod-four.scope
+judge 'annotations: delete' $oci delete --force four
+config 'web.slice:pod:four' '{}' true
+annotated "\"$p.TimeoutStopUSec\": \"7s\""
+judge 'annotations: what is no value is refused' says 'org.systemd.property.TimeoutStopUSec' $oci run --no-pivot four
+config 'web.slice:pod:four' '{}' true
+annotated "\"$p.NoSuchThing\": \"1\""
+judge 'annotations: what systemd does not know is refused' says 'NoSuchThing' $oci run --no-pivot four
 config 'nonsense' '{}' true
 judge 'a plain path is refused' says 'SLICE:PREFIX:NAME' $oci run --no-pivot plain
 config '' '{}' true

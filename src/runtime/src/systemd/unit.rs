@@ -3,10 +3,12 @@
 //! Source: runc docs/systemd.md (the form of cgroupsPath and which limits become which property),
 //! systemd.slice(5) (a slice's place follows from its name), systemd.resource-control(5).
 
+use std::collections::{BTreeMap, HashMap};
+
 use oci::runtime::{LinuxCpu, LinuxMemory, LinuxResources};
 
-use super::Error;
-use super::wire::{Property, Value};
+use super::value::{Property, Value};
+use super::{Error, annotations};
 use crate::cgroup::convert;
 
 /// A container's scope.
@@ -18,6 +20,8 @@ pub(crate) struct Unit {
     pub(crate) slice: String,
     /// Where it is expected among the cgroups.
     pub(crate) cgroup: String,
+    /// What annotations ask for.
+    pub(super) properties: BTreeMap<String, Value>,
 }
 
 impl Unit {
@@ -41,7 +45,13 @@ impl Unit {
             _ => format!("{prefix}-{name}.scope"),
         };
         let cgroup = format!("{folders}/{name}");
-        Ok(Unit { name, slice: slice.to_owned(), cgroup })
+        Ok(Unit { name, slice: slice.to_owned(), cgroup, properties: BTreeMap::new() })
+    }
+
+    /// Takes on the properties that the document's annotations ask for.
+    pub(crate) fn ask(&mut self, all: &HashMap<String, String>) -> Result<(), Error> {
+        self.properties = annotations::properties(all)?;
+        Ok(())
     }
 }
 

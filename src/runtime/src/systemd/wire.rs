@@ -1,8 +1,10 @@
 //! D-Bus messages: what a caller of methods has to write and to read. Pure.
 //!
 //! Little-endian throughout: the peer is on the same machine. Only the types that the driver needs:
-//! strings, numbers, flags, arrays of them, and properties (`a(sv)`).
+//! those of `value`, and properties (`a(sv)`).
 //! Source: D-Bus specification, "Message Format", "Marshaling".
+
+use super::value::{Number, Value};
 
 /// Longest message that is read.
 const LONGEST: usize = 1 << 20;
@@ -11,24 +13,6 @@ const METHOD_RETURN: u8 = 2;
 const ERROR: u8 = 3;
 /// Bytes before the header's fields.
 pub(super) const FIXED: usize = 16;
-
-/// A property's value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Value {
-    /// `s`
-    Text(String),
-    /// `b`
-    Flag(bool),
-    /// `t`
-    Number(u64),
-    /// `au`
-    Numbers(Vec<u32>),
-    /// `ay`
-    Bytes(Vec<u8>),
-}
-
-/// A name and its value.
-pub(crate) type Property = (&'static str, Value);
 
 /// The bytes of a body, or of a header.
 #[derive(Debug, Default)]
@@ -68,11 +52,12 @@ impl Body {
     }
 
     /// `a(sv)`.
-    pub(super) fn properties(&mut self, all: &[Property]) {
+    pub(super) fn properties<'a>(&mut self, all: impl IntoIterator<Item = (&'a str, &'a Value)>) {
         self.array(8, |body| {
             for (name, value) in all {
                 body.align(8);
                 body.text(name);
+                body.signature(&value.signature());
                 body.value(value);
             }
         });
@@ -90,28 +75,42 @@ impl Body {
 
     fn value(&mut self, value: &Value) {
         match value {
-            Value::Text(text) => {
-                self.signature("s");
-                self.text(text);
-            }
-            Value::Flag(flag) => {
-                self.signature("b");
-                self.flag(*flag);
-            }
-            Value::Number(number) => {
-                self.signature("t");
-                self.align(8);
-                self.0.extend(number.to_le_bytes());
-            }
+            Value::Text(text) => self.text(text),
+            Value::Flag(flag) => self.flag(*flag),
+            Value::Number(number) => self.bytes(number.to_le_bytes()),
             Value::Numbers(numbers) => {
-                self.signature("au");
                 self.array(4, |body| numbers.iter().for_each(|n| body.number(*n)));
             }
-            Value::Bytes(bytes) => {
-                self.signature("ay");
-                self.array(1, |body| body.0.extend(bytes));
+            Value::Bytes(bytes) => self.array(1, |body| body.0.extend(bytes)),
+            Value::Sized(number) => self.sized(*number),
+            Value::Array(letter, all) => {
+                let align = match letter {
+                    'y' => 1,
+                    'n' | 'q' => 2,
+                    't' | 'x' | 'd' => 8,
+                    _ => 4,
+                };
+                self.array(align, |body| all.iter().for_each(|value| body.value(value)));
             }
         }
+    }
+
+    fn sized(&mut self, number: Number) {
+        match number {
+            Number::Byte(n) => self.bytes(n.to_le_bytes()),
+            Number::Int16(n) => self.bytes(n.to_le_bytes()),
+            Number::Uint16(n) => self.bytes(n.to_le_bytes()),
+            Number::Int32(n) => self.bytes(n.to_le_bytes()),
+            Number::Uint32(n) => self.bytes(n.to_le_bytes()),
+            Number::Int64(n) => self.bytes(n.to_le_bytes()),
+            Number::Double(bits) => self.bytes(bits.to_le_bytes()),
+        }
+    }
+
+    /// A number, which begins at a multiple of its length.
+    fn bytes<const LENGTH: usize>(&mut self, bytes: [u8; LENGTH]) {
+        self.align(LENGTH);
+        self.0.extend(bytes);
     }
 }
 
@@ -282,7 +281,7 @@ mod tests {
     fn values_stand_where_the_specification_wants_them() {
         let mut body = Body::default();
         body.text("ab");
-        body.properties(&[("N", Value::Number(1)), ("P", Value::Numbers(vec![2, 3]))]);
+        body.properties([("N", &Value::Number(1)), ("P", &Value::Numbers(vec![2, 3]))]);
         let want: Vec<u8> = [
             &[2, 0, 0, 0, b'a', b'b', 0, 0][..],
             &[40, 0, 0, 0, 0, 0, 0, 0],
