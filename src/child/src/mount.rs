@@ -42,10 +42,16 @@ pub(crate) fn clone_tree(folder: c_int, path: &CStr, recursive: bool) -> Done<c_
     fd(syscall!(libc::SYS_open_tree, folder, path, flags))
 }
 
-/// Attaches a detached tree onto what `target` is a handle of.
+/// Attaches a detached tree onto what `target` is a handle of. A file and a folder do not go
+/// together, which is ENOTDIR here as with mount(2): engines look for its words.
 pub(crate) fn attach(tree: c_int, target: c_int) -> Done {
     let flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH;
-    unit(syscall!(libc::SYS_move_mount, tree, c"", target, c"", flags))
+    match syscall!(libc::SYS_move_mount, tree, c"", target, c"", flags) {
+        Err(libc::EINVAL) if is_folder(&stat(tree)?) != is_folder(&stat(target)?) => {
+            Err(libc::ENOTDIR)
+        }
+        other => unit(other),
+    }
 }
 
 /// mount_setattr(2) on a handle.
