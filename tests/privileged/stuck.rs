@@ -103,6 +103,11 @@ fn a_start_that_was_given_up_can_be_tried_again() {
     trial.oci(&["start", "c"]).ok();
     assert_eq!(status(&trial), "running");
     trial.oci(&["delete", "--force", "c"]).ok();
+    // A parent that had to be made stays.
+    let hierarchies = fs::read_dir("/sys/fs/cgroup").expect("cgroups").flatten();
+    for folder in hierarchies.map(|entry| entry.path()).chain(["/sys/fs/cgroup".into()]) {
+        let _ = fs::remove_dir(folder.join("above"));
+    }
 }
 
 /// Who is to get the terminal, the pidfd or the filter's listener does not take it.

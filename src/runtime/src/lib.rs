@@ -107,9 +107,15 @@ pub struct Listed {
     pub owner: String,
 }
 
-/// Every annotation that changes what a container is or may.
-pub const ANNOTATIONS: &[&str] =
-    &[checkpoint::CONFIG, oci::core_scheduling::KEY, oci::landlock::KEY, plan::KEEP_GROUPS];
+/// Every annotation that changes what a container is or may; one that ends with a dot stands for
+/// all that begin so.
+pub const ANNOTATIONS: &[&str] = &[
+    checkpoint::CONFIG,
+    oci::core_scheduling::KEY,
+    oci::landlock::KEY,
+    plan::KEEP_GROUPS,
+    systemd::PROPERTY,
+];
 
 /// Every mount option that is not left for the file system, sorted.
 #[must_use]

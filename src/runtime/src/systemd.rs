@@ -4,8 +4,8 @@
 //! container, but a holder: this program once more, waiting for its standard input to end. When it
 //! is in the scope, the container is made there as in any cgroup, and the holder goes.
 //!
-//! `unit` names and properties, `annotations` properties that the document asks for, `value` what they
-//! are, `wire` messages (all pure); `bus` the connection. Invariants: no
+//! `unit` names and properties, `annotations` properties that the document asks for, `value` what
+//! they are, `wire` messages (all pure); `bus` the connection. Invariants: no
 //! wait without a deadline; the limits are written by `cgroup` too, so that a property that systemd
 //! lacks changes nothing. Not here: a user's own systemd.
 
@@ -23,6 +23,7 @@ mod unit;
 mod value;
 mod wire;
 
+pub(crate) use annotations::PREFIX as PROPERTY;
 pub(crate) use unit::Unit;
 
 use bus::Bus;

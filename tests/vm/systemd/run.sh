@@ -35,7 +35,7 @@ ln -s usr/lib/systemd/systemd "$work/init"
 trap 'rm -rf "$work" "$work.cpio"' EXIT
 
 console=$cache/systemd.log
-timeout "${VM_TIMEOUT:-150}" qemu-system-x86_64 -accel tcg,thread=single -cpu Haswell-noTSX -m 2048 -smp 2 \
+timeout "${VM_TIMEOUT:-240}" qemu-system-x86_64 -accel tcg,thread=single -cpu Haswell-noTSX -m 2048 -smp 2 \
   -kernel "$cache/kernel/vmlinuz" -initrd "$work.cpio" -nodefaults -nographic -serial stdio -no-reboot \
   -append "console=ttyS0 panic=-1 quiet no_timer_check rdinit=/init systemd.show_status=false systemd.unified_cgroup_hierarchy=1" \
   </dev/null 2>"$cache/systemd-qemu.log" | tr -d '\r' >"$console" || { tail -n 40 "$console"; echo "vm: systemd did not end in time"; exit 1; }

@@ -67,7 +67,7 @@ judge 'annotations: run' $oci run --no-pivot -d four
 judge 'annotations: seconds' says '^7s$' property TimeoutStopUSec pod-four.scope
 judge 'annotations: a number' says '^10$' property KillSignal pod-four.scope
 judge 'annotations: a string' says '^inactive$' property CollectMode pod-four.scope
-judge 'annotations: strings' says '^man:one.1. man:two.2.$' property Documentation pod-four.scope
+judge 'annotations: strings' says '^.man:one.1.. .man:two.2..$' property Documentation pod-four.scope
 judge 'annotations: a flag' says '^yes$' property SendSIGHUP pod-four.scope
 judge 'annotations: delete' $oci delete --force four
 config 'web.slice:pod:four' '{}' true
@@ -78,6 +78,7 @@ annotated "\"$p.NoSuchThing\": \"1\""
 judge 'annotations: what systemd does not know is refused' says 'NoSuchThing' $oci run --no-pivot four
 config 'nonsense' '{}' true
 judge 'a plain path is refused' says 'SLICE:PREFIX:NAME' $oci run --no-pivot plain
+judge 'and the id is free' says 'SLICE:PREFIX:NAME' $oci run --no-pivot plain
 config '' '{}' true
 judge 'to the end, at its usual place' $oci run --no-pivot three
 judge 'no scope is left' says '^0$' sh -c "systemctl list-units --all --plain --no-legend '*.scope' | grep -vc '^init.scope'; :"

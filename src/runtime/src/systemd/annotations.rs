@@ -12,7 +12,7 @@ use super::Error;
 use super::value::{Number, Value};
 
 /// Before the name of a property.
-pub(super) const PREFIX: &str = "org.systemd.property.";
+pub(crate) const PREFIX: &str = "org.systemd.property.";
 const USEC_PER_SEC: u64 = 1_000_000;
 /// The types' words, and their letters in D-Bus.
 const TYPES: [(&str, char); 10] = [
