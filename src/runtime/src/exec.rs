@@ -223,21 +223,23 @@ mod tests {
     /// Red when `exec` takes the process as it is.
     #[test]
     fn what_a_process_leaves_out_is_the_containers() {
-        let confined = json!({"cwd": "/", "apparmorProfile": "own", "selinuxLabel": "l",
-            "oomScoreAdj": 7, "capabilities": {"bounding": ["CAP_KILL"]}});
+        let user = json!({"uid": 0, "gid": 0});
+        let confined = json!({"cwd": "/", "user": user, "apparmorProfile": "own",
+            "selinuxLabel": "l", "oomScoreAdj": 7, "capabilities": {"bounding": ["CAP_KILL"]}});
         let spec = serde_json::from_value(json!({"ociVersion": "1.2.0", "process": confined}));
         let spec: Spec = spec.unwrap();
         let own = spec.process().as_ref().unwrap();
         let read = |document| serde_json::from_value::<Process>(document).unwrap();
-        let given = read(json!({"cwd": "/tmp", "apparmorProfile": "", "args": ["a"]}));
+        let given =
+            read(json!({"cwd": "/tmp", "user": user, "apparmorProfile": "", "args": ["a"]}));
         let whole = complete(&given, &spec);
         assert_eq!(whole.apparmor_profile(), own.apparmor_profile());
         assert_eq!(whole.selinux_label(), own.selinux_label());
         assert_eq!(whole.capabilities(), own.capabilities());
         assert_eq!(whole.oom_score_adj(), Some(7));
         assert_eq!((whole.cwd(), whole.args()), (given.cwd(), given.args()));
-        let given = read(json!({"cwd": "/", "apparmorProfile": "other", "selinuxLabel": "m",
-            "oomScoreAdj": 0, "capabilities": {}}));
+        let given = read(json!({"cwd": "/", "user": user, "apparmorProfile": "other",
+            "selinuxLabel": "m", "oomScoreAdj": 0, "capabilities": {}}));
         assert!(matches!(complete(&given, &spec), Cow::Borrowed(_)));
         assert_eq!(*complete(&given, &Spec::default()), given);
     }
