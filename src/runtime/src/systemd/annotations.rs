@@ -195,7 +195,7 @@ impl<'a> Rest<'a> {
             words.push(self.one()?);
         }
         let letter = letter.or_else(|| words.first().map(usual));
-        let letter = letter.ok_or_else(|| "want the type of an empty array, as in @as []")?;
+        let letter = letter.ok_or("want the type of an empty array, as in @as []")?;
         let all: Result<Vec<Value>, String> = words.iter().map(|w| typed(w, letter)).collect();
         Ok(Value::Array(letter, all?))
     }
