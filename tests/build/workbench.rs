@@ -73,13 +73,14 @@ impl Bench {
     /// What must be so after every build: nothing in staging, no container, no mount.
     #[track_caller]
     pub(crate) fn clean(&self) {
-        // Any command sweeps what a killed one has left.
-        self.host.podvisor(&["images"]).ok();
-        for folder in ["root/staging", "state/build"] {
-            let path = self.host.path(folder);
-            let left = fs::read_dir(&path).map(|entries| entries.flatten().count()).unwrap_or(0);
-            assert_eq!(left, 0, "left in {folder}: {}", sh(&format!("find {}", path.display())));
-        }
+        // Any command sweeps what a killed one has left, once that one's last child has let go of it.
+        let folders = ["root/staging", "state/build"].map(|folder| self.host.path(folder));
+        let left =
+            |folder: &PathBuf| fs::read_dir(folder).is_ok_and(|mut all| all.next().is_some());
+        self.host.until("an end to what was killed", || {
+            self.host.podvisor(&["images"]).ok();
+            (!folders.iter().any(left)).then_some(())
+        });
         let mounts = fs::read_to_string("/proc/self/mounts").expect("mounts");
         assert!(!mounts.contains("/merged"), "{mounts}");
     }
