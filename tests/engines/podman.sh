@@ -32,7 +32,7 @@ expect 'run' 0 '^hi$' $once bb echo hi
 expect 'exit code' 7 '' $once bb sh -c 'exit 7'
 expect 'no such command' 127 'executable file not found' $once bb nope
 expect 'not executable' 126 'permission denied' $once bb /etc/passwd
-expect 'a folder is no command' 126 'denied' $once bb /etc
+expect 'a folder is no command' 126 'is a directory' $once bb /etc
 expect 'terminal' 0 '/dev/pts/0$' script -qec "$once -it bb tty" /dev/null
 expect 'init' 0 '1 root .*init -- ps' $once --init bb ps
 expect 'descriptors are passed on' 0 '^hello$' sh -c "echo hello | $once --preserve-fds 1 bb sh -c 'cat <&3' 3<&0"
