@@ -125,7 +125,7 @@ fn a_hook_in_a_user_namespace_is_not_the_hosts_root() {
 #[test]
 fn nobody_gets_hold_of_a_hook_by_a_shared_pid_namespace() {
     let Some((trial, bundle)) =
-        trial!(nobody_gets_hold_of_a_hook_by_a_shared_pid_namespace, "/hold", "4", "/result")
+        trial!(nobody_gets_hold_of_a_hook_by_a_shared_pid_namespace, "/hold", "/stop", "/result")
     else {
         return;
     };
@@ -153,6 +153,7 @@ fn nobody_gets_hold_of_a_hook_by_a_shared_pid_namespace() {
     let result = || fs::read_to_string(trial.path("b/rootfs/result")).unwrap_or_default();
     trial.wait_for("the attacker", || result() == "looking\n");
     trial.oci(&["run", "--bundle", &bundle, "c"]).ok();
+    fs::write(trial.path("b/rootfs/stop"), "").expect("stop");
     trial.wait_for("the attacker's end", || {
         trial.oci(&["state", "attacker"]).ok().contains("stopped")
     });
