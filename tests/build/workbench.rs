@@ -73,7 +73,7 @@ impl Bench {
     /// What must be so after every build: nothing in staging, no container, no mount.
     #[track_caller]
     pub(crate) fn clean(&self) {
-        // Any command sweeps what a killed one has left, once that one's last child has let go of it.
+        // Any command sweeps what a killed one has left, once its last child has let go of it.
         let folders = ["root/staging", "state/build"].map(|folder| self.host.path(folder));
         let left =
             |folder: &PathBuf| fs::read_dir(folder).is_ok_and(|mut all| all.next().is_some());
