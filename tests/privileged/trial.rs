@@ -147,6 +147,19 @@ impl Trial {
         fs::write(path, config.to_string()).expect("write");
     }
 
+    /// Has the bundle's container join the PID namespace of the container `id`.
+    pub(crate) fn join_pids_of(&self, id: &str) {
+        let state: Value = serde_json::from_str(&self.oci(&["state", id]).ok()).expect("JSON");
+        let pids = format!("/proc/{}/ns/pid", state["pid"]);
+        self.change(|config| {
+            for namespace in config["linux"]["namespaces"].as_array_mut().expect("namespaces") {
+                if namespace["type"] == "pid" {
+                    namespace["path"] = Value::from(pids.as_str());
+                }
+            }
+        });
+    }
+
     /// A path in the scope's folder.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.scope.folder().join(name)

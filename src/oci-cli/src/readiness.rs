@@ -57,7 +57,7 @@ impl Manager {
         let (taken, theirs) = io::pipe()?;
         sys::seqpacket::send(socket.as_fd(), b"BARRIER=1", &[theirs.as_fd()])?;
         drop(theirs);
-        sys::teardown::wait_for_end(taken.as_fd(), Instant::now() + TAKEN_WITHIN).map(drop)
+        sys::teardown::readable(taken.as_fd(), Instant::now() + TAKEN_WITHIN).map(drop)
     }
 }
 

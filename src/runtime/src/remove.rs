@@ -85,31 +85,28 @@ pub(crate) fn destroy(
 /// it most likely had may be another's: that is told, and nobody is ended.
 fn forget(runtime: &Runtime, claim: Claim, id: &str, why: Error) -> Result<()> {
     let path = runtime.store.likely_cgroup(id);
-    let open = |layout| Cgroup::open(&layout, &path).ok();
-    let left = Layout::detect().ok().and_then(open).map(|cgroup| cgroup.pids()).transpose()?;
-    let count = left.map_or(0, |pids| pids.len());
-    if count > 0 {
-        return Err(Error::Unreadable { id: id.to_owned(), cgroup: path, count, why: chain(&why) });
+    if let Some(cgroup) = found(&path) {
+        let (count, id) = (cgroup.pids()?.len(), id.to_owned());
+        if count > 0 {
+            return Err(Error::Unreadable { id, cgroup: path, count, why: chain(&why) });
+        }
+        cgroup.remove_empty();
     }
-    remove_empty(&path);
     claim.remove()?;
     runtime.notes.warn(&format!("{}: nothing but this state was removed", chain(&why)));
     Ok(())
 }
 
-/// Removes the folders of a cgroup that hold nothing.
-fn remove_empty(path: &str) {
-    let open = |layout| Cgroup::open(&layout, path).ok();
-    if let Some(cgroup) = Layout::detect().ok().and_then(open) {
-        cgroup.remove_empty();
-    }
+/// The cgroup at a path, where there is one.
+fn found(path: &str) -> Option<Cgroup> {
+    Cgroup::open(&Layout::detect().ok()?, path).ok()
 }
 
 /// Ends whatever lives of it and removes its cgroup; what failed, in words.
 fn end(record: &Record, status: Status, deadline: Instant) -> Vec<String> {
     if !record.owns {
-        if !record.no_cgroup {
-            remove_empty(&record.cgroup);
+        if let Some(cgroup) = record.own_cgroup().and_then(found) {
+            cgroup.remove_empty();
         }
         return Vec::new();
     }

@@ -107,11 +107,9 @@ pub(crate) fn begin(
     let command = command.to_owned();
     let joins = given.process.is_some();
     let unmapped = draft.maps.len();
-    let ops = draft.program.ops.iter();
-    let forks = ops.clone().any(|op| matches!(op, child::Op::Fork { .. }));
-    let until_word = |op: &&child::Op| !matches!(op, child::Op::Receive);
-    let forks_last =
-        forks && !ops.take_while(until_word).any(|op| matches!(op, child::Op::Fork { .. }));
+    let is_fork = |op: &child::Op| matches!(op, child::Op::Fork { .. });
+    let forks = draft.program.ops.iter().any(is_fork);
+    let forks_last = forks && !before_word(&draft).any(is_fork);
     Ok(Child {
         launched,
         draft,
@@ -128,6 +126,11 @@ pub(crate) fn begin(
         unmapped,
         known: Known::default(),
     })
+}
+
+/// What it does before it has the parent's last word.
+fn before_word(draft: &Draft) -> impl Iterator<Item = &child::Op> {
+    draft.program.ops.iter().take_while(|op| !matches!(op, child::Op::Receive))
 }
 
 fn namespace(path: &Path) -> Result<OwnedFd> {
@@ -231,9 +234,7 @@ impl Child {
     pub(crate) fn score(&self, process: Option<&Process>) -> Result<()> {
         let Some(score) = process.and_then(Process::oom_score_adj) else { return Ok(()) };
         // The files of one that is hidden are root's: it has done it itself.
-        let until_now =
-            self.draft.program.ops.iter().take_while(|op| !matches!(op, child::Op::Receive));
-        let hides = until_now.into_iter().any(|op| matches!(op, child::Op::Hide));
+        let hides = before_word(&self.draft).any(|op| matches!(op, child::Op::Hide));
         if hides && sys::seqpacket::own_uid() != 0 {
             return Ok(());
         }

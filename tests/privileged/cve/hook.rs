@@ -138,15 +138,9 @@ fn nobody_gets_hold_of_a_hook_by_a_shared_pid_namespace() {
     fs::copy(trial.tool("hold"), trial.path("b/rootfs/hold")).expect("tool");
     trial.change(|config| config["root"]["readonly"] = json!(false));
     trial.oci(&["run", "-d", "--bundle", &bundle, "attacker"]).ok();
-    let state: Value = serde_json::from_str(&trial.oci(&["state", "attacker"]).ok()).expect("JSON");
-    let pids = format!("/proc/{}/ns/pid", state["pid"]);
+    trial.join_pids_of("attacker");
     trial.change(|config| {
         config["process"]["args"] = json!(["true"]);
-        for namespace in config["linux"]["namespaces"].as_array_mut().expect("namespaces") {
-            if namespace["type"] == "pid" {
-                namespace["path"] = json!(pids);
-            }
-        }
         let hook = json!({"path": "/bin/busybox", "args": ["sleep", "1"], "timeout": 5});
         config["hooks"] = json!({"createContainer": [hook]});
     });

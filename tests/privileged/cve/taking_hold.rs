@@ -26,17 +26,8 @@ fn cve_2016_9962_nobody_gets_hold_of_who_joins() {
     for _ in 0..20 {
         trial.oci(&["exec", "--env", &path, "attacker", "true"]).ok();
     }
-    let state: serde_json::Value =
-        serde_json::from_str(&trial.oci(&["state", "attacker"]).ok()).expect("JSON");
-    let pids = format!("/proc/{}/ns/pid", state["pid"]);
-    trial.change(|config| {
-        config["process"]["args"] = json!(["true"]);
-        for namespace in config["linux"]["namespaces"].as_array_mut().expect("namespaces") {
-            if namespace["type"] == "pid" {
-                namespace["path"] = json!(pids);
-            }
-        }
-    });
+    trial.join_pids_of("attacker");
+    trial.change(|config| config["process"]["args"] = json!(["true"]));
     // It waits for `start` with the container's own rights.
     trial.oci(&["create", "--bundle", &bundle, "c"]).ok();
     fs::write(rootfs.join("stop"), "").expect("stop");
