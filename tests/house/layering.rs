@@ -41,6 +41,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("sim", &["pod"]),
     ("fuzz", &[]),
     ("scope", &[]),
+    ("regex", &[]),
 ];
 
 /// The crates whose code may be unsafe and may name `libc` or `nix`.

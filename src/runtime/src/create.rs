@@ -113,6 +113,10 @@ pub(crate) fn create(
     mut options: CreateOptions,
     waits: bool,
 ) -> Result<Created> {
+    if waits {
+        let given = options.preserve_fds.saturating_add(options.listen_fds);
+        plan::leave_a_descriptor(bundle.spec.process().as_ref(), given)?;
+    }
     let mut making = Making::begin(runtime, id, bundle, &mut options)?;
     making.waits = waits;
     let child = making.make()?;

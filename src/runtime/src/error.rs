@@ -185,6 +185,19 @@ pub enum Error {
         /// "AppArmor", "SELinux".
         module: &'static str,
     },
+    /// A process could not hear `start` under its own limit of open files.
+    #[error(
+        "process.rlimits[{index}].soft: RLIMIT_NOFILE of {soft} leaves no descriptor to wait \
+        for start with"
+    )]
+    NoDescriptor {
+        /// In `process.rlimits`.
+        index: usize,
+        /// What is asked for.
+        soft: u64,
+        /// The least that would do.
+        least: u64,
+    },
     /// The resctrl file system is not there.
     #[error("{field}: no resctrl file system is mounted")]
     NoResctrl {
@@ -238,6 +251,9 @@ impl Error {
                  system it uses hangs"
                     .to_owned(),
             ),
+            Error::NoDescriptor { least, .. } => {
+                Some(format!("set it to {least} at least, or use run, which waits for nothing"))
+            }
             Error::Locked { holder, .. } => {
                 Some(format!("wait, or kill {} and try again", process_words(*holder)))
             }

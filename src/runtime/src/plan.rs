@@ -35,7 +35,7 @@ pub(crate) use devices::bound as bound_devices;
 pub(crate) use mounts::{absolute, is_bind};
 pub(crate) use namespaces::{Birthplace, namespace_flag};
 pub(crate) use options::known as mount_options;
-pub(crate) use process::{listens, loads_filter};
+pub(crate) use process::{leave_a_descriptor, listens, loads_filter};
 pub(crate) use words::{place, step};
 
 /// crun's annotation; podman's `--group-add keep-groups` writes it.

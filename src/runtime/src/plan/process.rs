@@ -7,12 +7,13 @@ use std::collections::HashMap;
 
 use child::Op;
 use oci::runtime::{
-    Capability, LinuxMemoryPolicy, LinuxPersonalityDomain, LinuxSeccomp, PosixRlimitType, Process,
-    Spec,
+    Capability, LinuxMemoryPolicy, LinuxPersonalityDomain, LinuxSeccomp, PosixRlimit,
+    PosixRlimitType, Process, Spec,
 };
 
 use super::{Facts, Joining, landlock, point, schedule};
 use crate::draft::{Draft, Source};
+use crate::error::{Error, Result};
 use crate::seccomp;
 
 /// The search path of a process without PATH.
@@ -137,6 +138,21 @@ pub(super) fn own_score(draft: &mut Draft, score: i32) {
     let length = u32::try_from(score.len()).unwrap_or(u32::MAX);
     let (path, text) = (draft.text("/proc/self/oom_score_adj"), draft.text(score));
     draft.op(Op::Write { path, text, length });
+}
+
+/// That a process with `preserve_fds` descriptors of its caller's can wait for `start`: the kernel
+/// gives the connection the lowest free number, which has to be below the soft limit.
+///
+/// # Errors
+/// The limit of open files is too low for it.
+pub(crate) fn leave_a_descriptor(process: Option<&Process>, preserve_fds: u32) -> Result<()> {
+    let limits = process.and_then(|process| process.rlimits().as_deref()).unwrap_or_default();
+    let least = u64::from(FIRST_AFTER_STDIO.saturating_add(preserve_fds)) + 1;
+    let too_low =
+        |limit: &PosixRlimit| limit.typ() == PosixRlimitType::RlimitNofile && limit.soft() < least;
+    limits.iter().position(too_low).map_or(Ok(()), |index| {
+        Err(Error::NoDescriptor { index, soft: limits[index].soft(), least })
+    })
 }
 
 /// Plans everything from the parent's last word to execve.
