@@ -46,6 +46,7 @@ mod root;
 mod run;
 mod schedule;
 mod target;
+mod unmount;
 pub mod visit;
 
 pub use image::{IMAGE_AT, Image, Role, Span, begin};

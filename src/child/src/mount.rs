@@ -179,7 +179,8 @@ impl Child<'_> {
     }
 
     fn bind(&mut self, op: &Op) -> Done {
-        let Op::Bind { target, source, slot, recursive, mapped, own, implied, deep } = *op else {
+        let Op::Bind { target, source, slot, recursive, mapped, firm, own, implied, deep } = *op
+        else {
             return Err(libc::ENOSYS);
         };
         let tree = match slot {
@@ -192,13 +193,8 @@ impl Child<'_> {
         }
         restrict(tree, own, implied)?;
         change(tree, deep, true)?;
-        let place = match self.target(target) {
-            Err(libc::ENOENT) => {
-                let made = if is_folder(&stat(tree)?) { Made::Folder } else { Made::File };
-                self.target_or_make(target, made)?
-            }
-            other => other?,
-        };
+        let made = if is_folder(&stat(tree)?) { Made::Folder } else { Made::File };
+        let place = self.place(target, made, firm)?;
         let done = attach(tree, place);
         close(place);
         close(tree);

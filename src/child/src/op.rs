@@ -107,17 +107,20 @@ pub enum Op {
     /// Clones `source` (or takes a slot's tree) onto `target`, which is made if it is missing; its
     /// attributes are set before it is attached: `own` of the mount, `deep` of all below too.
     /// `implied` are cleared as well, but where they are locked. One that is `mapped` goes to the
-    /// parent before, who maps its owners.
+    /// parent before, who maps its owners. `firm` refuses links on the way to the target.
     Bind {
         target: Text,
         source: Text,
         slot: u16,
         recursive: bool,
         mapped: bool,
+        firm: bool,
         own: Attributes,
         implied: u64,
         deep: Attributes,
     },
+    /// Takes away what is mounted at `target`, lazily; links on the way are refused.
+    Unmount { target: Text },
     /// mount_setattr(2) on what is mounted at `target`.
     Change { target: Text, attributes: Attributes, recursive: bool },
     /// Gives the folder at `target` an SELinux label.

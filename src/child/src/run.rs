@@ -151,6 +151,7 @@ impl Child<'_> {
                 self.own_stdio(uid);
                 Ok(())
             }
+            Op::Unmount { target } => self.unmount(target),
             Op::CopyUp { target, options, source, flags } => {
                 self.copy_up(target, options, source, flags)
             }

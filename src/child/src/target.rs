@@ -82,20 +82,36 @@ impl Child<'_> {
 
     /// The same; what is missing is made.
     pub(crate) fn target_or_make(&self, target: Text, made: Made) -> Done<c_int> {
-        match self.target(target) {
-            Err(libc::ENOENT) => self.make_at(self.text(target)?, made),
+        self.place(target, made, false)
+    }
+
+    /// The same; no link is followed when `firm`.
+    pub(crate) fn place(&self, target: Text, made: Made, firm: bool) -> Done<c_int> {
+        let path = self.text(target)?;
+        match self.look(path, libc::O_PATH, firm) {
+            Err(libc::ENOENT) => self.make_at(path, made, firm),
             other => other,
         }
     }
 
-    fn make_at(&self, path: &CStr, made: Made) -> Done<c_int> {
+    fn make_at(&self, path: &CStr, made: Made, firm: bool) -> Done<c_int> {
         match self.kept_above(path) {
             Some((mount, rest)) => match make(mount, rest, made, true) {
-                Err(libc::ELOOP) => make(self.root, path, made, false),
+                Err(libc::ELOOP) if !firm => make(self.root, path, made, false),
                 other => other,
             },
-            None => make(self.root, path, made, false),
+            None => make(self.root, path, made, firm),
         }
+    }
+
+    /// The folder of `target`, to which no link leads, and the last component's offset.
+    pub(crate) fn folder_of(&self, target: Text) -> Done<(c_int, Text)> {
+        let bytes = self.text(target)?.to_bytes();
+        let slash = bytes.iter().rposition(|b| *b == b'/').ok_or(libc::EINVAL)?;
+        let name = target.wrapping_add(slash as u32).wrapping_add(1);
+        let mut path = Path::new(bytes)?;
+        let folder = if slash == 0 { c"/" } else { path.prefix(slash)? };
+        Ok((self.look(folder, libc::O_PATH | libc::O_DIRECTORY, true)?, name))
     }
 
     /// The folder of `target`, made if it is missing, and the last component's offset.
@@ -109,7 +125,7 @@ impl Child<'_> {
         let mut path = Path::new(bytes)?;
         let folder = path.prefix(slash)?;
         let found = match self.look(folder, libc::O_PATH | libc::O_DIRECTORY, false) {
-            Err(libc::ENOENT) => self.make_at(folder, Made::Folder),
+            Err(libc::ENOENT) => self.make_at(folder, Made::Folder, false),
             other => other,
         }?;
         Ok((found, name))

@@ -14,6 +14,7 @@ mod features;
 mod hold;
 mod list;
 mod monitor;
+mod mounts;
 mod ps;
 mod spec;
 mod update;
@@ -76,6 +77,7 @@ pub(crate) const VERBS: &[Verb] = &[
     container::PAUSE,
     container::RESUME,
     update::UPDATE,
+    mounts::MOUNTS,
     events::EVENTS,
     checkpoint::CHECKPOINT,
     checkpoint::RESTORE,
@@ -119,6 +121,19 @@ fn open(globals: &Given) -> Result<runtime::Runtime, Failure> {
         return Ok(runtime);
     }
     Ok(runtime.telling(|line| report::log().debug(line)))
+}
+
+/// A JSON file without what is nothing in it, or standard input for `-`.
+fn document(path: &std::path::Path, what: &str) -> Result<serde_json::Value, Failure> {
+    let text = match path.as_os_str() == "-" {
+        true => runtime::read_stream(std::io::stdin().lock(), path),
+        false => runtime::read_document(path),
+    };
+    let text = text.map_err(|e| Failure::from(e).within(what))?;
+    let mut value = serde_json::from_slice(&text)
+        .map_err(|e| Failure::new(format!("{what} {}: {e}", path.display())))?;
+    oci::document::drop_zero_values(&mut value);
+    Ok(value)
 }
 
 /// The container's id, the first word.

@@ -94,6 +94,14 @@ pub enum Error {
         /// Why.
         errno: i32,
     },
+    /// A mount of a container that lives could not be changed.
+    #[error("{step}: {}", sys::errno::full(*errno))]
+    Mounts {
+        /// Which.
+        step: String,
+        /// Why.
+        errno: i32,
+    },
     /// The command cannot be started.
     #[error("{}", command_words(command, *found, *errno))]
     Command {
@@ -236,6 +244,31 @@ pub enum Error {
     },
 }
 
+fn step_hint(stage: &str, step: &str, errno: i32) -> Option<&'static str> {
+    let about = |field| step.contains(field);
+    match errno {
+        sys::abi::EPERM if stage == "set up namespaces" => {
+            Some("root, or CAP_SYS_ADMIN, is needed")
+        }
+        sys::abi::ENOENT if about("process.apparmorProfile") => {
+            Some("it is not loaded: apparmor_parser --replace its file first")
+        }
+        sys::abi::EINVAL if about("process.selinuxLabel") || about("linux.mountLabel") => {
+            Some("the policy that is loaded has no such label")
+        }
+        _ => None,
+    }
+}
+
+fn mount_hint(errno: i32) -> Option<&'static str> {
+    match errno {
+        sys::abi::EROFS => Some("choose a place that is there already"),
+        sys::abi::ELOOP => Some("a link is on the way: write where it leads to"),
+        sys::abi::EINVAL => Some("see /proc/mounts in the container"),
+        _ => None,
+    }
+}
+
 impl Error {
     /// What to try next, where there is something.
     #[must_use]
@@ -271,21 +304,8 @@ impl Error {
             Error::Refused { operation: "delete", id, .. } => {
                 Some(format!("kill {id} KILL first, or delete --force"))
             }
-            Error::Step { errno: sys::abi::EPERM, stage, .. } if *stage == "set up namespaces" => {
-                Some("root, or CAP_SYS_ADMIN, is needed".to_owned())
-            }
-            Error::Step { errno: sys::abi::ENOENT, step, .. }
-                if step.contains("process.apparmorProfile") =>
-            {
-                Some("it is not loaded: apparmor_parser --replace its file first".to_owned())
-            }
-            Error::Step { errno: sys::abi::EINVAL, step, .. }
-                if ["process.selinuxLabel", "linux.mountLabel"]
-                    .iter()
-                    .any(|l| step.contains(l)) =>
-            {
-                Some("the policy that is loaded has no such label".to_owned())
-            }
+            Error::Step { stage, step, errno } => step_hint(stage, step, *errno).map(str::to_owned),
+            Error::Mounts { errno, .. } => mount_hint(*errno).map(str::to_owned),
             Error::Clone { source } if source.raw_os_error() == Some(sys::abi::EPERM) => {
                 Some("root, or CAP_SYS_ADMIN, is needed".to_owned())
             }

@@ -22,7 +22,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use oci::runtime::{LinuxResources, Process};
+use oci::runtime::{LinuxResources, Mount, Process};
 use oci::{State, Status};
 
 mod bundle;
@@ -40,6 +40,7 @@ mod hooks;
 mod idmaps;
 mod lifecycle;
 mod modules;
+mod mounts;
 mod netdevices;
 mod nodes;
 mod notes;
@@ -191,6 +192,23 @@ impl Runtime {
     /// [`Error::Invalid`] for the process, [`Error::Refused`], the step that failed.
     pub fn exec(&self, id: &str, process: &Process, options: ExecOptions) -> Result<Created> {
         exec::exec(self, id, process, options)
+    }
+
+    /// Attaches bind mounts in a container that lives; what is missing on the way to one is made.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for the mounts, by field; [`Error::Refused`]; the mount that failed:
+    /// those before it stay.
+    pub fn add_mounts(&self, id: &str, mounts: &[Mount]) -> Result<()> {
+        mounts::change(self, id, mounts, true)
+    }
+
+    /// Takes away what is mounted at the destinations of these, the last first.
+    ///
+    /// # Errors
+    /// As [`Runtime::add_mounts`]; those behind the one that failed are gone.
+    pub fn remove_mounts(&self, id: &str, mounts: &[Mount]) -> Result<()> {
+        mounts::change(self, id, mounts, false)
     }
 
     /// Signals a container's first process, or everything in its cgroup when `all`.

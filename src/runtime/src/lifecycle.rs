@@ -20,6 +20,8 @@ pub(crate) enum Operation {
     },
     Pause,
     Resume,
+    /// Change what is mounted in it.
+    Mounts,
     /// List its processes; a stopped one has none.
     Look,
     /// Write its processes into files.
@@ -38,6 +40,7 @@ impl Operation {
             Operation::Delete { .. } => "delete",
             Operation::Pause => "pause",
             Operation::Resume => "resume",
+            Operation::Mounts => "change the mounts of",
             Operation::Look => "list the processes of",
             Operation::Checkpoint => "checkpoint",
             Operation::Cgroup(name) => name,
@@ -47,7 +50,9 @@ impl Operation {
 
 /// Whether the operation is allowed.
 pub(crate) fn allows(status: Status, operation: Operation) -> bool {
-    use Operation::{Cgroup, Checkpoint, Delete, Exec, Kill, KillAll, Look, Pause, Resume, Start};
+    use Operation::{
+        Cgroup, Checkpoint, Delete, Exec, Kill, KillAll, Look, Mounts, Pause, Resume, Start,
+    };
     use Status::{Created, Creating, Paused, Running, Stopped};
     match (operation, status) {
         (Start, Created) => true,
@@ -68,8 +73,8 @@ pub(crate) fn allows(status: Status, operation: Operation) -> bool {
         // A created container's first process is still the runtime's own program.
         (Checkpoint, Running | Paused) => true,
         (Checkpoint, Creating | Created | Stopped) => false,
-        (Cgroup(_), Created | Running | Paused) => true,
-        (Cgroup(_), Creating | Stopped) => false,
+        (Cgroup(_) | Mounts, Created | Running | Paused) => true,
+        (Cgroup(_) | Mounts, Creating | Stopped) => false,
     }
 }
 
@@ -81,7 +86,7 @@ mod tests {
     fn the_table() {
         use Status::{Created, Creating, Paused, Running, Stopped};
         let all = [Creating, Created, Running, Paused, Stopped];
-        let rows: [(Operation, [bool; 5]); 12] = [
+        let rows: [(Operation, [bool; 5]); 13] = [
             (Operation::Start, [false, true, false, false, false]),
             (Operation::Kill, [false, true, true, true, false]),
             (Operation::KillAll, [true; 5]),
@@ -93,6 +98,7 @@ mod tests {
             (Operation::Pause, [false, true, true, false, false]),
             (Operation::Resume, [false, false, false, true, false]),
             (Operation::Checkpoint, [false, false, true, true, false]),
+            (Operation::Mounts, [false, true, true, true, false]),
             (Operation::Cgroup("update"), [false, true, true, true, false]),
         ];
         for (operation, expected) in rows {

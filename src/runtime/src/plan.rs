@@ -24,10 +24,11 @@ mod words;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use oci::runtime::{LinuxNamespaceType, Process, Spec};
+use oci::runtime::{LinuxNamespaceType, Mount, Process, Spec};
 
 use crate::cgroup::Layout;
 use crate::draft::{Draft, Source};
+use crate::idmaps::Users;
 use crate::readiness;
 
 pub(crate) use cgroups::folders as cgroup_folders;
@@ -53,6 +54,8 @@ pub(crate) mod point {
     pub(crate) const HOOKS: u32 = 2;
     /// All but the command: what precedes it can run.
     pub(crate) const BEGIN: u32 = 3;
+    /// The mounts of a container that lives are as they were asked for.
+    pub(crate) const MOUNTED: u32 = 5;
 }
 
 /// Where the root file system comes from.
@@ -202,6 +205,46 @@ pub(crate) fn joined(spec: &Spec, process: &Process, joining: &Joining) -> (Draf
         process::enter(&mut draft, entry);
     }
     process::plan(&mut draft, process, &around);
+    (draft, birth)
+}
+
+/// Mounts that come to a container that lives, or go.
+#[derive(Clone, Copy)]
+pub(crate) enum Live<'a> {
+    /// Bind mounts; relative sources are below the folder.
+    Add(&'a [Mount], &'a Path),
+    /// What is mounted at their destinations.
+    Remove(&'a [Mount]),
+}
+
+/// The program that changes the mounts of a container that was made from `spec`, whose process
+/// `pid` is. It joins what mounts are of and no more: in the PID namespace, or the cgroup, the
+/// container's processes could get hold of it.
+pub(crate) fn live(spec: &Spec, pid: i32, change: Live<'_>) -> (Draft, Birthplace) {
+    let mut draft = Draft::default();
+    let user = has_user_namespace(spec);
+    let users = || Users::Joined(PathBuf::from(format!("/proc/{pid}/ns/user")));
+    let birth = Birthplace { user, users: user.then(users), ..Birthplace::default() };
+    hide(&mut draft, &Process::default(), false);
+    let kinds = [LinuxNamespaceType::Mount, LinuxNamespaceType::User].map(namespace_flag);
+    let kind = u32::try_from(kinds.iter().fold(0, |all, kind| all | kind) & self::kinds(spec));
+    let slot = draft.slot(Source::Process);
+    draft.op(child::Op::Setns { slot, kind: kind.unwrap_or(0) });
+    if user {
+        draft.op(child::Op::BecomeRoot { groups: false });
+    }
+    draft.op(child::Op::RootHere);
+    match change {
+        Live::Add(mounts, bundle) => mounts::live(&mut draft, mounts, bundle, &birth),
+        Live::Remove(mounts) => {
+            for mount in mounts.iter().rev() {
+                let destination: PathBuf = absolute(mount.destination()).components().collect();
+                let target = draft.path(&destination);
+                draft.op(child::Op::Unmount { target });
+            }
+        }
+    }
+    draft.op(child::Op::Sync { point: point::MOUNTED, tell: true });
     (draft, birth)
 }
 

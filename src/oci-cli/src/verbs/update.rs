@@ -5,7 +5,7 @@
 use oci::runtime::LinuxResources;
 use serde_json::{Value, json};
 
-use super::{Verb, id, open};
+use super::{Verb, document, id, open};
 use crate::args::{Flag, Given, Words};
 use crate::report::Failure;
 
@@ -110,14 +110,7 @@ fn resources(given: &Given) -> Result<LinuxResources, Failure> {
 }
 
 fn read(path: &std::path::Path) -> Result<Value, Failure> {
-    let text = match path.as_os_str() == "-" {
-        true => runtime::read_stream(std::io::stdin().lock(), path),
-        false => runtime::read_document(path),
-    };
-    let text = text.map_err(|e| Failure::from(e).within("resources"))?;
-    let mut value: Value = serde_json::from_slice(&text)
-        .map_err(|e| Failure::new(format!("resources {}: {e}", path.display())))?;
-    oci::document::drop_zero_values(&mut value);
+    let value = document(path, "resources")?;
     if value.is_object() {
         return Ok(value);
     }

@@ -99,6 +99,7 @@ fn afresh(draft: &mut Draft, target: Text, flags: u64) {
 fn bound(draft: &mut Draft, target: Text, path: &Path, flags: u64) {
     let source = draft.path(path);
     draft.op(Op::Bind {
+        firm: false,
         target,
         source,
         slot: NO_SLOT,

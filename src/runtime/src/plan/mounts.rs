@@ -142,7 +142,13 @@ fn one(
     let kind = mount.typ().as_deref().unwrap_or("none");
     let destination: PathBuf = absolute(mount.destination()).components().collect();
     if is_bind(mount) && !options.remount {
-        return bind(draft, mount, (&options, place.inner), facts, birth);
+        let inner = place.inner;
+        return bind(
+            draft,
+            mount,
+            &options,
+            &Way { bundle: facts.bundle, birth, inner, live: false },
+        );
     }
     if is_bind(mount) {
         return change(draft, &destination, options.own, options.deep);
@@ -179,14 +185,28 @@ fn one(
     change(draft, &destination, own, options.deep);
 }
 
-fn bind(
-    draft: &mut Draft,
-    mount: &Mount,
-    (options, inner): (&Options, bool),
-    facts: &Facts<'_>,
-    birth: &Birthplace,
-) {
-    let source = facts.bundle.join(mount.source().as_deref().unwrap_or(Path::new("")));
+/// Plans bind mounts for a container that lives: the child never sees the host's files, and what
+/// the container has put on the way to a target does not lead it elsewhere.
+pub(super) fn live(draft: &mut Draft, mounts: &[Mount], bundle: &Path, birth: &Birthplace) {
+    for mount in mounts {
+        let options = options::read(mount.options().as_deref().unwrap_or_default());
+        bind(draft, mount, &options, &Way { bundle, birth, inner: false, live: true });
+    }
+}
+
+/// How a bind mount comes to be.
+struct Way<'a> {
+    bundle: &'a Path,
+    birth: &'a Birthplace,
+    /// See [`is_inner`].
+    inner: bool,
+    /// The container lives.
+    live: bool,
+}
+
+fn bind(draft: &mut Draft, mount: &Mount, options: &Options, way: &Way<'_>) {
+    let Way { bundle, birth, inner, live } = *way;
+    let source = bundle.join(mount.source().as_deref().unwrap_or(Path::new("")));
     let recursive = options.bind.unwrap_or(mount.typ().as_deref() == Some("bind"));
     let target = draft.path(&absolute(mount.destination()));
     let ((own, implied), mut deep) = (options.of_bind(), options.deep);
@@ -199,7 +219,7 @@ fn bind(
             None
         }
         Some(map) => Some(Source::MappedTree { path, recursive, map }),
-        None => (birth.user && !birth.unprivileged && !inner)
+        None => (live || birth.user && !birth.unprivileged && !inner)
             .then_some(Source::Tree { path, recursive }),
     };
     let slot = match tree {
@@ -213,7 +233,8 @@ fn bind(
         None => NO_SLOT,
     };
     let source = draft.path(&source);
-    draft.op(Op::Bind { target, source, slot, recursive, mapped, own, implied, deep });
+    let firm = live;
+    draft.op(Op::Bind { target, source, slot, recursive, mapped, firm, own, implied, deep });
 }
 
 /// How a mount's owners are mapped: by its own maps, or as in the container's user namespace.

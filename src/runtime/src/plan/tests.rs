@@ -280,7 +280,7 @@ fn id_mapped_mounts_are_made_by_the_parent() {
             _ => None,
         })
     };
-    let by = crate::idmaps::Users::New { uids: "0 1000 10\n".into(), gids: "0 1000 10\n".into() };
+    let by = Users::New { uids: "0 1000 10\n".into(), gids: "0 1000 10\n".into() };
     let own = json!({"namespaces": [{"type": "mount"}]});
     let mount = json!({"destination": "/x", "source": "/y", "options": ["rbind"],
         "uidMappings": map, "gidMappings": map});

@@ -29,6 +29,7 @@ pub(crate) fn step(program: &Compiled, index: u32) -> String {
         Op::Bind { target, source, .. } => {
             format!("error mounting {:?} to rootfs at {:?}", text(source), text(target))
         }
+        Op::Unmount { target } => format!("take away what is mounted at {:?}", text(target)),
         Op::Change { target, .. } => format!("set the mount options of {}", text(target)),
         Op::Label { target, label, .. } => {
             format!("label {} with linux.mountLabel {:?}", text(target), text(label))
