@@ -2,12 +2,15 @@
 //! within ten seconds. `Trial::oci` kills a verb that takes longer, which is code 137 here.
 
 use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::trial::Trial;
+use crate::trial::{Trial, WITHIN};
 
 fn trial(test: &str, args: &[&str]) -> Option<(Trial, String)> {
     let trial = Trial::new(scope::enter(test)?, args);
@@ -140,6 +143,71 @@ fn a_listener_that_does_not_listen_is_given_up() {
     full.wait().expect("wait");
 }
 
+/// systemd itself takes calls and says nothing; or a bus does that has none to pass them to.
+/// Red when `Bus::open` of `src/runtime/src/systemd/bus.rs` begins a time of its own.
+#[test]
+fn a_systemd_that_does_not_answer_is_given_up() {
+    let name = "stuck::a_systemd_that_does_not_answer_is_given_up";
+    let Some((trial, bundle)) = trial(name, &["sleep", "100"]) else { return };
+    sh("mount -t tmpfs run /run && mkdir /run/systemd /run/dbus");
+    let before = trial.traces();
+    trial.oci(&["run", "-d", "--bundle", &bundle, "c"]).ok();
+    let given_up = |words: &[&str]| {
+        let begun = Instant::now();
+        let done = trial.oci(words);
+        assert!(done.code == 1 && done.err.contains("timed out"), "{words:?} {done:?}");
+        assert!(begun.elapsed() < WITHIN, "{words:?}");
+    };
+    let systemd = "/run/systemd/private";
+    silent(systemd, b"", || {
+        given_up(&["--systemd-cgroup", "create", "--bundle", &bundle, "d"]);
+        let free = trial.oci(&["state", "d"]);
+        assert!(free.err.contains("does not exist"), "{free:?}");
+    });
+    // It was made without a scope, and would have one.
+    let state = trial.path("state/c/state");
+    let text = fs::read_to_string(&state).expect("state");
+    let scoped = text.replacen('{', "{\"unit\":\"podvisor-c.scope\",", 1);
+    fs::write(&state, scoped).expect("state");
+    silent(systemd, b"", || given_up(&["update", "--pids-limit", "50", "c"]));
+    silent("/run/dbus/system_bus_socket", b"OK 0\r\n", || given_up(&["delete", "--force", "c"]));
+    silent(systemd, b"OK 0\r\n", || given_up(&["delete", "--force", "c"]));
+    assert_eq!(status(&trial), "stopped");
+    fs::write(&state, text).expect("state");
+    trial.oci(&["delete", "c"]).ok();
+    trial.clean(&before, "a systemd that does not answer");
+    sh("umount /run");
+}
+
+/// Runs `what` while somebody at `socket` greets whoever comes, and says no more.
+fn silent(socket: &str, greeting: &[u8], what: impl FnOnce()) {
+    let listener = UnixListener::bind(socket).expect("bind");
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut all: Vec<UnixStream> = Vec::new();
+            for stream in listener.incoming().take_while(|_| !over.load(Ordering::Relaxed)) {
+                let mut stream = stream.expect("accept");
+                stream.write_all(greeting).expect("greet");
+                all.push(stream);
+            }
+        });
+        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(what));
+        over.store(true, Ordering::Relaxed);
+        drop(UnixStream::connect(socket).expect("connect"));
+        if let Err(panic) = done {
+            std::panic::resume_unwind(panic);
+        }
+    });
+    fs::remove_file(socket).expect("remove");
+}
+
+#[track_caller]
+fn sh(script: &str) {
+    let status = std::process::Command::new("sh").args(["-ec", script]).status();
+    assert!(status.expect("sh").success(), "{script}");
+}
+
 /// A container that may write to its cgroups has made them deeper than a path can tell, and more
 /// than descriptors may be open.
 /// Red when `walk` of `src/runtime/src/cgroup` goes by absolute paths, or keeps every folder open.
@@ -244,10 +312,6 @@ fn what_no_signal_ends_is_reported_in_time_and_deleted_later() {
     let Some((trial, bundle)) = trial(name, &["sh", "-c", write]) else { return };
     let before = trial.traces();
     let disk = trial.path("disk").display().to_string();
-    let sh = |script: &str| {
-        let status = std::process::Command::new("sh").args(["-ec", script]).status();
-        assert!(status.expect("sh").success(), "{script}");
-    };
     sh(&format!(
         "truncate -s 16M {disk}.img && mkfs.ext4 -q {disk}.img && mkdir {disk} && \
          mount -o loop {disk}.img {disk}"

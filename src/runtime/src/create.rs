@@ -7,7 +7,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use oci::Status;
 use oci::runtime::{LinuxNamespaceType, LinuxResources, Spec};
@@ -24,6 +24,9 @@ use crate::spawn::{self, Child, Given};
 use crate::store::{Claim, Record};
 use crate::systemd::{self, Holder, Unit};
 use crate::{CgroupDriver, DELETE_WITHIN, Runtime, idmaps, netdevices, rdt, readiness, remove};
+
+/// What an undoing gets where systemd has used the time up.
+const UNDO_AT_LEAST: Duration = Duration::from_secs(1);
 
 /// What happens to the master of a container's pty.
 #[derive(Debug, Default)]
@@ -103,6 +106,8 @@ pub(crate) struct Making<'r> {
     /// setgroups(2) is forbidden to the caller.
     no_groups: bool,
     pid_file: Option<PidFile>,
+    /// What systemd, and then an undoing, may yet take.
+    patience: Duration,
 }
 
 /// Makes the container; its process waits for `start` when `waits`, else it runs.
@@ -159,6 +164,7 @@ impl<'r> Making<'r> {
             waits,
             no_groups,
             pid_file: None,
+            patience: DELETE_WITHIN,
         })
     }
 
@@ -231,7 +237,11 @@ impl<'r> Making<'r> {
             };
         };
         let v2 = layout.mode() == Mode::V2;
-        let (holder, path) = systemd::start(unit, &self.record.id, resources, v2)?;
+        let begun = Instant::now();
+        let deadline = begun + self.patience;
+        let started = systemd::start(unit, &self.record.id, resources, v2, deadline);
+        self.patience = self.patience.saturating_sub(begun.elapsed());
+        let (holder, path) = started?;
         self.holder = Some(holder);
         self.record.cgroup = path;
         Ok(Some(Cgroup::adopt_container(layout, &self.record.cgroup, resources)?))
@@ -422,14 +432,15 @@ impl<'r> Making<'r> {
 
 impl Drop for Making<'_> {
     fn drop(&mut self) {
+        let deadline = Instant::now() + self.patience.max(UNDO_AT_LEAST);
         let held = self.holder.take().is_some();
         if let (true, None, Some(unit)) = (held, &self.cgroup, &self.record.unit) {
-            let _ = systemd::stop(unit);
+            let _ = systemd::stop(unit, deadline);
         }
         // The child has been ended before; the failure that led here is the one to tell.
         if let Some(cgroup) = self.cgroup.take() {
             let unit = self.record.unit.as_deref();
-            let _ = remove::remove_cgroup(cgroup, unit, Instant::now() + DELETE_WITHIN);
+            let _ = remove::remove_cgroup(cgroup, unit, deadline);
         }
         if self.claim.is_some() && self.record.owns {
             let _ = self.record.rdt.as_ref().map(rdt::Group::remove);

@@ -69,7 +69,8 @@ pub use systemd::{Error as SystemdError, HOLD};
 
 use lifecycle::Operation;
 
-/// Longest time that a removal takes before it says what is left.
+/// Longest time that a removal takes, or systemd where a verb needs it, before it is said what is
+/// left.
 const DELETE_WITHIN: Duration = Duration::from_secs(8);
 
 /// Longest wait for all processes to be still.
@@ -284,7 +285,8 @@ impl Runtime {
         let record = self.permitted(id, Operation::Cgroup("update"))?;
         let cgroup = record.open_cgroup()?;
         if let Some(unit) = &record.unit {
-            systemd::update(unit, resources, cgroup.is_pure_v2())?;
+            let deadline = Instant::now() + DELETE_WITHIN;
+            systemd::update(unit, resources, cgroup.is_pure_v2(), deadline)?;
         }
         Ok(cgroup.apply(resources)?)
     }

@@ -139,7 +139,7 @@ fn end(record: &Record, status: Status, deadline: Instant) -> Vec<String> {
 pub(crate) fn remove_cgroup(cgroup: Cgroup, unit: Option<&str>, deadline: Instant) -> Result<()> {
     let stopped = unit.map_or(Ok(()), |unit| {
         cgroup.end(deadline)?;
-        Ok(systemd::stop(unit)?)
+        Ok(systemd::stop(unit, deadline)?)
     });
     cgroup.remove(deadline)?;
     stopped

@@ -6,8 +6,8 @@
 //!
 //! `unit` names and properties, `annotations` properties that the document asks for, `value` what
 //! they are, `wire` messages (all pure); `bus` the connection. Invariants: no
-//! wait without a deadline; the limits are written by `cgroup` too, so that a property that systemd
-//! lacks changes nothing. Not here: a user's own systemd.
+//! wait beyond the verb's deadline; the limits are written by `cgroup` too, so that a property that
+//! systemd lacks changes nothing. Not here: a user's own systemd.
 
 use std::fs;
 use std::io;
@@ -35,6 +35,8 @@ pub const HOLD: &str = "hold";
 
 /// Between two looks at what systemd has done by now.
 const STEP: Duration = Duration::from_millis(1);
+/// What to try when it says nothing.
+const HUNG: &str = "see systemctl status and list-jobs";
 const GONE: &str = "org.freedesktop.systemd1.NoSuchUnit";
 
 /// What goes wrong with systemd.
@@ -91,7 +93,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The job was taken, and nothing came of it.
-    #[error("systemd has not {what} {unit} within 10 s")]
+    #[error("systemd has not {what} {unit} in time")]
     Late {
         /// "made", "removed".
         what: &'static str,
@@ -110,11 +112,12 @@ impl Error {
             Error::Annotation { .. } => {
                 "values are GVariant text: 'mixed', uint64 5000000, true, ['a.service', 'b.target']"
             }
+            Error::Connect { source, .. } if source.kind() == io::ErrorKind::TimedOut => HUNG,
             Error::Connect { .. } => "without systemd, leave --systemd-cgroup out",
             Error::Refused { name, .. } if name.ends_with(".UnitExists") => {
                 "choose another name in linux.cgroupsPath, or stop the scope with systemctl"
             }
-            Error::Late { .. } | Error::Call { .. } => "see systemctl status and list-jobs",
+            Error::Late { .. } | Error::Call { .. } => HUNG,
             _ => return None,
         };
         Some(text.to_owned())
@@ -148,8 +151,9 @@ pub(crate) fn start(
     id: &str,
     resources: Option<&LinuxResources>,
     v2: bool,
+    deadline: Instant,
 ) -> Result<(Holder, String), Error> {
-    let mut bus = Bus::open()?;
+    let mut bus = Bus::open(deadline)?;
     let holder = Command::new("/proc/self/exe")
         .arg(HOLD)
         .stdin(Stdio::piped())
@@ -199,7 +203,12 @@ fn place<'a>(text: &'a str, cgroup: &str) -> Option<&'a str> {
 }
 
 /// Changes the limits that systemd knows of.
-pub(crate) fn update(unit: &str, resources: &LinuxResources, v2: bool) -> Result<(), Error> {
+pub(crate) fn update(
+    unit: &str,
+    resources: &LinuxResources,
+    v2: bool,
+    deadline: Instant,
+) -> Result<(), Error> {
     let properties: Vec<Property> = unit::limits(resources, v2);
     if properties.is_empty() {
         return Ok(());
@@ -209,12 +218,12 @@ pub(crate) fn update(unit: &str, resources: &LinuxResources, v2: bool) -> Result
     // Until the next boot.
     body.flag(true);
     body.properties(pairs(&properties));
-    Bus::open()?.call(&method("SetUnitProperties", "sba(sv)"), &body)
+    Bus::open(deadline)?.call(&method("SetUnitProperties", "sba(sv)"), &body)
 }
 
 /// Ends the scope, whose cgroup is empty or gone, and waits until systemd has forgotten it.
-pub(crate) fn stop(unit: &str) -> Result<(), Error> {
-    let mut bus = Bus::open()?;
+pub(crate) fn stop(unit: &str, deadline: Instant) -> Result<(), Error> {
+    let mut bus = Bus::open(deadline)?;
     let mut body = Body::default();
     body.text(unit);
     body.text("replace");

@@ -154,9 +154,12 @@ pub fn send_fd(socket: BorrowedFd<'_>, message: &[u8], fd: BorrowedFd<'_>) -> Re
 /// connect(2)'s: EAGAIN when time is up.
 pub fn connect_stream_within(path: &Path, within: std::time::Duration) -> Result<OwnedFd> {
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, setsockopt};
+    use nix::sys::time::TimeValLike;
     let flags = SockFlag::SOCK_CLOEXEC;
     let socket = nix::sys::socket::socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
-    let limit = nix::sys::time::TimeVal::new(within.as_secs().cast_signed(), 0);
+    // Nothing at all would be no limit.
+    let micros = i64::try_from(within.as_micros()).unwrap_or(i64::MAX).max(1);
+    let limit = nix::sys::time::TimeVal::microseconds(micros);
     setsockopt(&socket, nix::sys::socket::sockopt::SendTimeout, &limit)?;
     connect(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
     Ok(socket)

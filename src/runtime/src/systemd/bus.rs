@@ -6,7 +6,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::Error;
 use super::wire::{self, Answer, Body, FIXED, Method};
@@ -14,9 +14,6 @@ use super::wire::{self, Answer, Body, FIXED, Method};
 /// systemd's own, which root may use; no bus daemon is needed.
 const PRIVATE: &str = "/run/systemd/private";
 const SYSTEM_BUS: &str = "/run/dbus/system_bus_socket";
-
-/// Everything that is asked of systemd for one verb.
-const WITHIN: Duration = Duration::from_secs(10);
 
 /// Of an answer to AUTH.
 const LONGEST_LINE: usize = 512;
@@ -38,13 +35,14 @@ pub(super) struct Bus {
 }
 
 impl Bus {
-    /// Connects and says who we are.
-    pub(super) fn open() -> Result<Bus, Error> {
-        let deadline = Instant::now() + WITHIN;
+    /// Connects and says who we are; everything that is asked is answered before `deadline`.
+    pub(super) fn open(deadline: Instant) -> Result<Bus, Error> {
         let through_bus = !Path::new(PRIVATE).exists();
         let path = Path::new(if through_bus { SYSTEM_BUS } else { PRIVATE });
         let failed = |source| Error::Connect { path: path.to_owned(), source };
-        let stream = sys::tree::connect_stream_within(path, WITHIN).map_err(failed)?;
+        let left = deadline.saturating_duration_since(Instant::now());
+        let stream = sys::tree::connect_stream_within(path, left);
+        let stream = stream.map_err(in_time).map_err(failed)?;
         let mut bus = Bus { stream: stream.into(), deadline, serial: 0 };
         bus.authenticate().map_err(failed)?;
         if through_bus {
@@ -60,7 +58,8 @@ impl Bus {
         self.limit()?;
         // With BEGIN in the same write: a message that systemd has read together with BEGIN lies
         // there until there is something more to read.
-        self.stream.write_all(format!("\0AUTH EXTERNAL {hex}\r\nBEGIN\r\n").as_bytes())?;
+        let words = format!("\0AUTH EXTERNAL {hex}\r\nBEGIN\r\n");
+        self.stream.write_all(words.as_bytes()).map_err(in_time)?;
         let (mut line, mut length) = ([0; LONGEST_LINE], 0);
         while !line[..length].ends_with(b"\r\n") {
             length += self.some(&mut line[length..])?;
@@ -74,7 +73,7 @@ impl Bus {
         let failed = |source| Error::Call { method: method.member, source };
         self.limit().map_err(failed)?;
         let message = wire::call(method, self.serial, &body.0);
-        self.stream.write_all(&message).map_err(failed)?;
+        self.stream.write_all(&message).map_err(in_time).map_err(failed)?;
         loop {
             match self.next(self.serial).map_err(failed)? {
                 Answer::Done => return Ok(()),
@@ -111,10 +110,7 @@ impl Bus {
             match self.stream.read(buffer) {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) if e.kind() == ErrorKind::WouldBlock => {
-                    return Err(ErrorKind::TimedOut.into());
-                }
-                other => return other,
+                other => return other.map_err(in_time),
             }
         }
     }
@@ -128,4 +124,9 @@ impl Bus {
         self.stream.set_read_timeout(Some(left))?;
         self.stream.set_write_timeout(Some(left))
     }
+}
+
+/// What a socket whose limit has passed says.
+fn in_time(error: std::io::Error) -> std::io::Error {
+    if error.kind() == ErrorKind::WouldBlock { ErrorKind::TimedOut.into() } else { error }
 }
