@@ -266,6 +266,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    /// Red when `begun` waits for the process's next word without a limit: this test does not end.
     #[test]
     fn a_process_that_does_not_become_its_hook_is_given_up() {
         let hook = json!({"path": "/bin/true", "timeout": 1});

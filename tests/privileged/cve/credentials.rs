@@ -15,19 +15,35 @@ fn cve_2022_29162_2024_40635_credentials_are_those_asked_for() {
         trial.change(|config| config["process"]["user"] = user);
         assert_eq!(trial.oci(&["run", "-d", "--bundle", &bundle, "c"]).code, 1);
     }
-    trial.change(|config| config["process"]["user"] = json!({"uid": 0, "gid": 0}));
-    trial.oci(&["run", "-d", "--bundle", &bundle, "c"]).ok();
     // The caller has groups, and keeps them.
     let setpriv = std::path::Path::new("/usr/bin/setpriv");
-    let status = |more: &[&str]| {
-        let words = [&["exec"], more, &["c", "grep", "-E", "^(Groups|CapInh|CapAmb)"]].concat();
-        let words = [&words[..], &["/proc/self/status"]].concat();
-        trial.oci_under(setpriv, &["--groups", "5,6"], &words).ok()
-    };
-    for more in [&[][..], &["--user", "1000:1000"], &["--cap", "CAP_NET_RAW"]] {
-        let words: Vec<String> = status(more).split_whitespace().map(str::to_owned).collect();
+    let status = |what: &str, words: &[&str]| {
+        let text = trial.oci_under(setpriv, &["--groups", "5,6"], words).ok();
         let none = "0000000000000000";
-        assert_eq!(words, ["Groups:", "CapInh:", none, "CapAmb:", none], "{more:?}");
+        let words: Vec<&str> = text.split_whitespace().collect();
+        assert_eq!(words, ["Groups:", "CapInh:", none, "CapAmb:", none], "{what}");
+    };
+    let look = ["grep", "-E", "^(Groups|CapInh|CapAmb)", "/proc/self/status"];
+    let net_raw = json!(["CAP_NET_RAW"]);
+    let caps = json!({"bounding": net_raw, "effective": net_raw, "permitted": net_raw});
+    let user = |id: u32| json!({"uid": id, "gid": id});
+    for (user, caps) in
+        [(user(0), json!({})), (user(0), caps.clone()), (user(1000), json!({})), (user(1000), caps)]
+    {
+        trial.change(|config| {
+            config["process"]["user"] = user.clone();
+            config["process"]["capabilities"] = caps.clone();
+            config["process"]["args"] = json!(look);
+        });
+        status(&format!("run as {user} {caps}"), &["run", "--bundle", &bundle, "c"]);
+    }
+    trial.change(|config| {
+        config["process"]["user"] = user(0);
+        config["process"]["args"] = json!(["sleep", "100"]);
+    });
+    trial.oci(&["run", "-d", "--bundle", &bundle, "c"]).ok();
+    for more in [&[][..], &["--user", "1000:1000"], &["--cap", "CAP_NET_RAW"]] {
+        status(&format!("exec {more:?}"), &[&["exec"], more, &["c"], &look].concat());
     }
     for user in ["4294967295", "4294967296", "-1", "0:4294967295", "root"] {
         assert_eq!(trial.oci(&["exec", "--user", user, "c", "true"]).code, 255, "{user}");

@@ -5,8 +5,8 @@ use std::os::unix::fs::symlink;
 
 use serde_json::json;
 
-/// Red without `Op::CloseFrom`, or without the look at the working folder in `chdir_again` of
-/// `src/child/src/identity.rs`: stdin is not closed, and may be a folder.
+/// Red without `Op::CloseFrom`, or without the look of `inside` in `src/child/src/identity.rs`:
+/// stdin is not closed, and may be a folder.
 #[test]
 fn cve_2024_21626_no_descriptor_of_the_caller_comes_in() {
     let Some((trial, bundle)) =
@@ -22,12 +22,6 @@ fn cve_2024_21626_no_descriptor_of_the_caller_comes_in() {
     let done = trial.oci_under(sh, &[&leaky], &["run", "--bundle", &bundle, "c"]);
     // The fourth is that of ls itself.
     assert_eq!(done.ok().split_whitespace().collect::<Vec<_>>(), ["0", "1", "2", "3"]);
-    symlink("/proc/self/fd/7", trial.path("b/rootfs/link")).expect("symlink");
-    for cwd in ["/proc/self/fd/7", "/proc/self/fd/9/tmp", "/link"] {
-        trial.change(|config| config["process"]["cwd"] = json!(cwd));
-        let done = trial.oci_under(sh, &[&leaky], &["run", "--bundle", &bundle, "c"]);
-        assert_eq!(done.code, 1, "{cwd}: {done:?}");
-    }
     let folder = trial.path("folder");
     fs::write(&folder, "exec \"$@\" </\n").expect("script");
     let folder = folder.display().to_string();
@@ -47,9 +41,44 @@ fn cve_2024_21626_no_descriptor_of_the_caller_comes_in() {
     };
     let listed = exec(&["c", "ls", "/proc/self/fd"]).ok();
     assert_eq!(listed.split_whitespace().collect::<Vec<_>>(), ["0", "1", "2", "3"]);
-    assert_eq!(exec(&["--cwd", "/proc/self/fd/7", "c", "ls"]).code, 255);
     let words = ["exec", "--cwd", "/proc/self/fd/0", "c", "ls"];
     assert_eq!(trial.oci_under(sh, &[&folder], &words).code, 255);
+    trial.oci(&["delete", "--force", "c"]).ok();
+}
+
+/// A folder of the host on each of the first descriptors: none is a working folder, of `run` or of
+/// `exec`, by its own path, by one beneath it or by a link.
+/// Red without both `Op::CloseFrom` and the look of `inside` in `src/child/src/identity.rs`: one of
+/// them is enough.
+#[test]
+fn cve_2024_21626_no_descriptor_is_a_working_folder() {
+    let Some((trial, bundle)) =
+        trial!(cve_2024_21626_no_descriptor_is_a_working_folder, "sleep", "100")
+    else {
+        return;
+    };
+    let leak = trial.tool("leak");
+    let leaky = |args: &[&str]| trial.oci_under(&leak, &["64"], args);
+    let cwds = |fd: u32| {
+        let link = format!("/links/{fd}");
+        [format!("/proc/self/fd/{fd}"), format!("/proc/self/fd/{fd}/tmp"), link]
+    };
+    let links = trial.path("b/rootfs/links");
+    fs::create_dir(&links).expect("mkdir");
+    for fd in 3..=64 {
+        symlink(format!("/proc/self/fd/{fd}"), links.join(fd.to_string())).expect("symlink");
+    }
+    for cwd in (3..=64).flat_map(cwds) {
+        trial.change(|config| config["process"]["cwd"] = json!(cwd));
+        let done = leaky(&["run", "--bundle", &bundle, "c"]);
+        assert_eq!(done.code, 1, "{cwd}: {done:?}");
+    }
+    trial.change(|config| config["process"]["cwd"] = json!("/"));
+    trial.oci(&["run", "-d", "--bundle", &bundle, "c"]).ok();
+    for cwd in (3..=64).flat_map(cwds) {
+        let done = leaky(&["exec", "--cwd", &cwd, "c", "ls"]);
+        assert_eq!(done.code, 255, "{cwd}: {done:?}");
+    }
     trial.oci(&["delete", "--force", "c"]).ok();
 }
 

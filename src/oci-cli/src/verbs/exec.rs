@@ -203,6 +203,7 @@ mod tests {
         assert!(got.env().as_ref().is_some_and(|e| e.contains(&"A=1".to_owned())));
     }
 
+    /// Red when `number` takes what it cannot read for 0, or a number beyond 32 bits.
     #[test]
     fn cve_2026_30892_a_user_is_never_zero_by_accident() {
         for text in ["root", "4294967296", "-1", "4294967295", "0x1", "", " 1", "+1", "1:wheel"] {

@@ -136,6 +136,7 @@ fn host_paths_are_what_their_type_says() {
     fs::remove_dir_all(&host).unwrap();
 }
 
+/// Red when `sub_path.rs` opens the part by its path on the host and not with the volume as root.
 #[test]
 fn cve_2017_1002101_a_sub_path_cannot_leave_its_volume() {
     let Some(scope) =
