@@ -12,9 +12,11 @@
 //! O_NOFOLLOW of `copy_file` and OPEN_FOLDER there for what is copied; the handle of `make_node` in
 //! `src/child/src/device.rs` for the owned device; `inside` of `src/child/src/identity.rs` for the
 //! working folder of exec, O_NONBLOCK of `read_passwd` there for the accounts; `is_same` of
-//! `src/child/src/root.rs` for the root; NO_XDEV of `open_beneath` for the sysctl.
+//! `src/child/src/root.rs` for the root; NO_XDEV of `open_beneath` for the sysctl; NO_SYMLINKS of
+//! `open_in` and UMOUNT_NOFOLLOW of `src/child/src/unmount.rs` for a container that lives.
 
 mod joined;
+mod live;
 mod round;
 
 use serde_json::{Value, json};
@@ -55,6 +57,8 @@ enum Kind {
     Terminal,
     /// One more process in /work of a container; its input is the host's root.
     Exec,
+    /// A mount that comes to a container, and goes: its destination.
+    Live(&'static str),
 }
 
 /// Links to what is there on the host and to what is not.
@@ -69,6 +73,15 @@ const FILES: &[Partner] = &[
     Partner::Link("/CANARY/new/deep"),
     Partner::Link("../../../../../../../../../../../../CANARY/other"),
     Partner::Link("/proc/1/root/CANARY/file"),
+];
+
+/// What a mount that comes late must not be led to, and what it may be on.
+const LATE: &[Partner] = &[
+    Partner::Link("/proc"),
+    Partner::Link("/tmp"),
+    Partner::Link("/CANARY/folder"),
+    Partner::Link("/proc/1/root/CANARY/folder"),
+    Partner::Folder,
 ];
 
 /// A scenario of links to the host.
@@ -101,6 +114,10 @@ fn user_namespace(config: &mut Value) {
 fn no_mount_namespace(config: &mut Value) {
     let namespaces = config["linux"]["namespaces"].as_array_mut().expect("namespaces");
     namespaces.retain(|namespace| namespace["type"] != "mount");
+}
+
+fn lives(config: &mut Value) {
+    config["process"]["args"] = json!(["sleep", "100000"]);
 }
 
 fn copying_tmpfs(config: &mut Value) {
@@ -263,7 +280,7 @@ race! {
         kind: Kind::Exec,
         ..links("rootfs/work/", |config| {
             no_mount_namespace(config);
-            config["process"]["args"] = json!(["sleep", "100000"]);
+            lives(config);
         })
     };
     /// The working folder of an exec leads to a descriptor that is the host's root.
@@ -271,6 +288,16 @@ race! {
         partners: &[Partner::Link("/proc/self/fd/0"), Partner::Link("/dev/stdin")],
         script: "[ ! -e usr ] || echo WRONG",
         kind: Kind::Exec,
-        ..links("rootfs/work/", |config| config["process"]["args"] = json!(["sleep", "100000"]))
+        ..links("rootfs/work/", lives)
+    };
+    mounts_of_a_container_that_lives: Scenario {
+        partners: LATE,
+        kind: Kind::Live("/late"),
+        ..links("rootfs/late/", lives)
+    };
+    mounts_below_in_a_container_that_lives: Scenario {
+        partners: LATE,
+        kind: Kind::Live("/deep/new"),
+        ..links("rootfs/deep/", lives)
     };
 }

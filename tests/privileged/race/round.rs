@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 use scope::Done;
 use serde_json::{Value, json};
 
+use super::live::Live;
 use super::{Kind, Partner, Scenario, add};
 use crate::trial::Trial;
 
@@ -153,9 +154,14 @@ impl Race {
         let counted = || fs::read_to_string(&count).ok()?.trim().parse::<u64>().ok();
         trial.wait_for("the racer", || counted().is_some_and(|count| count > 0));
         let pty = (self.scenario.kind == Kind::Terminal).then(|| trial.tool("pty"));
+        let live = match self.scenario.kind {
+            Kind::Live(destination) => Some(Live::new(trial, destination)),
+            _ => None,
+        };
         let (mut made, mut failed) = (0, BTreeMap::new());
         for round in 0..rounds() {
-            let done = self.round(pty.as_deref(), &victim);
+            let again = || self.round(pty.as_deref(), &victim);
+            let done = live.as_ref().map_or_else(again, Live::round);
             assert!(!done.out.contains("WRONG"), "round {round}: {done:?}");
             match done.code {
                 0 => made += 1,
