@@ -207,6 +207,7 @@ const TOUCHING: &[(&str, &str)] = &[
     ("checkpoint.rs", "the images' folder; procfs; what is mounted in a container, as handles"),
     ("criu.rs", "criu's log, and where criu is"),
     ("restore.rs", "the images' folder; procfs; sources of bind mounts"),
+    ("mounts.rs", "the kernel's procfs"),
     ("modules.rs", "what the kernel says of itself"),
     ("rdt.rs", "resctrl of the host"),
     ("readiness.rs", "a folder of the runtime's own, which the container may not change"),

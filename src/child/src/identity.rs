@@ -73,7 +73,10 @@ impl Child<'_> {
                 set_capabilities([effective, permitted, inheritable], ambient)
             }
             Op::NoNewPrivileges => prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0),
-            Op::Hide => prctl(libc::PR_SET_DUMPABLE, 0, 0),
+            Op::Hide => {
+                self.hidden = true;
+                self.stay_hidden()
+            }
             Op::Seccomp { flags } => self.seccomp(flags),
             _ => Err(libc::ENOSYS),
         }
@@ -127,7 +130,13 @@ impl Child<'_> {
             }
         }
         syscall!(libc::SYS_setresgid, 0, 0, 0)?;
-        unit(syscall!(libc::SYS_setresuid, 0, 0, 0))
+        syscall!(libc::SYS_setresuid, 0, 0, 0)?;
+        self.stay_hidden()
+    }
+
+    /// A new user id has the kernel set what fs.suid_dumpable says.
+    fn stay_hidden(&self) -> Done {
+        if self.hidden { prctl(libc::PR_SET_DUMPABLE, 0, 0) } else { Ok(()) }
     }
 
     fn become_user(&self, uid: u32, gid: u32, groups: bool) -> Done {
@@ -137,7 +146,8 @@ impl Child<'_> {
             syscall!(libc::SYS_setgroups, list.len(), list.as_ptr())?;
         }
         syscall!(libc::SYS_setresgid, gid, gid, gid)?;
-        unit(syscall!(libc::SYS_setresuid, uid, uid, uid))
+        syscall!(libc::SYS_setresuid, uid, uid, uid)?;
+        self.stay_hidden()
     }
 
     fn seccomp(&self, flags: u32) -> Done {

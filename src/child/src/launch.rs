@@ -33,6 +33,23 @@ impl Child<'_> {
         unit(syscall!(libc::SYS_close_range, from, u32::MAX, 0))
     }
 
+    /// See [`Op::CloseOthers`](crate::op::Op::CloseOthers).
+    pub(crate) fn close_others(&self) -> Done {
+        let slots = self.program.slots;
+        let mut from = 3;
+        let kept = |from| {
+            let all = slots.iter().copied().chain([self.program.report]);
+            all.filter(|fd| *fd >= from).min()
+        };
+        while let Some(next) = kept(from) {
+            if next > from {
+                syscall!(libc::SYS_close_range, from, next.wrapping_sub(1), 0)?;
+            }
+            from = next.wrapping_add(1);
+        }
+        unit(syscall!(libc::SYS_close_range, from, u32::MAX, 0))
+    }
+
     /// The first candidate that is a file and may be executed.
     pub(crate) fn find(&mut self) -> Done {
         let mut worst = libc::ENOENT;

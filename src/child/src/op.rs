@@ -203,6 +203,8 @@ pub enum Op {
     Umask { mask: u32 },
     /// Closes every descriptor from `first` on but the report's and that of slot `keep`.
     CloseFrom { first: u32, keep: u16 },
+    /// Closes every descriptor from 3 on but the report's and the slots'.
+    CloseOthers,
     /// chdir(2) as root; what is forbidden now is tried again later.
     Chdir { path: Text },
     /// chdir(2) as the user, when the first try failed, and that the result is inside.
@@ -302,6 +304,7 @@ pub fn stage(op: &Op) -> u32 {
     match op {
         Op::EnterCgroups { .. }
         | Op::Hide
+        | Op::CloseOthers
         | Op::Setns { .. }
         | Op::TrySetns { .. }
         | Op::Unshare { .. }

@@ -60,6 +60,8 @@ pub(crate) struct Child<'a> {
     pub(crate) late_chdir: bool,
     /// setgroups(2) is forbidden in its user namespace.
     pub(crate) no_groups: bool,
+    /// It is undumpable, and is to stay so.
+    pub(crate) hidden: bool,
     pub(crate) home: [u8; 256],
     pub(crate) has_home: bool,
     pub(crate) kept: [Kept; 3],
@@ -87,6 +89,7 @@ pub(crate) fn run(program: Program<'_>) -> ! {
         candidate: None,
         late_chdir: false,
         no_groups: false,
+        hidden: false,
         home: [0; 256],
         has_home: false,
         kept: [NOTHING; 3],
@@ -120,18 +123,22 @@ impl Child<'_> {
         unit(syscall!(libc::SYS_setns, self.slot(slot)?, kind))
     }
 
+    fn try_join(&mut self, slot: u16, kind: u32) -> Done {
+        match self.join(slot, kind) {
+            Err(libc::EPERM) => Ok(()),
+            Err(errno) => Err(errno),
+            Ok(()) => {
+                self.joined |= kind;
+                Ok(())
+            }
+        }
+    }
+
     fn step(&mut self, op: &Op) -> Done {
         match *op {
             Op::EnterCgroups { first, count } => self.enter_cgroups(first, count),
             Op::Setns { slot, kind } => self.join(slot, kind),
-            Op::TrySetns { slot, kind } => match self.join(slot, kind) {
-                Err(libc::EPERM) => Ok(()),
-                Err(errno) => Err(errno),
-                Ok(()) => {
-                    self.joined |= kind;
-                    Ok(())
-                }
-            },
+            Op::TrySetns { slot, kind } => self.try_join(slot, kind),
             Op::Unshare { flags } => unit(syscall!(libc::SYS_unshare, flags)),
             Op::Sync { point, tell } => self.sync(point, tell),
             Op::BecomeRoot { groups } => self.become_root(groups),
@@ -144,6 +151,7 @@ impl Child<'_> {
             Op::Exec => self.exec(),
             Op::Reap => crate::pid1::stay(),
             Op::CloseFrom { first, keep } => self.close_from(first, keep),
+            Op::CloseOthers => self.close_others(),
             Op::Console { rows, columns, uid, bind } => self.console(rows, columns, uid, bind),
             Op::TakeTerminal => Self::take_terminal(),
             Op::Stdio { first, uid } => self.stdio(first, uid),

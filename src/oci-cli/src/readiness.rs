@@ -17,6 +17,9 @@ use sys::foreground::{Wanted, any_ready};
 /// Longest message that is looked at, in bytes.
 const MESSAGE_MAX: usize = 4096;
 
+/// Most messages that are taken before others are looked after.
+const MESSAGES_AT_ONCE: u32 = 16;
+
 /// Longest wait for the manager to have taken a message.
 const TAKEN_WITHIN: Duration = Duration::from_secs(5);
 
@@ -79,10 +82,10 @@ impl Awaited {
 
     /// Takes the messages that have come; once one says so, the manager is told, with the main
     /// process's pid if that is given. Returns whether it was. A manager that does not listen
-    /// decides by its own time-out.
+    /// decides by its own time-out. Some messages a time: who sends without end holds up nothing.
     pub(crate) fn hear(&self, main: Option<i32>) -> io::Result<bool> {
         let mut message = [0; MESSAGE_MAX];
-        loop {
+        for _ in 0..MESSAGES_AT_ONCE {
             match self.socket.recv(&mut message) {
                 Ok(length) if is_ready(&message[..length]) => {
                     let _ = self.manager.tell(main);
@@ -93,6 +96,7 @@ impl Awaited {
                 Err(error) => return Err(error),
             }
         }
+        Ok(false)
     }
 }
 

@@ -37,6 +37,10 @@ pub(crate) enum Source {
     Stdio(usize),
     /// The pidfd of the process whose namespaces are joined.
     Process,
+    /// The mount namespace that is joined.
+    Mounts,
+    /// The user namespace that is joined.
+    Users,
 }
 
 /// The folders of an overlay.

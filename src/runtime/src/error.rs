@@ -102,6 +102,15 @@ pub enum Error {
         /// Why.
         errno: i32,
     },
+    /// A file system of the container's does not answer.
+    #[error("a file system on the way to the mounts does not answer")]
+    MountsSilent,
+    /// The first process is in a mount namespace of another owner than the container's.
+    #[error("process {pid} has gone to a mount namespace of its own making")]
+    ForeignMounts {
+        /// Its pid.
+        pid: i32,
+    },
     /// The command cannot be started.
     #[error("{}", command_words(command, *found, *errno))]
     Command {
@@ -262,6 +271,7 @@ fn step_hint(stage: &str, step: &str, errno: i32) -> Option<&'static str> {
 
 fn mount_hint(errno: i32) -> Option<&'static str> {
     match errno {
+        sys::abi::EPERM => Some("be root on the host"),
         sys::abi::EROFS => Some("choose a place that is there already"),
         sys::abi::ELOOP => Some("a link is on the way: write where it leads to"),
         sys::abi::EINVAL => Some("see /proc/mounts in the container"),

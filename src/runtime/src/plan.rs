@@ -35,7 +35,7 @@ pub(crate) use cgroups::folders as cgroup_folders;
 pub(crate) use devices::bound as bound_devices;
 pub(crate) use mounts::{absolute, is_bind};
 pub(crate) use namespaces::{Birthplace, namespace_flag};
-pub(crate) use options::known as mount_options;
+pub(crate) use options::{known as mount_options, unknown as unknown_options};
 pub(crate) use process::{leave_a_descriptor, listens, loads_filter};
 pub(crate) use words::{place, step};
 
@@ -199,7 +199,7 @@ pub(crate) fn joined(spec: &Spec, process: &Process, joining: &Joining) -> (Draf
         terminal: joining.streams == Streams::Terminal,
     };
     let mut around = process::Surroundings::joining(spec, joining);
-    if traces(spec) && process::may_enter_last(process, &around) {
+    if traces(spec) && process::may_enter_last(process, &around, entry) {
         around.entry = Some(entry);
     } else {
         process::enter(&mut draft, entry);
@@ -217,19 +217,25 @@ pub(crate) enum Live<'a> {
     Remove(&'a [Mount]),
 }
 
-/// The program that changes the mounts of a container that was made from `spec`, whose process
-/// `pid` is. It joins what mounts are of and no more: in the PID namespace, or the cgroup, the
-/// container's processes could get hold of it.
-pub(crate) fn live(spec: &Spec, pid: i32, change: Live<'_>) -> (Draft, Birthplace) {
+/// The program that changes the mounts of a container with a user namespace at `users`, if it has
+/// one. It joins what mounts are of and no more: in the PID namespace, or the cgroup, the
+/// container's processes could get hold of it; and it has nothing of its caller's open, should a
+/// file system of the container's never let go of it.
+pub(crate) fn live(users: Option<PathBuf>, change: Live<'_>) -> (Draft, Birthplace) {
     let mut draft = Draft::default();
-    let user = has_user_namespace(spec);
-    let users = || Users::Joined(PathBuf::from(format!("/proc/{pid}/ns/user")));
-    let birth = Birthplace { user, users: user.then(users), ..Birthplace::default() };
+    let user = users.is_some();
+    let birth = Birthplace { user, users: users.map(Users::Joined), ..Birthplace::default() };
     hide(&mut draft, &Process::default(), false);
-    let kinds = [LinuxNamespaceType::Mount, LinuxNamespaceType::User].map(namespace_flag);
-    let kind = u32::try_from(kinds.iter().fold(0, |all, kind| all | kind) & self::kinds(spec));
-    let slot = draft.slot(Source::Process);
-    draft.op(child::Op::Setns { slot, kind: kind.unwrap_or(0) });
+    draft.op(child::Op::CloseOthers);
+    root::streams(&mut draft, &Process::default(), Streams::Given, false);
+    let mut join = |kind: LinuxNamespaceType, source| {
+        let (slot, kind) = (draft.slot(source), u32::try_from(namespace_flag(kind)).unwrap_or(0));
+        draft.op(child::Op::Setns { slot, kind });
+    };
+    if user {
+        join(LinuxNamespaceType::User, Source::Users);
+    }
+    join(LinuxNamespaceType::Mount, Source::Mounts);
     if user {
         draft.op(child::Op::BecomeRoot { groups: false });
     }

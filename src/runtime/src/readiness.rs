@@ -7,7 +7,7 @@
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, ErrorKind};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -68,9 +68,20 @@ fn bind(folder: &Path) -> io::Result<UnixDatagram> {
         _ => {}
     }
     let socket = UnixDatagram::bind(&path)?;
-    fs::set_permissions(&path, Permissions::from_mode(0o666))?;
+    open_to_all(&path)?;
     socket.set_nonblocking(true)?;
     Ok(socket)
+}
+
+/// Lets any user write to the socket: to what stands there now, should it be a socket. Who has been
+/// in the container may have put a link in its place.
+fn open_to_all(path: &Path) -> io::Result<()> {
+    let file = sys::tree::handle(path)?;
+    if !sys::tree::is_socket(file.as_fd())? {
+        return Err(io::Error::from(ErrorKind::AlreadyExists));
+    }
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    fs::set_permissions(path, Permissions::from_mode(0o666))
 }
 
 /// Removes the folder with whatever the container may have put into it.

@@ -60,15 +60,41 @@ pub fn load_flags(profile: &LinuxSeccomp) -> u32 {
 /// Whether the native call `name` is executed whatever its arguments; false where it may depend.
 #[must_use]
 pub fn lets_pass(profile: &LinuxSeccomp, name: &str) -> bool {
-    use LinuxSeccompAction::{ScmpActAllow, ScmpActLog};
-    let passes = |action| matches!(action, ScmpActAllow | ScmpActLog);
+    decided(profile, name).is_some_and(|(action, _)| passes(action))
+}
+
+/// Whether it is refused, or asked about, whatever its arguments; false where it may depend.
+#[must_use]
+pub fn refuses(profile: &LinuxSeccomp, name: &str) -> bool {
+    decided(profile, name).is_some_and(|(action, _)| !passes(action))
+}
+
+/// Whether it does not exist, whatever its arguments.
+#[must_use]
+pub fn denies_existence(profile: &LinuxSeccomp, name: &str) -> bool {
+    let absent = (LinuxSeccompAction::ScmpActErrno, Some(ENOSYS));
+    decided(profile, name) == Some(absent)
+}
+
+/// The kernel's errno of a call that there is not.
+const ENOSYS: u32 = 38;
+
+fn passes(action: LinuxSeccompAction) -> bool {
+    matches!(action, LinuxSeccompAction::ScmpActAllow | LinuxSeccompAction::ScmpActLog)
+}
+
+/// What becomes of a call, and by which errno, when that depends on no argument.
+fn decided(profile: &LinuxSeccomp, name: &str) -> Option<(LinuxSeccompAction, Option<u32>)> {
     let rules = profile.syscalls().iter().flatten();
     let mut rules = rules.filter(|rule| rule.names().iter().any(|named| named == name)).peekable();
     let mut without_arguments =
         rules.clone().filter(|rule| rule.args().as_deref().unwrap_or_default().is_empty());
     match without_arguments.next() {
-        Some(rule) => passes(rule.action()),
-        None => passes(profile.default_action()) && rules.peek().is_none(),
+        Some(rule) => Some((rule.action(), rule.errno_ret())),
+        None if rules.peek().is_none() => {
+            Some((profile.default_action(), profile.default_errno_ret()))
+        }
+        None => None,
     }
 }
 

@@ -34,6 +34,9 @@ pub(crate) struct Given {
     pub(crate) listener: Option<OwnedFd>,
     pub(crate) stdio: Option<[OwnedFd; 3]>,
     pub(crate) process: Option<OwnedFd>,
+    /// The mount namespace, and the user namespace, that are joined one by one.
+    pub(crate) mounts: Option<OwnedFd>,
+    pub(crate) users: Option<OwnedFd>,
     /// Its root folder, where it shares the caller's mount namespace.
     pub(crate) root: Option<OwnedFd>,
     /// Who is told of the steps.
@@ -208,6 +211,8 @@ fn fill<'a>(
             Source::Listener => given.listener.as_ref(),
             Source::Stdio(number) => given.stdio.as_ref().and_then(|all| all.get(*number)),
             Source::Process => given.process.as_ref(),
+            Source::Mounts => given.mounts.as_ref(),
+            Source::Users => given.users.as_ref(),
         };
         fd.map(AsFd::as_fd).ok_or_else(missing)
     };

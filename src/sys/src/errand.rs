@@ -11,6 +11,7 @@
 use std::ffi::CStr;
 use std::io::{Error, ErrorKind, Result};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use child::depart::{Departure, STACK_BYTES};
@@ -22,6 +23,9 @@ const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// Longest wait for the execve of a clone, which has nothing slow to do.
 const LEAVE_WITHIN: Duration = Duration::from_secs(6);
+
+/// Held while the pipe's end that the clone is to have is open here.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// Longest wait for others to let go of the program.
 const FREE_WITHIN: Duration = Duration::from_millis(500);
@@ -79,6 +83,8 @@ impl Errand<'_> {
     /// clone3(2)'s; execve(2)'s when it could not leave, and `TimedOut` when it does not run: it is
     /// killed then.
     fn try_leave(&self, namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<(i32, OwnedFd)> {
+        // A clone of another thread in between would have the pipe's other end, too.
+        let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let (told, tell) = pipe2(OFlag::O_CLOEXEC)?;
         let departure = Departure {
             file: self.file.as_raw_fd(),
@@ -110,6 +116,7 @@ impl Errand<'_> {
         let born = unsafe { child::depart::clone(&mut args, &shared.departure) };
         let pid = born.map_err(Error::from_raw_os_error)?;
         drop(tell);
+        drop(alone);
         // SAFETY: the kernel stored a fresh close-on-exec descriptor that nobody else knows.
         let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
         match await_leave(&told) {

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use nix::fcntl::{OFlag, open};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, fstat};
 
 use crate::overlay::{done, owned};
 use crate::seqpacket;
@@ -98,6 +98,23 @@ pub fn folder(path: &Path) -> Result<OwnedFd> {
     Ok(open(path, flags, Mode::empty())?)
 }
 
+/// A handle (O_PATH) of what stands at a path; a link is not followed.
+///
+/// # Errors
+/// open(2)'s.
+pub fn handle(path: &Path) -> Result<OwnedFd> {
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    Ok(open(path, flags, Mode::empty())?)
+}
+
+/// Whether a handle is of a socket.
+///
+/// # Errors
+/// fstat(2)'s.
+pub fn is_socket(file: BorrowedFd<'_>) -> Result<bool> {
+    Ok(fstat(file)?.st_mode & libc::S_IFMT == libc::S_IFSOCK)
+}
+
 /// A namespace file.
 ///
 /// # Errors
@@ -115,6 +132,41 @@ pub fn namespace_kind(file: BorrowedFd<'_>) -> Result<u32> {
     // SAFETY: this request takes no argument.
     let kind = unsafe { libc::ioctl(file.as_raw_fd(), NS_GET_NSTYPE as _) };
     if kind < 0 { Err(Error::last_os_error()) } else { Ok(kind.cast_unsigned()) }
+}
+
+/// The user namespace that owns a namespace (NS_GET_USERNS).
+///
+/// # Errors
+/// EPERM when it is beyond the caller's own.
+pub fn namespace_owner(file: BorrowedFd<'_>) -> Result<OwnedFd> {
+    related(file, 0xb701)
+}
+
+/// The user namespace that a user namespace was made in (NS_GET_PARENT).
+///
+/// # Errors
+/// EPERM when it is beyond the caller's own.
+pub fn namespace_parent(file: BorrowedFd<'_>) -> Result<OwnedFd> {
+    related(file, 0xb702)
+}
+
+fn related(file: BorrowedFd<'_>, request: libc::c_ulong) -> Result<OwnedFd> {
+    // SAFETY: both requests take no argument.
+    let fd = unsafe { libc::ioctl(file.as_raw_fd(), request as _) };
+    if fd < 0 {
+        return Err(Error::last_os_error());
+    }
+    // SAFETY: the kernel made a close-on-exec descriptor that nobody else knows.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Whether two descriptors are of one file.
+///
+/// # Errors
+/// fstat(2)'s.
+pub fn is_same(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> Result<bool> {
+    let (one, other) = (fstat(one)?, fstat(other)?);
+    Ok((one.st_dev, one.st_ino) == (other.st_dev, other.st_ino))
 }
 
 /// A nameless file in memory with this content, to be read from its start.

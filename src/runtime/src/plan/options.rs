@@ -101,6 +101,11 @@ pub(crate) fn known() -> Vec<String> {
     all
 }
 
+/// The words that are left for the file system, by commas.
+pub(crate) fn unknown(words: &[String]) -> String {
+    read(words).data
+}
+
 /// Reads the options of a mount.
 pub(super) fn read(words: &[String]) -> Options {
     let mut out = Options::default();

@@ -61,9 +61,25 @@ pub(super) fn enter(draft: &mut Draft, entry: Entry) {
     }
 }
 
-/// Whether a process is the same when it enters last: scheduled alike, on the same cores.
-pub(super) fn may_enter_last(process: &Process, around: &Surroundings<'_>) -> bool {
-    around.cores.is_none() && schedule::survives_fork(process)
+/// Whether a process is the same when it enters last: scheduled alike, on the same cores; and
+/// whether a filter that is loaded before lets it.
+pub(super) fn may_enter_last(process: &Process, around: &Surroundings<'_>, entry: Entry) -> bool {
+    let early = process.no_new_privileges() != Some(true);
+    let filter = around.seccomp.filter(|_| early);
+    let same = around.cores.is_none() && schedule::survives_fork(process);
+    same && filter.is_none_or(|profile| !refuses_entry(profile, entry))
+}
+
+/// Whether the filter refuses, or asks about, a call of [`enter`]. Rules about arguments are taken
+/// as meant for others.
+fn refuses_entry(profile: &LinuxSeccomp, entry: Entry) -> bool {
+    let refuses = |call| seccomp::refuses(profile, call);
+    let fork = match seccomp::denies_existence(profile, "clone3") {
+        true => refuses("clone"),
+        false => refuses("clone3"),
+    };
+    let terminal = entry.terminal && refuses("ioctl");
+    entry.forks && (fork || refuses("sendmsg")) || refuses("setsid") || terminal
 }
 
 impl<'a> Surroundings<'a> {

@@ -128,7 +128,7 @@ fn plain(op: &Op) -> &'static str {
             "restrict by org.podvisor.landlock (ports need Linux 6.7, scopes 6.12)"
         }
         Op::Umask { .. } => "set the umask",
-        Op::CloseFrom { .. } => "close descriptors",
+        Op::CloseFrom { .. } | Op::CloseOthers => "close descriptors",
         Op::Home { .. } => "look up HOME",
         Op::Signals => "reset signals",
         Op::Bounding { .. } => "drop bounding capabilities",
