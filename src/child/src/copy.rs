@@ -7,7 +7,7 @@ use core::ffi::{CStr, c_int};
 
 use crate::fresh;
 use crate::mount::attach;
-use crate::op::Text;
+use crate::op::{Keep, Text};
 use crate::raw::{Done, close, fd, syscall, unit};
 use crate::run::Child;
 use crate::target::{Made, stat};
@@ -36,7 +36,7 @@ impl Child<'_> {
         close(from);
         close(to);
         close(covered);
-        self.keep_last(target, mount);
+        self.keep(target, mount, Keep::Next);
         done
     }
 }

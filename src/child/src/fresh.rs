@@ -136,6 +136,11 @@ impl Word {
 impl Child<'_> {
     /// Keeps what was mounted, for as long as later operations are about it.
     pub(crate) fn keep(&mut self, target: Text, mount: c_int, keep: Keep) {
+        if self.is_root(target) {
+            close(self.root);
+            self.root = mount;
+            return;
+        }
         let slot = match keep {
             Keep::Always => self.kept.iter_mut().find(|kept| kept.mount == NONE),
             Keep::Next | Keep::No => None,
@@ -147,8 +152,13 @@ impl Child<'_> {
         }
     }
 
+    /// Whether it is the root: what is mounted there hides what the root was.
+    pub(crate) fn is_root(&self, target: Text) -> bool {
+        self.text(target) == Ok(c"/")
+    }
+
     /// Keeps a mount until the next one is kept so.
-    pub(crate) fn keep_last(&mut self, target: Text, mount: c_int) {
+    fn keep_last(&mut self, target: Text, mount: c_int) {
         if self.last.mount != NONE {
             close(self.last.mount);
         }

@@ -50,5 +50,7 @@ mod unmount;
 pub mod visit;
 
 pub use image::{IMAGE_AT, Image, Role, Span, begin};
-pub use op::{Attributes, FRAME_BYTES, Frame, Keep, Kind, NO_SLOT, Op, Scheduling, Text, stage};
+pub use op::{
+    Attributes, FRAME_BYTES, Frame, Keep, Kind, Links, NO_SLOT, Op, Scheduling, Text, stage,
+};
 pub use run::Strings;

@@ -6,10 +6,10 @@
 
 use core::ffi::{CStr, c_int};
 
-use crate::op::{Attributes, Keep, Kind, NO_SLOT, Op, Text};
+use crate::op::{Attributes, Keep, Kind, Links, NO_SLOT, Op, Text};
 use crate::raw::{Done, close, fd, syscall, unit};
 use crate::run::Child;
-use crate::target::{Made, is_folder, stat};
+use crate::target::{Made, is_folder, is_link, stat};
 
 const OPEN_TREE_CLONE: c_int = 1;
 pub(crate) const AT_RECURSIVE: c_int = 0x8000;
@@ -17,6 +17,9 @@ const MOVE_MOUNT_F_EMPTY_PATH: c_int = 0x04;
 const MOVE_MOUNT_T_EMPTY_PATH: c_int = 0x40;
 /// Most bytes of mount(2)'s options: a page.
 const OPTIONS_MAX: usize = 4096;
+
+/// Most bytes of what a link says, and a NUL.
+const LINK_MAX: usize = libc::PATH_MAX as usize + 1;
 
 /// What the kernel locks in a mount namespace of fewer rights, but for atime: ro, nosuid, nodev,
 /// noexec.
@@ -37,8 +40,17 @@ struct MountAttr {
 /// A detached clone of the mount at `path`.
 pub(crate) fn clone_tree(folder: c_int, path: &CStr, recursive: bool) -> Done<c_int> {
     let empty = if path.is_empty() { libc::AT_EMPTY_PATH } else { 0 };
+    clone_by(folder, path, recursive, empty)
+}
+
+/// The same of what is at `path` itself, be it a link.
+pub(crate) fn clone_itself(path: &CStr, recursive: bool) -> Done<c_int> {
+    clone_by(libc::AT_FDCWD, path, recursive, libc::AT_SYMLINK_NOFOLLOW)
+}
+
+fn clone_by(folder: c_int, path: &CStr, recursive: bool, how: c_int) -> Done<c_int> {
     let recursive = if recursive { AT_RECURSIVE } else { 0 };
-    let flags = OPEN_TREE_CLONE | libc::O_CLOEXEC | empty | recursive;
+    let flags = OPEN_TREE_CLONE | libc::O_CLOEXEC | how | recursive;
     fd(syscall!(libc::SYS_open_tree, folder, path, flags))
 }
 
@@ -66,6 +78,12 @@ pub(crate) fn set_attributes(
     let flags = libc::AT_EMPTY_PATH | if recursive { AT_RECURSIVE } else { 0 };
     let size = size_of::<MountAttr>();
     unit(syscall!(libc::SYS_mount_setattr, mount, c"", flags, &raw const attributes, size))
+}
+
+fn read_link<'a>(folder: c_int, name: &CStr, room: &'a mut [u8; LINK_MAX]) -> Done<&'a CStr> {
+    let (at, size) = (room.as_mut_ptr(), LINK_MAX - 1);
+    syscall!(libc::SYS_readlinkat, folder, name, at, size)?;
+    crate::raw::text_of(room)
 }
 
 fn change(mount: c_int, to: Attributes, recursive: bool) -> Done {
@@ -117,7 +135,7 @@ impl Child<'_> {
                     true => Some(with_mode(&mut room, folder, self.text(options)?)?),
                     false => self.options(options)?,
                 };
-                if keep != Keep::No {
+                if keep != Keep::No || self.is_root(target) && flags & libc::MS_REMOUNT == 0 {
                     let (source, kind) = (self.text(source)?, self.text(kind)?);
                     let mount = crate::fresh::make(kind, source, flags, options)?;
                     let done = attach(mount, folder);
@@ -179,14 +197,21 @@ impl Child<'_> {
     }
 
     fn bind(&mut self, op: &Op) -> Done {
-        let Op::Bind { target, source, slot, recursive, mapped, firm, own, implied, deep } = *op
+        let Op::Bind { target, source, slot, recursive, mapped, firm, links, own, implied, deep } =
+            *op
         else {
             return Err(libc::ENOSYS);
         };
         let tree = match slot {
+            NO_SLOT if links.source => clone_itself(self.text(source)?, recursive)?,
             NO_SLOT => clone_tree(libc::AT_FDCWD, self.text(source)?, recursive)?,
             slot => self.slot(slot)?,
         };
+        if links.copy && is_link(&stat(tree)?) {
+            let done = self.copy_link(tree, target);
+            close(tree);
+            return done;
+        }
         if mapped {
             self.tell(Kind::Tree, 0, tree)?;
             self.listen()?;
@@ -194,10 +219,30 @@ impl Child<'_> {
         restrict(tree, own, implied)?;
         change(tree, deep, true)?;
         let made = if is_folder(&stat(tree)?) { Made::Folder } else { Made::File };
-        let place = self.place(target, made, firm)?;
+        let place = match links {
+            Links { target: true, .. } => self.place_itself(target, made)?,
+            _ => self.place(target, made, firm)?,
+        };
         let done = attach(tree, place);
         close(place);
-        close(tree);
+        match done {
+            Ok(()) if self.is_root(target) => self.keep(target, tree, Keep::No),
+            _ => close(tree),
+        }
+        done
+    }
+
+    /// Makes the link that `link` is a handle of at `target`, where the same one may be.
+    fn copy_link(&self, link: c_int, target: Text) -> Done {
+        let (mut says, mut there) = ([0u8; LINK_MAX], [0u8; LINK_MAX]);
+        let says = read_link(link, c"", &mut says)?;
+        let (folder, name) = self.parent(target)?;
+        let name = self.text(name)?;
+        let done = match unit(syscall!(libc::SYS_symlinkat, says, folder, name)) {
+            Err(libc::EEXIST) if read_link(folder, name, &mut there) == Ok(says) => Ok(()),
+            other => other,
+        };
+        close(folder);
         done
     }
 }

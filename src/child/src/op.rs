@@ -56,6 +56,18 @@ pub enum Keep {
     Always,
 }
 
+/// What a bind mount makes of links that its paths end in; otherwise they are followed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Links {
+    /// A link as the source is mounted itself.
+    pub source: bool,
+    /// A link as the target is mounted over.
+    pub target: bool,
+    /// A link as the source is made anew at the target, and nothing mounted.
+    pub copy: bool,
+}
+
 /// One operation of the child.
 #[allow(missing_docs, reason = "the fields are those of the system call named")]
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -108,6 +120,7 @@ pub enum Op {
     /// attributes are set before it is attached: `own` of the mount, `deep` of all below too.
     /// `implied` are cleared as well, but where they are locked. One that is `mapped` goes to the
     /// parent before, who maps its owners. `firm` refuses links on the way to the target.
+    /// On `/` it is the root from then on.
     Bind {
         target: Text,
         source: Text,
@@ -115,6 +128,7 @@ pub enum Op {
         recursive: bool,
         mapped: bool,
         firm: bool,
+        links: Links,
         own: Attributes,
         implied: u64,
         deep: Attributes,

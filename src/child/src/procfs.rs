@@ -59,8 +59,13 @@ fn open_root() -> Done<c_int> {
 }
 
 fn is_root(folder: c_int) -> Done<bool> {
+    Ok(on_procfs(folder)? && stat(folder)?.st_ino == ROOT_INODE)
+}
+
+/// Whether what a handle is of is the kernel's.
+pub(crate) fn on_procfs(handle: c_int) -> Done<bool> {
     // SAFETY: statfs is plain data for which all zeroes is valid.
     let mut system: libc::statfs = unsafe { core::mem::zeroed() };
-    syscall!(libc::SYS_fstatfs, folder, &raw mut system)?;
-    Ok(system.f_type as i64 == PROCFS_MAGIC && stat(folder)?.st_ino == ROOT_INODE)
+    syscall!(libc::SYS_fstatfs, handle, &raw mut system)?;
+    Ok(system.f_type as i64 == PROCFS_MAGIC)
 }

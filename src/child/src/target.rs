@@ -8,6 +8,7 @@
 use core::ffi::{CStr, c_int};
 
 use crate::op::Text;
+use crate::procfs::on_procfs;
 use crate::raw::{Done, close, fd, syscall, unit};
 use crate::run::Child;
 
@@ -92,6 +93,29 @@ impl Child<'_> {
             Err(libc::ENOENT) => self.make_at(path, made, firm),
             other => other,
         }
+    }
+
+    /// The same of what is there itself: a link at the end is not followed, and none of procfs is
+    /// taken, which would lead who looks there astray.
+    pub(crate) fn place_itself(&self, target: Text, made: Made) -> Done<c_int> {
+        let (folder, name) = self.parent(target)?;
+        let name = self.text(name)?;
+        // No link has such a name.
+        if name.is_empty() || name == c".." {
+            close(folder);
+            return self.place(target, made, false);
+        }
+        let found = match open_in(folder, name, libc::O_PATH | libc::O_NOFOLLOW, true) {
+            Err(libc::ENOENT) => Name::new(name.to_bytes())
+                .and_then(|name| make_one(folder, &name, made == Made::File)),
+            other => other,
+        };
+        close(folder);
+        let place = found?;
+        if is_link(&stat(place)?) && on_procfs(place)? {
+            return Err(libc::ELOOP);
+        }
+        Ok(place)
     }
 
     fn make_at(&self, path: &CStr, made: Made, firm: bool) -> Done<c_int> {
@@ -316,6 +340,11 @@ pub(crate) fn stat(fd: c_int) -> Done<libc::stat> {
     let mut found: libc::stat = unsafe { core::mem::zeroed() };
     syscall!(libc::SYS_fstat, fd, &raw mut found)?;
     Ok(found)
+}
+
+/// Whether a mode is that of a link.
+pub(crate) fn is_link(found: &libc::stat) -> bool {
+    found.st_mode & libc::S_IFMT == libc::S_IFLNK
 }
 
 /// Whether a mode is that of a folder.

@@ -11,7 +11,7 @@ use core::ptr::from_ref;
 use core::sync::atomic::{AtomicI32, Ordering};
 
 use crate::depart::clone_into;
-use crate::mount::clone_tree;
+use crate::mount::{clone_itself, clone_tree};
 use crate::raw::{Done, exit, fd, syscall, unit};
 
 /// A descriptor that is not there.
@@ -42,6 +42,8 @@ pub struct Wanted {
     pub path: *const c_char,
     /// With what is mounted below.
     pub recursive: bool,
+    /// A link there is not followed.
+    pub link: bool,
     /// Its descriptor, or an errno below zero.
     pub tree: AtomicI32,
 }
@@ -106,7 +108,10 @@ unsafe extern "C" fn walk(visit: *const Visit) -> ! {
     for one in wanted.iter().filter(|_| end.is_ok()) {
         // SAFETY: the path ends with a NUL and stays, says who made it.
         let path = unsafe { CStr::from_ptr(one.path) };
-        let tree = clone_tree(libc::AT_FDCWD, path, one.recursive);
+        let tree = match one.link {
+            true => clone_itself(path, one.recursive),
+            false => clone_tree(libc::AT_FDCWD, path, one.recursive),
+        };
         one.tree.store(tree.unwrap_or_else(|errno| -errno), Ordering::Release);
     }
     exit(0)

@@ -11,6 +11,7 @@ pub mod core_scheduling;
 pub mod document;
 pub mod duration;
 mod id_range;
+pub mod idmap;
 pub mod landlock;
 pub mod profile;
 pub mod state;

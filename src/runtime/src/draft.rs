@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use child::{Op, Strings, Text};
 use sys::launch::Compiled;
+use sys::tree::Shape;
 
 use crate::idmaps::{Mapping, Users};
 use crate::nodes::Node;
@@ -16,9 +17,9 @@ use crate::nodes::Node;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Source {
     /// A detached clone of a mount tree of the host.
-    Tree { path: PathBuf, recursive: bool },
+    Tree { path: PathBuf, shape: Shape },
     /// The same with its owners mapped.
-    MappedTree { path: PathBuf, recursive: bool, map: Mapping },
+    MappedTree { path: PathBuf, shape: Shape, map: Mapping },
     /// An overlay whose layers' owners are mapped; attached nowhere.
     Overlay { layers: Layers, by: Users },
     /// A namespace file, and the field that changes something in there.

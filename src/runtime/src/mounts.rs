@@ -4,10 +4,12 @@
 //! here, in the caller's view; a child that has entered the container attaches them. Not here: its
 //! program (`plan::live`).
 
+use std::borrow::Cow;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 use oci::Finding;
+use oci::idmap::spelled_out;
 use oci::runtime::{Mount, Spec};
 use sys::launch::above_stdio;
 
@@ -36,7 +38,10 @@ pub(crate) fn change(runtime: &Runtime, id: &str, mounts: &[Mount], add: bool) -
     let name = Operation::Mounts.name();
     let refused = || Error::Refused { operation: name, id: id.to_owned(), status };
     drop(record.process().ok_or_else(refused)?);
-    let change = if add { Live::Add(mounts, &record.bundle) } else { Live::Remove(mounts) };
+    let linux = spec.linux().as_ref();
+    let spelled = |mount| spelled_out(mount, linux).unwrap_or(Cow::Borrowed(mount)).into_owned();
+    let mounts: Vec<Mount> = mounts.iter().map(spelled).collect();
+    let change = if add { Live::Add(&mounts, &record.bundle) } else { Live::Remove(&mounts) };
     let path = |users: &OwnedFd| PathBuf::from(format!("/proc/self/fd/{}", users.as_raw_fd()));
     let (draft, birth) = plan::live(users.as_ref().map(path), change);
     let nothing = || sys::stdio::open_null().and_then(above_stdio);
@@ -89,6 +94,9 @@ fn namespaces(pid: i32, user: bool) -> Result<(OwnedFd, Option<OwnedFd>)> {
     }
 }
 
+/// Options that need a container that has not begun.
+const LINKS: [&str; 3] = ["copy-symlink", "dest-nofollow", "src-nofollow"];
+
 /// What of the mounts cannot be, by field.
 fn check(spec: &Spec, mounts: &[Mount], add: bool) -> std::result::Result<(), Vec<Finding>> {
     let mut found = Vec::new();
@@ -113,8 +121,13 @@ fn check(spec: &Spec, mounts: &[Mount], add: bool) -> std::result::Result<(), Ve
         if kept.iter().any(|path| plan::absolute(Path::new(path)) == destination) {
             say(index, "destination", "is one of linux.maskedPaths or linux.readonlyPaths");
         }
+        // Maps that are none are told with the rest.
+        let mount = spelled_out(mount, linux).unwrap_or(Cow::Borrowed(mount));
         let words = mount.options().as_deref().unwrap_or_default();
-        if add && (!plan::is_bind(mount) || words.iter().any(|word| word == "remount")) {
+        if add && words.iter().any(|word| LINKS.contains(&word.as_str())) {
+            say(index, "options", "says what to make of links: none is followed here");
+        }
+        if add && (!plan::is_bind(&mount) || words.iter().any(|word| word == "remount")) {
             say(index, "type", "is not bind: nothing else comes to a container that lives");
         } else if add && !plan::unknown_options(words).is_empty() {
             let problem = format!("no such option: {}", plan::unknown_options(words));

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use sys::launch::above_stdio;
 use sys::locked::Locked;
+use sys::tree::Shape;
 
 use crate::draft::Source;
 use crate::error::{Error, Result};
@@ -20,11 +21,11 @@ use crate::idmaps::Known;
 /// # Errors
 /// The path that cannot be cloned or mapped.
 pub(crate) fn open(sources: &[Source], lock: bool) -> Result<Vec<Option<OwnedFd>>> {
-    let wanted: Vec<(&Path, bool)> = sources.iter().filter_map(place).collect();
+    let wanted: Vec<(&Path, Shape)> = sources.iter().filter_map(place).collect();
     let mut trees = if lock && !wanted.is_empty() {
         locked(&wanted)?
     } else {
-        wanted.iter().map(|(path, deep)| plain(path, *deep)).collect::<Result<Vec<_>>>()?
+        wanted.iter().map(|(path, shape)| plain(path, *shape)).collect::<Result<Vec<_>>>()?
     }
     .into_iter();
     let mut known = Known::default();
@@ -42,27 +43,27 @@ pub(crate) fn open(sources: &[Source], lock: bool) -> Result<Vec<Option<OwnedFd>
     sources.iter().map(&mut fill).collect()
 }
 
-fn place(source: &Source) -> Option<(&Path, bool)> {
+fn place(source: &Source) -> Option<(&Path, Shape)> {
     match source {
-        Source::Tree { path, recursive } | Source::MappedTree { path, recursive, .. } => {
-            Some((path, *recursive))
+        Source::Tree { path, shape } | Source::MappedTree { path, shape, .. } => {
+            Some((path, *shape))
         }
         _ => None,
     }
 }
 
-fn plain(path: &Path, deep: bool) -> Result<OwnedFd> {
-    sys::tree::clone(path, deep).and_then(above_stdio).map_err(Error::io("open", path))
+fn plain(path: &Path, shape: Shape) -> Result<OwnedFd> {
+    sys::tree::clone(path, shape).and_then(above_stdio).map_err(Error::io("open", path))
 }
 
-fn locked(wanted: &[(&Path, bool)]) -> Result<Vec<OwnedFd>> {
+fn locked(wanted: &[(&Path, Shape)]) -> Result<Vec<OwnedFd>> {
     let house = Locked::new().map_err(|source| Error::Clone { source })?;
     let trees = house.trees(wanted).map_err(|source| Error::Clone { source })?;
-    let kept = |(tree, (path, deep)): (std::io::Result<OwnedFd>, &(&Path, bool))| match tree {
+    let kept = |(tree, (path, shape)): (std::io::Result<OwnedFd>, &(&Path, Shape))| match tree {
         // What other mounts hide there is not shown to a user namespace, unless it is asked for by
         // a mount that has nothing to lock.
-        Err(error) if error.kind() == ErrorKind::InvalidInput && !deep => {
-            let tree = plain(path, false)?;
+        Err(error) if error.kind() == ErrorKind::InvalidInput && !shape.recursive => {
+            let tree = plain(path, *shape)?;
             match sys::tree::is_restricted(tree.as_fd()) {
                 Ok(false) => Ok(tree),
                 Ok(true) => Err(Error::io("open", path)(std::io::Error::other(

@@ -15,6 +15,8 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use child::depart::STACK_BYTES;
 use child::visit::{Founding, Visit, Wanted, found, look_around};
 
+use crate::tree::Shape;
+
 /// A copy of the caller's mount namespace in which mounts are locked.
 pub struct Locked {
     namespace: OwnedFd,
@@ -53,12 +55,13 @@ impl Locked {
     ///
     /// # Errors
     /// clone3(2)'s, setns(2)'s; a path with a NUL.
-    pub fn trees(&self, wanted: &[(&Path, bool)]) -> Result<Vec<Result<OwnedFd>>> {
-        let text = |(path, _): &(&Path, bool)| CString::new(path.as_os_str().as_bytes());
+    pub fn trees(&self, wanted: &[(&Path, Shape)]) -> Result<Vec<Result<OwnedFd>>> {
+        let text = |(path, _): &(&Path, Shape)| CString::new(path.as_os_str().as_bytes());
         let paths = wanted.iter().map(text).collect::<std::result::Result<Vec<_>, _>>()?;
-        let of = |(path, (_, recursive)): (&CString, &(&Path, bool))| Wanted {
+        let of = |(path, (_, shape)): (&CString, &(&Path, Shape))| Wanted {
             path: path.as_ptr(),
-            recursive: *recursive,
+            recursive: shape.recursive,
+            link: shape.link,
             tree: AtomicI32::new(-libc::ENOSYS),
         };
         let all: Vec<Wanted> = paths.iter().zip(wanted).map(of).collect();

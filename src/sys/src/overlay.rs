@@ -107,7 +107,7 @@ pub fn mapped(
         leave_host_mounts().map_err(Unmade::Overlay)?;
         for path in lower {
             let layer = |error| Unmade::Layer(path.clone(), error);
-            let tree = crate::tree::clone(path, false).map_err(layer)?;
+            let tree = crate::tree::clone(path, crate::tree::Shape::default()).map_err(layer)?;
             crate::tree::map_ids(tree.as_fd(), users, false).map_err(layer)?;
             attach(&tree, path).map_err(layer)?;
         }

@@ -14,16 +14,26 @@ use nix::sys::stat::{Mode, fstat};
 use crate::overlay::{done, owned};
 use crate::seqpacket;
 
-/// A detached clone of the mount tree at `path`, with what is mounted below when `recursive`.
+/// What of a place becomes a clone; by default the mount alone, behind any link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shape {
+    /// With what is mounted below.
+    pub recursive: bool,
+    /// A link at the end of the path is taken itself.
+    pub link: bool,
+}
+
+/// A detached clone of the mount tree at `path`.
 ///
 /// # Errors
 /// open_tree(2)'s: ENOENT, EACCES, EPERM.
-pub fn clone(path: &Path, recursive: bool) -> Result<OwnedFd> {
+pub fn clone(path: &Path, shape: Shape) -> Result<OwnedFd> {
     const OPEN_TREE_CLONE: u32 = 1;
     const AT_RECURSIVE: u32 = 0x8000;
     let path = CString::new(path.as_os_str().as_bytes())?;
-    let recursive = if recursive { AT_RECURSIVE } else { 0 };
-    let flags = OPEN_TREE_CLONE | libc::O_CLOEXEC.cast_unsigned() | recursive;
+    let recursive = if shape.recursive { AT_RECURSIVE } else { 0 };
+    let link = if shape.link { libc::AT_SYMLINK_NOFOLLOW.cast_unsigned() } else { 0 };
+    let flags = OPEN_TREE_CLONE | libc::O_CLOEXEC.cast_unsigned() | recursive | link;
     // SAFETY: a NUL-terminated path that outlives the call; the rest are integers.
     let raw = unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags) };
     if raw < 0 {

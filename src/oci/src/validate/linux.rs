@@ -171,6 +171,10 @@ fn check_sysctl(spec: &Spec, key: &str, value: &str, found: &mut Findings) {
     if dotted == "kernel.hostname" {
         return found.add(at, "use the field hostname");
     }
+    let domain = spec.domainname().as_deref().filter(|name| !name.is_empty());
+    if dotted == "kernel.domainname" && domain.is_some_and(|name| name != value) {
+        return found.add(at, "is another name than domainname");
+    }
     let Some(kind) = sysctl_namespace(key) else {
         return found.add(at, format!("{dotted} is not in a separate kernel namespace"));
     };

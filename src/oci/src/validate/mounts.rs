@@ -10,7 +10,11 @@ pub(super) fn check(spec: &Spec, found: &mut Findings) {
     for (index, mount) in spec.mounts().iter().flatten().enumerate() {
         let at = format!("mounts[{index}]");
         check_mount(mount, &at, found);
-        check_maps(spec, mount, &at, found);
+        check_links(mount, &at, found);
+        match crate::idmap::spelled_out(mount, spec.linux().as_ref()) {
+            Ok(mount) => check_maps(spec, &mount, &at, found),
+            Err(problem) => found.add(format!("{at}.options"), problem),
+        }
     }
 }
 
@@ -91,6 +95,17 @@ fn below_proc(destination: &Path) -> Option<String> {
 fn is_bind(mount: &Mount) -> bool {
     let options = mount.options().as_deref().unwrap_or_default();
     mount.typ().as_deref() == Some("bind") || options.iter().any(|o| o == "bind" || o == "rbind")
+}
+
+/// What is said of links at the end of a bind mount's paths.
+fn check_links(mount: &Mount, at: &str, found: &mut Findings) {
+    const WORDS: [&str; 3] = ["copy-symlink", "dest-nofollow", "src-nofollow"];
+    let options = mount.options().as_deref().unwrap_or_default();
+    if let Some(word) = options.iter().find(|o| WORDS.contains(&o.as_str()))
+        && !is_bind(mount)
+    {
+        found.add(format!("{at}.options"), format!("{word} is of bind mounts only"));
+    }
 }
 
 /// Id-mapped mounts.

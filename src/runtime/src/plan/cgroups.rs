@@ -8,7 +8,7 @@
 
 use std::path::{Path, PathBuf};
 
-use child::{Attributes, Keep, NO_SLOT, Op, Text};
+use child::{Attributes, Keep, Links, NO_SLOT, Op, Text};
 use oci::runtime::{LinuxNamespaceType, Mount, Spec};
 
 use super::options::Options;
@@ -105,6 +105,7 @@ fn bound(draft: &mut Draft, target: Text, path: &Path, flags: u64) {
         slot: NO_SLOT,
         recursive: false,
         mapped: false,
+        links: Links::default(),
         own: Attributes { set: attributes(flags), ..Attributes::default() },
         implied: 0,
         deep: Attributes::default(),

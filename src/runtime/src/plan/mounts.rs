@@ -1,9 +1,12 @@
 //! `mounts` of config.json, in their order.
 
+use std::borrow::Cow;
 use std::path::{Component, Path, PathBuf};
 
 use child::{Attributes, Keep, NO_SLOT, Op};
+use oci::idmap::spelled_out;
 use oci::runtime::{Mount, Spec};
+use sys::tree::Shape;
 
 use super::options::{self, Options};
 use super::{Birthplace, Facts, cgroups};
@@ -23,7 +26,10 @@ pub(super) fn plan(draft: &mut Draft, spec: &Spec, facts: &Facts<'_>, birth: &Bi
         let earlier = mounts.get(..index).unwrap_or_default();
         let inner = is_bind(mount) && is_inner(mount, earlier, spec, facts.bundle);
         let place = Place { lasts: lasts(mounts, index), late: is_late(mounts, index), inner };
-        one(draft, mount, place, facts, (birth, label));
+        let linux = spec.linux().as_ref();
+        // What cannot be spelled out was refused with the document.
+        let mount = spelled_out(mount, linux).unwrap_or(Cow::Borrowed(mount));
+        one(draft, &mount, place, facts, (birth, label));
     }
     if let Some((folder, place)) = facts.notify {
         let mut mount = Mount::default();
@@ -211,6 +217,8 @@ fn bind(draft: &mut Draft, mount: &Mount, options: &Options, way: &Way<'_>) {
     let target = draft.path(&absolute(mount.destination()));
     let ((own, implied), mut deep) = (options.of_bind(), options.deep);
     let path = source.clone();
+    let links = options.links;
+    let shape = Shape { recursive, link: links.source };
     let mut mapped = false;
     let tree = match mapping(mount, options, birth) {
         Some(map) if inner => {
@@ -218,9 +226,9 @@ fn bind(draft: &mut Draft, mount: &Mount, options: &Options, way: &Way<'_>) {
             mapped = true;
             None
         }
-        Some(map) => Some(Source::MappedTree { path, recursive, map }),
+        Some(map) => Some(Source::MappedTree { path, shape, map }),
         None => (live || birth.user && !birth.unprivileged && !inner)
-            .then_some(Source::Tree { path, recursive }),
+            .then_some(Source::Tree { path, shape }),
     };
     let slot = match tree {
         Some(tree) => {
@@ -234,7 +242,7 @@ fn bind(draft: &mut Draft, mount: &Mount, options: &Options, way: &Way<'_>) {
     };
     let source = draft.path(&source);
     let firm = live;
-    draft.op(Op::Bind { target, source, slot, recursive, mapped, firm, own, implied, deep });
+    draft.op(Op::Bind { target, source, slot, recursive, mapped, firm, links, own, implied, deep });
 }
 
 /// How a mount's owners are mapped: by its own maps, or as in the container's user namespace.

@@ -1,9 +1,9 @@
 //! fstab-style mount options to flags. Pure.
 //!
-//! Source: mount(8), runtime-spec config.md "Linux mount options". A word that is none of these is
+//! Source: mount(8), runtime-spec config.md "Linux mount options", crun(1) for links and maps. A word that is none of these is
 //! data for the file system, which refuses what it does not know.
 
-use child::Attributes;
+use child::{Attributes, Links};
 
 const RDONLY: u64 = sys::abi::MOUNT_ATTR_RDONLY;
 const NOSUID: u64 = sys::abi::MOUNT_ATTR_NOSUID;
@@ -30,6 +30,7 @@ pub(super) struct Options {
     pub(super) bind: Option<bool>,
     pub(super) remount: bool,
     pub(super) copy_up: bool,
+    pub(super) links: Links,
     /// idmap (`false`) or ridmap (`true`).
     pub(super) map_ids: Option<bool>,
     /// What is left for the file system.
@@ -75,7 +76,18 @@ const ROWS: &[Row] = &[
 ];
 
 /// Words that are more than a flag.
-const OTHERS: [&str; 7] = ["bind", "defaults", "idmap", "rbind", "remount", "ridmap", "tmpcopyup"];
+const OTHERS: [&str; 10] = [
+    "bind",
+    "copy-symlink",
+    "defaults",
+    "dest-nofollow",
+    "idmap",
+    "rbind",
+    "remount",
+    "ridmap",
+    "src-nofollow",
+    "tmpcopyup",
+];
 
 const PROPAGATIONS: &[(&str, u64)] = &[
     ("private", sys::abi::MS_PRIVATE),
@@ -123,6 +135,10 @@ impl Options {
             "rbind" => self.bind = Some(true),
             "remount" => self.remount = true,
             "tmpcopyup" => self.copy_up = true,
+            "src-nofollow" => self.links.source = true,
+            "dest-nofollow" => self.links.target = true,
+            // The link is not to be followed before it is read.
+            "copy-symlink" => (self.links.source, self.links.copy) = (true, true),
             "idmap" => self.map_ids = Some(false),
             "ridmap" => self.map_ids = Some(true),
             _ => {

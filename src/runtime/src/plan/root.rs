@@ -4,6 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use child::{Attributes, NO_SLOT, Op};
 use oci::runtime::{Linux, Process, Spec};
+use sys::tree::Shape;
 
 use super::{Birthplace, Facts, Hiding, Rootfs, Streams, devices, mounts, options, point};
 use crate::draft::{Draft, Layers, Source};
@@ -111,7 +112,7 @@ fn root(draft: &mut Draft, spec: &Spec, facts: &Facts<'_>, birth: &Birthplace) {
             let path: PathBuf = path.components().collect();
             let (source, at) = (draft.path(&path), draft.path(&path));
             let slot = if birth.user && !birth.unprivileged {
-                draft.slot(Source::Tree { path, recursive: true })
+                draft.slot(Source::Tree { path, shape: Shape { recursive: true, link: false } })
             } else {
                 NO_SLOT
             };

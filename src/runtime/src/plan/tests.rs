@@ -3,6 +3,7 @@
 use super::*;
 use child::Op;
 use serde_json::{Value, json};
+use sys::tree::Shape;
 
 fn spec(patch: Value) -> Spec {
     let mut document = json!({
@@ -103,7 +104,7 @@ fn user_namespaces_decide_the_order() {
     let (draft, birth) = planned(linux(json!([{"type": "mount"}, {"type": "user"}])));
     assert!(birth.mapped && birth.flags & sys::abi::CLONE_NEWUSER as u64 != 0);
     assert!(!draft.program.ops.iter().any(|op| matches!(op, Op::Fork { .. })));
-    assert!(matches!(draft.sources[2], Source::Tree { recursive: true, .. }));
+    assert!(matches!(draft.sources[2], Source::Tree { shape: Shape { recursive: true, .. }, .. }));
     // New beside a joined one: join, unshare, fork.
     let namespaces =
         json!([{"type": "mount"}, {"type": "user"}, {"type": "network", "path": "/n"}]);
@@ -276,7 +277,7 @@ fn id_mapped_mounts_are_made_by_the_parent() {
         let mounts = json!([mount]);
         let (draft, _) = planned(json!({"linux": linux, "mounts": mounts}));
         draft.sources.into_iter().find_map(|source| match source {
-            Source::MappedTree { map, recursive: true, .. } => Some(map),
+            Source::MappedTree { map, shape: Shape { recursive: true, .. }, .. } => Some(map),
             _ => None,
         })
     };
