@@ -1,7 +1,7 @@
 //! fstab-style mount options to flags. Pure.
 //!
-//! Source: mount(8), runtime-spec config.md "Linux mount options", crun(1) for links and maps. A word that is none of these is
-//! data for the file system, which refuses what it does not know.
+//! Source: mount(8), runtime-spec config.md "Linux mount options", crun(1) for links and maps. A
+//! word that is none of these is data for the file system, which refuses what it does not know.
 
 use child::{Attributes, Links};
 
