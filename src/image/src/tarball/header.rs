@@ -59,6 +59,10 @@ impl Header {
             b'S' if &self.0[257..265] != b"ustar  \0" => {
                 return Err(Fault::bad("a sparse file whose header is not GNU tar's"));
             }
+            // GNU tar reads no numbers of it there.
+            b'3' | b'4' if &self.0[257..262] != b"ustar" || !matches!(self.0[262], 0 | b' ') => {
+                return Err(Fault::bad("a device whose header is no ustar"));
+            }
             b'0' | b'7' | b'S' | 0 => Kind::File,
             b'1' => Kind::HardLink,
             b'2' => Kind::Link,
