@@ -17,37 +17,15 @@ impl Child<'_> {
         // F_DUPFD gives a number from `first` on, so that the range below holds nothing of ours.
         let report = move_up(self.program.report, first)?;
         self.program.report = report;
-        let mut kept = [report, NONE];
         if keep != NO_SLOT {
             self.listener = move_up(self.slot(keep)?, first)?;
-            kept = [report.min(self.listener), report.max(self.listener)];
         }
-        let mut from = first;
-        for fd in kept.into_iter().filter(|fd| *fd != NONE) {
-            let fd = fd as u32;
-            if fd > from {
-                syscall!(libc::SYS_close_range, from, fd.wrapping_sub(1), 0)?;
-            }
-            from = fd.wrapping_add(1);
-        }
-        unit(syscall!(libc::SYS_close_range, from, u32::MAX, 0))
+        close_all_but(first, &[report, self.listener])
     }
 
     /// See [`Op::CloseOthers`](crate::op::Op::CloseOthers).
     pub(crate) fn close_others(&self) -> Done {
-        let slots = self.program.slots;
-        let mut from = 3;
-        let kept = |from| {
-            let all = slots.iter().copied().chain([self.program.report]);
-            all.filter(|fd| *fd >= from).min()
-        };
-        while let Some(next) = kept(from) {
-            if next > from {
-                syscall!(libc::SYS_close_range, from, next.wrapping_sub(1), 0)?;
-            }
-            from = next.wrapping_add(1);
-        }
-        unit(syscall!(libc::SYS_close_range, from, u32::MAX, 0))
+        close_all_but(3, self.program.slots.iter().chain([&self.program.report]))
     }
 
     /// The first candidate that is a file and may be executed.
@@ -142,6 +120,22 @@ impl Child<'_> {
         *self.program.words.get_mut(index).ok_or(libc::E2BIG)? = 0;
         Ok(index + 1)
     }
+}
+
+/// Closes every descriptor from `first` on but these; [`NONE`] among them is none.
+fn close_all_but<'a>(first: u32, kept: impl IntoIterator<Item = &'a c_int> + Clone) -> Done {
+    let mut from = first;
+    let next = |from| {
+        let above = |fd: &&c_int| u32::try_from(**fd).is_ok_and(|fd| fd >= from);
+        kept.clone().into_iter().filter(above).min().map(|fd| *fd as u32)
+    };
+    while let Some(fd) = next(from) {
+        if fd > from {
+            syscall!(libc::SYS_close_range, from, fd.wrapping_sub(1), 0)?;
+        }
+        from = fd.wrapping_add(1);
+    }
+    unit(syscall!(libc::SYS_close_range, from, u32::MAX, 0))
 }
 
 /// The offset behind a string at `at`.

@@ -128,11 +128,16 @@ impl Child<'_> {
         }
     }
 
-    /// The folder of `target`, to which no link leads, and the last component's offset.
-    pub(crate) fn folder_of(&self, target: Text) -> Done<(c_int, Text)> {
+    /// A target's bytes, where its last slash is, and the offset of what follows that.
+    fn split(&self, target: Text) -> Done<(&[u8], usize, Text)> {
         let bytes = self.text(target)?.to_bytes();
         let slash = bytes.iter().rposition(|b| *b == b'/').ok_or(libc::EINVAL)?;
-        let name = target.wrapping_add(slash as u32).wrapping_add(1);
+        Ok((bytes, slash, target.wrapping_add(slash as u32).wrapping_add(1)))
+    }
+
+    /// The folder of `target`, to which no link leads, and the last component's offset.
+    pub(crate) fn folder_of(&self, target: Text) -> Done<(c_int, Text)> {
+        let (bytes, slash, name) = self.split(target)?;
         let mut path = Path::new(bytes)?;
         let folder = if slash == 0 { c"/" } else { path.prefix(slash)? };
         Ok((self.look(folder, libc::O_PATH | libc::O_DIRECTORY, true)?, name))
@@ -140,9 +145,7 @@ impl Child<'_> {
 
     /// The folder of `target`, made if it is missing, and the last component's offset.
     pub(crate) fn parent(&self, target: Text) -> Done<(c_int, Text)> {
-        let bytes = self.text(target)?.to_bytes();
-        let slash = bytes.iter().rposition(|b| *b == b'/').ok_or(libc::EINVAL)?;
-        let name = target.wrapping_add(slash as u32).wrapping_add(1);
+        let (bytes, slash, name) = self.split(target)?;
         if slash == 0 {
             return Ok((open_in(self.root, c"/", libc::O_PATH, false)?, name));
         }

@@ -5,6 +5,7 @@
 //! judge (a path, a mount's data) are not looked at here.
 
 pub use linux::sysctl_namespace;
+pub use mounts::LINK_OPTIONS;
 
 use std::fmt;
 

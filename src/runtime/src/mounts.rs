@@ -11,6 +11,7 @@ use std::path::{Component, Path, PathBuf};
 use oci::Finding;
 use oci::idmap::spelled_out;
 use oci::runtime::{Mount, Spec};
+use oci::validate::LINK_OPTIONS;
 use sys::launch::above_stdio;
 
 use crate::Runtime;
@@ -94,9 +95,6 @@ fn namespaces(pid: i32, user: bool) -> Result<(OwnedFd, Option<OwnedFd>)> {
     }
 }
 
-/// Options that need a container that has not begun.
-const LINKS: [&str; 3] = ["copy-symlink", "dest-nofollow", "src-nofollow"];
-
 /// What of the mounts cannot be, by field.
 fn check(spec: &Spec, mounts: &[Mount], add: bool) -> std::result::Result<(), Vec<Finding>> {
     let mut found = Vec::new();
@@ -124,14 +122,16 @@ fn check(spec: &Spec, mounts: &[Mount], add: bool) -> std::result::Result<(), Ve
         // Maps that are none are told with the rest.
         let mount = spelled_out(mount, linux).unwrap_or(Cow::Borrowed(mount));
         let words = mount.options().as_deref().unwrap_or_default();
-        if add && words.iter().any(|word| LINKS.contains(&word.as_str())) {
+        if add && words.iter().any(|word| LINK_OPTIONS.contains(&word.as_str())) {
             say(index, "options", "says what to make of links: none is followed here");
         }
         if add && (!plan::is_bind(&mount) || words.iter().any(|word| word == "remount")) {
             say(index, "type", "is not bind: nothing else comes to a container that lives");
-        } else if add && !plan::unknown_options(words).is_empty() {
-            let problem = format!("no such option: {}", plan::unknown_options(words));
-            say(index, "options", &problem);
+        } else if add
+            && let unknown = plan::unknown_options(words)
+            && !unknown.is_empty()
+        {
+            say(index, "options", &format!("no such option: {unknown}"));
         }
     }
     if plan::shares_mounts(spec) {

@@ -7,10 +7,12 @@
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, ErrorKind};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
+
+use sys::survey::Form;
 
 use crate::error::{Error, Result};
 
@@ -77,7 +79,7 @@ fn bind(folder: &Path) -> io::Result<UnixDatagram> {
 /// in the container may have put a link in its place.
 fn open_to_all(path: &Path) -> io::Result<()> {
     let file = sys::tree::handle(path)?;
-    if !sys::tree::is_socket(file.as_fd())? {
+    if sys::survey::look_fd(&file)?.form != Form::Socket {
         return Err(io::Error::from(ErrorKind::AlreadyExists));
     }
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());

@@ -5,8 +5,7 @@
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use oci::runtime::{LinuxSeccomp, Process};
@@ -182,10 +181,9 @@ fn refuse_own(
         }
         _ => return Ok(()),
     };
-    let file = format!("/proc/self/fd/{}", file.as_raw_fd());
-    let look = |at: String| std::fs::metadata(at).map_err(Error::io("open namespace", path));
-    let (own, other) = (look(format!("/proc/self/ns/{name}"))?, look(file)?);
-    if (own.dev(), own.ino()) != (other.dev(), other.ino()) {
+    let own = sys::tree::namespace(Path::new(&format!("/proc/self/ns/{name}")));
+    let same = own.and_then(|own| sys::tree::is_same(own.as_fd(), file));
+    if !same.map_err(Error::io("open namespace", path))? {
         return Ok(());
     }
     let problem = std::io::Error::other(format!("is the caller's own {why}"));

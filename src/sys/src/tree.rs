@@ -117,14 +117,6 @@ pub fn handle(path: &Path) -> Result<OwnedFd> {
     Ok(open(path, flags, Mode::empty())?)
 }
 
-/// Whether a handle is of a socket.
-///
-/// # Errors
-/// fstat(2)'s.
-pub fn is_socket(file: BorrowedFd<'_>) -> Result<bool> {
-    Ok(fstat(file)?.st_mode & libc::S_IFMT == libc::S_IFSOCK)
-}
-
 /// A namespace file.
 ///
 /// # Errors

@@ -97,11 +97,13 @@ fn is_bind(mount: &Mount) -> bool {
     mount.typ().as_deref() == Some("bind") || options.iter().any(|o| o == "bind" || o == "rbind")
 }
 
+/// Options that say what a bind mount makes of links at the end of its paths. crun's.
+pub const LINK_OPTIONS: [&str; 3] = ["copy-symlink", "dest-nofollow", "src-nofollow"];
+
 /// What is said of links at the end of a bind mount's paths.
 fn check_links(mount: &Mount, at: &str, found: &mut Findings) {
-    const WORDS: [&str; 3] = ["copy-symlink", "dest-nofollow", "src-nofollow"];
     let options = mount.options().as_deref().unwrap_or_default();
-    if let Some(word) = options.iter().find(|o| WORDS.contains(&o.as_str()))
+    if let Some(word) = options.iter().find(|o| LINK_OPTIONS.contains(&o.as_str()))
         && !is_bind(mount)
     {
         found.add(format!("{at}.options"), format!("{word} is of bind mounts only"));
