@@ -66,7 +66,7 @@ impl Child<'_> {
                 self.find_home(uid);
                 Ok(())
             }
-            Op::Signals => reset_signals(),
+            Op::Signals => reset_signals(self.ignored),
             Op::Bounding { keep } => drop_bounding(keep),
             Op::Identity { uid, gid, groups } => self.become_user(uid, gid, groups),
             Op::Capabilities { effective, permitted, inheritable, ambient } => {
@@ -102,6 +102,7 @@ impl Child<'_> {
 }
 
 /// That the working folder is: one outside shows as "(unreachable)" (CVE-2024-21626).
+#[inline(never)]
 fn inside() -> Done {
     let mut buffer = [0u8; libc::PATH_MAX as usize];
     syscall!(libc::SYS_getcwd, buffer.as_mut_ptr(), libc::PATH_MAX)?;
@@ -110,6 +111,7 @@ fn inside() -> Done {
 
 impl Child<'_> {
     /// `HOME=` of the user's line; `/` where there is none. Only a regular file is read.
+    #[inline(never)]
     fn find_home(&mut self, uid: u32) {
         let mut window = [0u8; PASSWD_WINDOW];
         let home = passwd_line(&mut window, uid).and_then(|line| home_of(line, uid));
@@ -174,15 +176,16 @@ extern "C" fn terminate(_: c_int) -> ! {
 }
 
 /// All as it is by default, but for SIGTERM until the execve, which takes its handler away: the
-/// kernel keeps it from the first process of a PID namespace unless there is one.
-fn reset_signals() -> Done {
+/// kernel keeps it from the first process of a PID namespace unless there is one. Of the others the
+/// first execve has left none but those that are ignored.
+fn reset_signals(ignored: u64) -> Done {
     let default = Disposition { handler: libc::SIG_DFL, flags: 0, restorer: 0, mask: 0 };
     // Nothing returns from the handler, so that nothing is restored.
     let restorer = if cfg!(target_arch = "x86_64") { terminate as *const () as usize } else { 0 };
     let flags = if cfg!(target_arch = "x86_64") { SA_RESTORER } else { 0 };
     let handler = terminate as *const () as usize;
     let ending = Disposition { handler, flags, restorer, mask: 0 };
-    for signal in 1..=64 {
+    for signal in (1..=64).filter(|n| *n == libc::SIGTERM || ignored >> (n - 1) & 1 == 1) {
         let wanted = if signal == libc::SIGTERM { &raw const ending } else { &raw const default };
         // SIGKILL and SIGSTOP refuse, and are what they are.
         let _ = syscall!(libc::SYS_rt_sigaction, signal, wanted, 0, SIGNAL_SET_BYTES);

@@ -123,32 +123,7 @@ impl Child<'_> {
             Op::Propagate { path, flags } => {
                 unit(syscall!(libc::SYS_mount, 0, self.text(path)?, 0, flags, 0))
             }
-            Op::Mount { target, source, kind, flags, options, firm, inherit, keep } => {
-                let text = self.text(target)?;
-                let (folder, found) = match self.look(text, libc::O_PATH | libc::O_DIRECTORY, firm)
-                {
-                    Err(libc::ENOENT) => (self.target_or_make(target, Made::Folder)?, false),
-                    other => (other?, true),
-                };
-                let mut room = [0u8; OPTIONS_MAX];
-                let options = match inherit && found {
-                    true => Some(with_mode(&mut room, folder, self.text(options)?)?),
-                    false => self.options(options)?,
-                };
-                if keep != Keep::No || self.is_root(target) && flags & libc::MS_REMOUNT == 0 {
-                    let (source, kind) = (self.text(source)?, self.text(kind)?);
-                    let mount = crate::fresh::make(kind, source, flags, options)?;
-                    let done = attach(mount, folder);
-                    close(folder);
-                    self.keep(target, mount, keep);
-                    return done;
-                }
-                let entered = unit(syscall!(libc::SYS_fchdir, folder));
-                close(folder);
-                entered?;
-                let (source, kind) = (self.text(source)?, self.text(kind)?);
-                unit(syscall!(libc::SYS_mount, source, c".", kind, flags, options))
-            }
+            Op::Mount { .. } => self.mount(op),
             Op::Bind { .. } => self.bind(op),
             Op::Change { target, attributes, recursive } => {
                 let mount = self.target(target)?;
@@ -196,6 +171,37 @@ impl Child<'_> {
         Ok(Some(self.text(options)?).filter(|text| !text.is_empty()))
     }
 
+    /// Apart, for the room that it takes on the stack.
+    #[inline(never)]
+    fn mount(&mut self, op: &Op) -> Done {
+        let Op::Mount { target, source, kind, flags, options, firm, inherit, keep } = *op else {
+            return Err(libc::ENOSYS);
+        };
+        let text = self.text(target)?;
+        let (folder, found) = match self.look(text, libc::O_PATH | libc::O_DIRECTORY, firm) {
+            Err(libc::ENOENT) => (self.target_or_make(target, Made::Folder)?, false),
+            other => (other?, true),
+        };
+        let mut room = [0u8; OPTIONS_MAX];
+        let options = match inherit && found {
+            true => Some(with_mode(&mut room, folder, self.text(options)?)?),
+            false => self.options(options)?,
+        };
+        if keep != Keep::No || self.is_root(target) && flags & libc::MS_REMOUNT == 0 {
+            let (source, kind) = (self.text(source)?, self.text(kind)?);
+            let mount = crate::fresh::make(kind, source, flags, options)?;
+            let done = attach(mount, folder);
+            close(folder);
+            self.keep(target, mount, keep);
+            return done;
+        }
+        let entered = unit(syscall!(libc::SYS_fchdir, folder));
+        close(folder);
+        entered?;
+        let (source, kind) = (self.text(source)?, self.text(kind)?);
+        unit(syscall!(libc::SYS_mount, source, c".", kind, flags, options))
+    }
+
     fn bind(&mut self, op: &Op) -> Done {
         let Op::Bind { target, source, slot, recursive, mapped, firm, links, own, implied, deep } =
             *op
@@ -233,6 +239,7 @@ impl Child<'_> {
     }
 
     /// Makes the link that `link` is a handle of at `target`, where the same one may be.
+    #[inline(never)]
     fn copy_link(&self, link: c_int, target: Text) -> Done {
         let (mut says, mut there) = ([0u8; LINK_MAX], [0u8; LINK_MAX]);
         let says = read_link(link, c"", &mut says)?;

@@ -10,7 +10,7 @@ use crate::mount::{attach, clone_tree, set_attributes};
 use crate::op::{NO_SLOT, Op, Text};
 use crate::raw::{Done, close, fd, syscall, unit};
 use crate::run::{Child, NONE};
-use crate::target::stat;
+use crate::target::{is_folder, stat};
 
 const MOUNT_ATTR_RDONLY: u64 = 0x01;
 /// makedev(1, 3).
@@ -90,24 +90,30 @@ impl Child<'_> {
             Err(libc::ENOENT | libc::ENOTDIR) => return Ok(()),
             other => other?,
         };
-        if self.null == NONE {
-            self.null = clone_tree(libc::AT_FDCWD, c"/dev/null", false)?;
-            let found = stat(self.null)?;
-            if found.st_mode & libc::S_IFMT != libc::S_IFCHR || found.st_rdev != NULL_DEVICE {
-                return Err(libc::ENODEV);
-            }
-        }
-        let done = match attach(self.null, place) {
-            // The first goes where it is to go; its place is what the next ones are cloned from.
-            Ok(()) => {
-                self.null = clone_tree(self.null, c"", false)?;
-                Ok(())
-            }
-            Err(libc::EINVAL | libc::ENOTDIR | libc::EISDIR) => self.mask_folder(options, place),
+        let done = match stat(place).map(|found| is_folder(&found)) {
+            Ok(true) => self.mask_folder(options, place),
+            Ok(false) => self.mask_file(place),
             Err(errno) => Err(errno),
         };
         close(place);
         done
+    }
+
+    /// The first device is cloned from the host's and stays open; the next ones are clones of that.
+    /// None is made before it has a place: to let go of one without costs a wait for RCU.
+    fn mask_file(&mut self, place: c_int) -> Done {
+        if self.null != NONE {
+            let device = clone_tree(self.null, c"", false)?;
+            let done = attach(device, place);
+            close(device);
+            return done;
+        }
+        self.null = clone_tree(libc::AT_FDCWD, c"/dev/null", false)?;
+        let found = stat(self.null)?;
+        if found.st_mode & libc::S_IFMT != libc::S_IFCHR || found.st_rdev != NULL_DEVICE {
+            return Err(libc::ENODEV);
+        }
+        attach(self.null, place)
     }
 
     fn mask_folder(&mut self, options: Text, place: c_int) -> Done {

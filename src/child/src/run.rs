@@ -54,6 +54,8 @@ pub(crate) struct Child<'a> {
     pub(crate) listener: c_int,
     pub(crate) starter: c_int,
     pub(crate) received: usize,
+    /// Signals that may be ignored, the first at the lowest bit.
+    pub(crate) ignored: u64,
     pub(crate) ruleset: c_int,
     pub(crate) rights: u64,
     pub(crate) candidate: Option<Text>,
@@ -84,6 +86,7 @@ pub(crate) fn run(program: Program<'_>) -> ! {
         listener: NONE,
         starter: NONE,
         received: 0,
+        ignored: u64::MAX,
         ruleset: NONE,
         rights: 0,
         candidate: None,
@@ -241,8 +244,11 @@ impl Child<'_> {
     }
 
     fn receive(&mut self) -> Done {
-        // The first byte only makes the message one that is never empty.
-        self.received = self.listen()?.saturating_sub(8);
+        let length = self.listen()?;
+        let said = self.program.inbox.get(..length).and_then(<[u8]>::first_chunk);
+        let said = said.ok_or(libc::EPROTO)?;
+        self.ignored = u64::from_ne_bytes(*said);
+        self.received = length.saturating_sub(said.len());
         Ok(())
     }
 

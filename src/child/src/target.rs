@@ -138,7 +138,8 @@ impl Child<'_> {
     /// The folder of `target`, to which no link leads, and the last component's offset.
     pub(crate) fn folder_of(&self, target: Text) -> Done<(c_int, Text)> {
         let (bytes, slash, name) = self.split(target)?;
-        let mut path = Path::new(bytes)?;
+        let mut path = Path::EMPTY;
+        path.set(&[bytes])?;
         let folder = if slash == 0 { c"/" } else { path.prefix(slash)? };
         Ok((self.look(folder, libc::O_PATH | libc::O_DIRECTORY, true)?, name))
     }
@@ -149,7 +150,8 @@ impl Child<'_> {
         if slash == 0 {
             return Ok((open_in(self.root, c"/", libc::O_PATH, false)?, name));
         }
-        let mut path = Path::new(bytes)?;
+        let mut path = Path::EMPTY;
+        path.set(&[bytes])?;
         let folder = path.prefix(slash)?;
         let found = match self.look(folder, libc::O_PATH | libc::O_DIRECTORY, false) {
             Err(libc::ENOENT) => self.make_at(folder, Made::Folder, false),
@@ -165,14 +167,18 @@ struct Path {
 }
 
 impl Path {
-    fn new(path: &[u8]) -> Done<Path> {
-        let mut bytes = [0; libc::PATH_MAX as usize];
-        let room = bytes.get_mut(..path.len()).ok_or(libc::ENAMETOOLONG)?;
-        for (to, from) in room.iter_mut().zip(path) {
-            *to = *from;
+    /// Room for one: filled where it is, for a value that is handed on is copied each time.
+    const EMPTY: Path = Path { bytes: [0; libc::PATH_MAX as usize] };
+
+    /// Becomes these parts behind one another.
+    fn set(&mut self, parts: &[&[u8]]) -> Done {
+        let mut room = self.bytes.iter_mut();
+        for byte in parts.iter().copied().flatten() {
+            *room.next().ok_or(libc::ENAMETOOLONG)? = *byte;
         }
-        *bytes.get_mut(path.len()).ok_or(libc::ENAMETOOLONG)? = 0;
-        Ok(Path { bytes })
+        // The NUL behind it.
+        *room.next().ok_or(libc::ENAMETOOLONG)? = 0;
+        Ok(())
     }
 
     /// The first `length` bytes as a string. Only ever shortened.
@@ -184,13 +190,16 @@ impl Path {
 
 /// Makes `path`, of which some leading part exists, and opens it. A link that leads nowhere is
 /// followed within the root, as the kernel follows those that lead somewhere; none is when `firm`.
+#[inline(never)]
 fn make(root: c_int, path: &CStr, made: Made, firm: bool) -> Done<c_int> {
-    let mut path = Path::new(path.to_bytes())?;
+    let (mut whole, mut room) = (Path::EMPTY, Path::EMPTY);
+    whole.set(&[path.to_bytes()])?;
     for _ in 0..LINKS_MAX {
-        match make_to_link(root, crate::raw::text_of(&path.bytes)?.to_bytes(), made, firm)? {
-            Way::Made(fd) => return Ok(fd),
-            Way::Link(_) if firm => return Err(libc::ELOOP),
-            Way::Link(further) => path = further,
+        let path = crate::raw::text_of(&whole.bytes)?.to_bytes();
+        match make_to_link(root, path, &mut room, made, firm)? {
+            Some(fd) => return Ok(fd),
+            None if firm => return Err(libc::ELOOP),
+            None => core::mem::swap(&mut whole, &mut room),
         }
     }
     Err(libc::ELOOP)
@@ -199,17 +208,16 @@ fn make(root: c_int, path: &CStr, made: Made, firm: bool) -> Done<c_int> {
 /// Most links on the way to a target that is made.
 const LINKS_MAX: u32 = 40;
 
-/// How far a path could be made.
-#[expect(clippy::large_enum_variant, reason = "there is no heap here")]
-enum Way {
-    /// To its end, which is open.
-    Made(c_int),
-    /// To a link; the path with what that says in its place.
-    Link(Path),
-}
-
-fn make_to_link(root: c_int, whole: &[u8], made: Made, firm: bool) -> Done<Way> {
-    let (mut folder, mut at) = deepest(root, whole, firm)?;
+/// Makes `whole` to its end, which is opened, or to a link: `None` then, and `room` is the path
+/// with what the link says in its place.
+fn make_to_link(
+    root: c_int,
+    whole: &[u8],
+    room: &mut Path,
+    made: Made,
+    firm: bool,
+) -> Done<Option<c_int>> {
+    let (mut folder, mut at) = deepest(root, whole, room, firm)?;
     while let Some((start, end)) = component(whole, at) {
         let name = whole.get(start..end).ok_or(libc::EINVAL)?;
         at = end;
@@ -222,45 +230,41 @@ fn make_to_link(root: c_int, whole: &[u8], made: Made, firm: bool) -> Done<Way> 
             return Err(libc::EINVAL);
         }
         let last = component(whole, end).is_none();
-        let next = Name::new(name).and_then(|name| match link(folder, &name, whole, start, end)? {
-            Some(further) => Ok(Way::Link(further)),
-            None => make_one(folder, &name, last && made == Made::File).map(Way::Made),
+        let next = Name::new(name).and_then(|name| {
+            match link(folder, &name, [whole.get(..start), whole.get(end..)], room)? {
+                true => Ok(None),
+                false => make_one(folder, &name, last && made == Made::File).map(Some),
+            }
         });
         close(folder);
         match next? {
-            Way::Made(fd) => folder = fd,
-            further => return Ok(further),
+            Some(fd) => folder = fd,
+            None => return Ok(None),
         }
     }
-    Ok(Way::Made(folder))
+    Ok(Some(folder))
 }
 
-/// `whole` with the link `name`, which is `start..end` of it, replaced by what it says; `None`
-/// where `name` is no link.
-fn link(folder: c_int, name: &Name, whole: &[u8], start: usize, end: usize) -> Done<Option<Path>> {
+/// Whether `name` is a link: `room` becomes what it says, between what is around it in the path.
+#[inline(never)]
+fn link(folder: c_int, name: &Name, around: [Option<&[u8]>; 2], room: &mut Path) -> Done<bool> {
     let mut said = [0u8; libc::PATH_MAX as usize];
-    let (room, name) = (said.len(), name.text()?);
-    let length = match syscall!(libc::SYS_readlinkat, folder, name, &raw mut said, room) {
+    let (length, name) = (said.len(), name.text()?);
+    let length = match syscall!(libc::SYS_readlinkat, folder, name, &raw mut said, length) {
         Ok(length) => length,
-        Err(_) => return Ok(None),
+        Err(_) => return Ok(false),
     };
     let said = said.get(..length).ok_or(libc::ENAMETOOLONG)?;
-    let before = if said.first() == Some(&b'/') { 0 } else { start };
-    let parts = [whole.get(..before), Some(said), whole.get(end..)];
-    let mut bytes = [0; libc::PATH_MAX as usize];
-    let mut room = bytes.iter_mut();
-    for byte in parts.into_iter().flatten().flatten() {
-        *room.next().ok_or(libc::ENAMETOOLONG)? = *byte;
-    }
-    // The NUL behind it.
-    room.next().ok_or(libc::ENAMETOOLONG)?;
-    Ok(Some(Path { bytes }))
+    let [before, behind] = around.map(Option::unwrap_or_default);
+    let before = if said.first() == Some(&b'/') { &[] } else { before };
+    room.set(&[before, said, behind])?;
+    Ok(true)
 }
 
 /// The deepest existing folder on the way to `path` and where what is missing begins.
-fn deepest(root: c_int, path: &[u8], firm: bool) -> Done<(c_int, usize)> {
+fn deepest(root: c_int, path: &[u8], room: &mut Path, firm: bool) -> Done<(c_int, usize)> {
     let mut cut = path.len();
-    let mut buffer = Path::new(path)?;
+    room.set(&[path])?;
     loop {
         let known = path.get(..cut).ok_or(libc::EINVAL)?;
         let Some(slash) = known.iter().rposition(|b| *b == b'/') else {
@@ -270,7 +274,7 @@ fn deepest(root: c_int, path: &[u8], firm: bool) -> Done<(c_int, usize)> {
         if slash == 0 {
             return Ok((open_in(root, c"/", libc::O_PATH | libc::O_DIRECTORY, false)?, 0));
         }
-        let prefix = buffer.prefix(slash)?;
+        let prefix = room.prefix(slash)?;
         match open_in(root, prefix, libc::O_PATH | libc::O_DIRECTORY, firm) {
             Err(libc::ENOENT) => {}
             Err(errno) => return Err(errno),

@@ -115,7 +115,7 @@ fn open(globals: &Given) -> Result<runtime::Runtime, Failure> {
         )
     };
     let root = globals.path("root").unwrap_or_else(own);
-    let runtime = runtime::Runtime::new(&root)?.with_cgroups(driver);
+    let runtime = runtime::Runtime::new(&root)?.with_cgroups(driver).briefly();
     let runtime = runtime.warning(|line| report::log().warn(line));
     if !globals.has("debug") && globals.text("log-level")? != Some("debug") {
         return Ok(runtime);

@@ -82,10 +82,11 @@ fn resolved(path: &Path) -> Result<PathBuf> {
 /// [`Error::Io`]; [`Error::Config`] when it is larger.
 pub fn read_document(file: &Path) -> Result<Vec<u8>> {
     let open = fs::File::open(file).map_err(Error::io("read", file))?;
-    if open.metadata().map_err(Error::io("read", file))?.len() > CONFIG_MAX_BYTES {
+    let bytes = open.metadata().map_err(Error::io("read", file))?.len();
+    if bytes > CONFIG_MAX_BYTES {
         return Err(too_large(file));
     }
-    read_stream(open, file)
+    read_into(Vec::with_capacity(bytes as usize + 1), open, file)
 }
 
 /// The same from what has no size before its end; `name` is what it is called.
@@ -93,7 +94,10 @@ pub fn read_document(file: &Path) -> Result<Vec<u8>> {
 /// # Errors
 /// As [`read_document`].
 pub fn read_stream(from: impl Read, name: &Path) -> Result<Vec<u8>> {
-    let mut text = Vec::new();
+    read_into(Vec::new(), from, name)
+}
+
+fn read_into(mut text: Vec<u8>, from: impl Read, name: &Path) -> Result<Vec<u8>> {
     let read = from.take(CONFIG_MAX_BYTES + 1).read_to_end(&mut text);
     match read.map_err(Error::io("read", name))? as u64 > CONFIG_MAX_BYTES {
         true => Err(too_large(name)),

@@ -94,6 +94,8 @@ impl Cgroup {
         place.finish(|cgroup, fresh| {
             if !fresh && !occupied {
                 cgroup.refuse_occupied()?;
+            }
+            if !occupied {
                 cgroup.refuse_frozen()?;
             }
             let rules = device_rules(resources);
@@ -243,9 +245,10 @@ impl Cgroup {
             .map(|f| f.path.as_path())
     }
 
+    /// Nothing goes on in a cgroup that is frozen, by itself or with one above it.
     fn refuse_frozen(&self) -> Result<(), Error> {
         match self.folders.last() {
-            Some(folder) if self.is_frozen()? => Err(Error::Frozen { path: folder.path.clone() }),
+            Some(folder) if self.is_held()? => Err(Error::Frozen { path: folder.path.clone() }),
             _ => Ok(()),
         }
     }

@@ -282,7 +282,8 @@ impl<'r> Making<'r> {
         let tasks = tasks.into_iter().map(above_stdio).collect::<std::io::Result<Vec<_>>>();
         let tasks = tasks.map_err(|source| Error::Clone { source })?;
         let notes = self.runtime.notes.clone();
-        let mut given = Given { tasks, notes, ..Given::default() };
+        let alone = self.runtime.brief && self.holder.is_none();
+        let mut given = Given { tasks, notes, alone, ..Given::default() };
         if let Stdio::Fds(fds) = std::mem::take(&mut self.options.stdio) {
             let [first, second, third] = fds.map(above_stdio);
             let all = [first, second, third].into_iter().collect::<std::io::Result<Vec<_>>>();
@@ -385,9 +386,7 @@ impl<'r> Making<'r> {
 
     /// From now on `pid` is the container's first process.
     pub(crate) fn has_process(&mut self, pid: i32) -> Result<()> {
-        self.record.pid = pid;
-        let started = sys::children::start_time(pid);
-        self.record.start_time = started.map_err(|source| Error::Clone { source })?;
+        self.record.begins_with(pid).map_err(|source| Error::Clone { source })?;
         self.save()?;
         self.pid_file.take().map_or(Ok(()), |file| file.write(pid))
     }

@@ -94,6 +94,8 @@ pub struct Runtime {
     store: store::Store,
     driver: CgroupDriver,
     notes: notes::Notes,
+    /// The process lives for one verb alone.
+    brief: bool,
 }
 
 /// A container as `list` shows it.
@@ -133,7 +135,15 @@ impl Runtime {
     pub fn new(root: &Path) -> Result<Runtime> {
         let root = std::path::absolute(root).map_err(Error::io("find", root))?;
         let store = store::Store { root };
-        Ok(Runtime { store, driver: CgroupDriver::default(), notes: notes::Notes::default() })
+        let (driver, notes) = (CgroupDriver::default(), notes::Notes::default());
+        Ok(Runtime { store, driver, notes, brief: false })
+    }
+
+    /// The same in a process that lives for one verb alone: should the kernel end it for want of
+    /// memory in the container that it makes, nobody else is the worse for it.
+    #[must_use]
+    pub fn briefly(self) -> Runtime {
+        Runtime { brief: true, ..self }
     }
 
     /// The same with another driver for what is made from now on.

@@ -40,6 +40,8 @@ pub(crate) struct Given {
     pub(crate) root: Option<OwnedFd>,
     /// Who is told of the steps.
     pub(crate) notes: Notes,
+    /// The caller lives for this child alone, and nobody else is in its cgroup.
+    pub(crate) alone: bool,
 }
 
 /// A child at work.
@@ -94,6 +96,7 @@ pub(crate) fn begin(
         namespaces: birth.flags,
         cgroup: cgroup.and_then(Cgroup::clone_into_fd),
         cpus: birth.cpus.as_deref(),
+        alone: given.alone,
     };
     let launched = sys::launch::launch(&draft.program, &slots, &place);
     let launched = launched.map_err(|source| match source.kind() {
@@ -255,9 +258,9 @@ impl Child {
         self.say(b"g")
     }
 
-    /// The last word: what its filter is, if it has one.
+    /// The last word: which signals are ignored here, and what its filter is, if it has one.
     pub(crate) fn last_word(&mut self, filter: Option<&seccomp::Filter>) -> Result<()> {
-        let mut word = vec![0; WORD_HEADER_BYTES];
+        let mut word = sys::launch::ignored_signals().to_ne_bytes().to_vec();
         word.extend_from_slice(filter.map_or(&[][..], |f| f.program.as_flattened()));
         if let Some(filter) = filter {
             self.notes.tell(|| format!("seccomp filter flags: {}", filter.flags));

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use oci::Status;
 use oci::runtime::{LinuxNamespaceType, Spec};
 use serde::{Deserialize, Serialize};
+use sys::children::Birth;
 
 use crate::bundle;
 use crate::cgroup::{Cgroup, Layout};
@@ -45,7 +46,10 @@ pub(crate) struct Record {
     pub(crate) boot: String,
     /// First process; 0 while it is being made.
     pub(crate) pid: i32,
+    /// Of its birth one of the two; 0 is none.
     pub(crate) start_time: u64,
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub(crate) pidfd_inode: u64,
     pub(crate) bundle: PathBuf,
     pub(crate) rootfs: PathBuf,
     pub(crate) created_unix_ns: u64,
@@ -81,6 +85,11 @@ pub(crate) struct Record {
     pub(crate) owns: bool,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's way to ask")]
+fn is_none(number: &u64) -> bool {
+    *number == 0
+}
+
 /// What a state of any version has.
 #[derive(Debug, Deserialize)]
 struct Version {
@@ -105,6 +114,7 @@ impl Record {
             boot: boot_id(),
             pid: 0,
             start_time: 0,
+            pidfd_inode: 0,
             bundle: bundle.path.clone(),
             rootfs: bundle.path.join(root),
             created_unix_ns: sys::clock::unix_ns(),
@@ -135,12 +145,26 @@ impl Record {
         Ok(Cgroup::from_paths(&self.cgroups)?)
     }
 
+    /// From now on `pid` is the first process.
+    pub(crate) fn begins_with(&mut self, pid: i32) -> std::io::Result<()> {
+        self.pid = pid;
+        match sys::children::birth(pid)? {
+            Birth::Inode(inode) => self.pidfd_inode = inode,
+            Birth::StartTime(time) => self.start_time = time,
+        }
+        Ok(())
+    }
+
     /// A pidfd of the first process while it lives.
     pub(crate) fn process(&self) -> Option<OwnedFd> {
         if self.pid == 0 {
             return None;
         }
-        let process = sys::children::open(self.pid, self.start_time).ok().flatten()?;
+        let birth = match self.pidfd_inode {
+            0 => Birth::StartTime(self.start_time),
+            inode => Birth::Inode(inode),
+        };
+        let process = sys::children::open_born(self.pid, birth).ok().flatten()?;
         if self.boot != boot_id() {
             return None;
         }
@@ -438,16 +462,4 @@ fn boot_id() -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_are_names() {
-        for good in ["a", "web.0", "A_b-c+d", "7"] {
-            assert!(is_valid_id(good), "{good}");
-        }
-        for bad in ["", ".", "..", ".a", "a/b", "a b", "ä", "a\n", "seccomp"] {
-            assert!(!is_valid_id(bad), "{bad:?}");
-        }
-    }
-}
+mod tests;

@@ -12,6 +12,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::stat::fstat;
+use nix::sys::statfs::{FsType, fstatfs};
 
 /// A signal that [`Signals`] catches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -221,11 +223,48 @@ pub fn start_time(pid: i32) -> Result<u64> {
         .ok_or_else(|| Error::new(ErrorKind::InvalidData, format!("/proc/{pid}/stat: field 22")))
 }
 
+/// What tells a process from all others of a boot that have its pid, before or after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Birth {
+    /// The inode of its pidfds, which no other process gets; since Linux 6.9.
+    Inode(u64),
+    /// As of [`start_time`].
+    StartTime(u64),
+}
+
+/// Of a process that lives, or is not reaped yet.
+///
+/// # Errors
+/// `NotFound` when there is none of that pid.
+pub fn birth(pid: i32) -> Result<Birth> {
+    let pidfd = open_any(pid)?.ok_or(ErrorKind::NotFound)?;
+    inode(pidfd.as_fd())
+        .map_or_else(|| start_time(pid).map(Birth::StartTime), |i| Ok(Birth::Inode(i)))
+}
+
 /// A pidfd of the process that had this pid at this start time; `None` when it is gone.
 ///
 /// # Errors
 /// EMFILE and the like.
 pub fn open(pid: i32, started: u64) -> Result<Option<OwnedFd>> {
+    open_born(pid, Birth::StartTime(started))
+}
+
+/// A pidfd of the process of this pid and birth; `None` when it is gone.
+///
+/// # Errors
+/// EMFILE and the like.
+pub fn open_born(pid: i32, birth: Birth) -> Result<Option<OwnedFd>> {
+    let Some(pidfd) = open_any(pid)? else { return Ok(None) };
+    // The pidfd pins the pid's meaning; only then does the birth prove whose it is.
+    let same = match birth {
+        Birth::Inode(known) => inode(pidfd.as_fd()) == Some(known),
+        Birth::StartTime(known) => start_time(pid).is_ok_and(|found| found == known),
+    };
+    Ok(same.then_some(pidfd))
+}
+
+fn open_any(pid: i32) -> Result<Option<OwnedFd>> {
     // SAFETY: integers only.
     let raw = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
     if raw < 0 {
@@ -236,9 +275,16 @@ pub fn open(pid: i32, started: u64) -> Result<Option<OwnedFd>> {
     }
     let raw = RawFd::try_from(raw).map_err(Error::other)?;
     // SAFETY: the kernel made it just now.
-    let fd = unsafe { OwnedFd::from_raw_fd(raw) };
-    // The pidfd pins the pid's meaning; only then does the start time prove whose it is.
-    Ok(start_time(pid).is_ok_and(|found| found == started).then_some(fd))
+    Ok(Some(unsafe { OwnedFd::from_raw_fd(raw) }))
+}
+
+/// PID_FS_MAGIC of linux/magic.h.
+const PID_FS_MAGIC: FsType = FsType(0x5049_4446);
+
+/// Inode of a pidfd; older kernels have one for all.
+fn inode(pidfd: BorrowedFd<'_>) -> Option<u64> {
+    let own = fstatfs(pidfd).ok()?.filesystem_type() == PID_FS_MAGIC;
+    own.then(|| fstat(pidfd).ok().map(|found| found.st_ino)).flatten()
 }
 
 /// Sends a signal to the process of a pidfd; one that is gone is fine.
@@ -298,6 +344,20 @@ mod tests {
         assert!(open(me, started).unwrap().is_some());
         assert!(open(me, started + 1).unwrap().is_none());
         assert!(exit_status(open(me, started).unwrap().unwrap().as_fd()).is_none());
+    }
+
+    #[test]
+    fn two_births_are_never_the_same() {
+        let mut other = std::process::Command::new("sleep").arg("100").spawn().unwrap();
+        let (me, pid) = (std::process::id().cast_signed(), other.id().cast_signed());
+        let mine = birth(me).unwrap();
+        assert_eq!(birth(me).unwrap(), mine);
+        assert!(open_born(me, mine).unwrap().is_some());
+        assert!(open_born(pid, mine).unwrap().is_none());
+        assert!(open_born(pid, birth(pid).unwrap()).unwrap().is_some());
+        other.kill().unwrap();
+        other.wait().unwrap();
+        assert_eq!(birth(pid).unwrap_err().kind(), ErrorKind::NotFound);
     }
 
     #[test]

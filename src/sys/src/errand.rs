@@ -7,6 +7,11 @@
 //! The caller waits until the clone has left, but no longer than [`LEAVE_WITHIN`]: one that is born
 //! into a frozen cgroup does not get that far. CLONE_VFORK would wait for ever; a pipe that closes
 //! at the execve can be waited for.
+//!
+//! Where the caller lives for this clone alone and nobody else is in its cgroup, it shares the
+//! memory there, too, and waits in clone3 (CLONE_VFORK): whom such a parent waits for, the kernel
+//! does not choose to kill (oom_kill.c, in_vfork). That cgroup has been seen not to be frozen;
+//! should it be in these few microseconds, a timer ends the caller, which nothing else could.
 
 use std::ffi::CStr;
 use std::io::{Error, ErrorKind, Result};
@@ -16,6 +21,10 @@ use std::time::{Duration, Instant};
 
 use child::depart::{Departure, STACK_BYTES};
 use nix::fcntl::OFlag;
+use nix::sys::signal::{SigEvent, SigevNotify, Signal};
+use nix::sys::time::TimeSpec;
+use nix::sys::timer::{Expiration, Timer, TimerSetTimeFlags};
+use nix::time::ClockId;
 use nix::unistd::pipe2;
 
 /// CLONE_INTO_CGROUP of linux/sched.h; libc's constant is cut to 32 bits and is 0.
@@ -63,10 +72,11 @@ impl Errand<'_> {
         &self,
         namespaces: u64,
         cgroup: Option<BorrowedFd<'_>>,
+        alone: bool,
     ) -> Result<(i32, OwnedFd)> {
         let end = Instant::now() + FREE_WITHIN;
         loop {
-            match self.try_leave(namespaces, cgroup) {
+            match self.try_leave(namespaces, cgroup, alone) {
                 Err(error)
                     if error.kind() == ErrorKind::ExecutableFileBusy && Instant::now() < end =>
                 {
@@ -82,9 +92,14 @@ impl Errand<'_> {
     /// # Errors
     /// clone3(2)'s; execve(2)'s when it could not leave, and `TimedOut` when it does not run: it is
     /// killed then.
-    fn try_leave(&self, namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<(i32, OwnedFd)> {
+    fn try_leave(
+        &self,
+        namespaces: u64,
+        cgroup: Option<BorrowedFd<'_>>,
+        alone: bool,
+    ) -> Result<(i32, OwnedFd)> {
         // A clone of another thread in between would have the pipe's other end, too.
-        let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let alone_here = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let (told, tell) = pipe2(OFlag::O_CLOEXEC)?;
         let departure = Departure {
             file: self.file.as_raw_fd(),
@@ -103,20 +118,26 @@ impl Errand<'_> {
         args.flags = namespaces | u64::from(libc::CLONE_PIDFD.cast_unsigned());
         args.pidfd = (&raw mut pidfd).addr() as u64;
         args.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned());
-        match cgroup {
-            Some(cgroup) => {
-                args.flags |= CLONE_INTO_CGROUP;
-                args.cgroup = u64::from(cgroup.as_raw_fd().cast_unsigned());
-            }
-            None => args.flags |= u64::from(libc::CLONE_VM.cast_unsigned()),
+        let mut end_of_all = None;
+        if let Some(cgroup) = cgroup {
+            args.flags |= CLONE_INTO_CGROUP;
+            args.cgroup = u64::from(cgroup.as_raw_fd().cast_unsigned());
+        }
+        if cgroup.is_none() || alone {
+            args.flags |= u64::from(libc::CLONE_VM.cast_unsigned());
+        }
+        if cgroup.is_some() && alone {
+            args.flags |= u64::from(libc::CLONE_VFORK.cast_unsigned());
+            end_of_all = Some(EndOfAll::within(LEAVE_WITHIN)?);
         }
         args.stack = (&raw mut shared.stack).addr() as u64;
         args.stack_size = STACK_BYTES as u64;
         // SAFETY: all that the clone uses is in `shared`, which lives until it has left.
         let born = unsafe { child::depart::clone(&mut args, &shared.departure) };
         let pid = born.map_err(Error::from_raw_os_error)?;
+        drop(end_of_all);
         drop(tell);
-        drop(alone);
+        drop(alone_here);
         // SAFETY: the kernel stored a fresh close-on-exec descriptor that nobody else knows.
         let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
         match await_leave(&told) {
@@ -131,6 +152,22 @@ impl Errand<'_> {
                 Err(error)
             }
         }
+    }
+}
+
+/// Ends the calling process for good at a time, unless it is dropped before: a signal that it could
+/// take would not reach it while it waits for a clone.
+struct EndOfAll {
+    _timer: Timer,
+}
+
+impl EndOfAll {
+    fn within(time: Duration) -> Result<EndOfAll> {
+        let notify = SigevNotify::SigevSignal { signal: Signal::SIGKILL, si_value: 0 };
+        let mut timer = Timer::new(ClockId::CLOCK_MONOTONIC, SigEvent::new(notify))?;
+        timer
+            .set(Expiration::OneShot(TimeSpec::from_duration(time)), TimerSetTimeFlags::empty())?;
+        Ok(EndOfAll { _timer: timer })
     }
 }
 
@@ -188,7 +225,7 @@ mod tests {
         }
         let file = std::fs::File::open("/etc/passwd").unwrap();
         let errand = Errand { file: file.as_fd(), name: c"none", keep: Vec::new(), ambient: false };
-        let error = errand.try_leave(0, None).expect_err("no program");
+        let error = errand.try_leave(0, None, false).expect_err("no program");
         assert_eq!(error.raw_os_error(), Some(libc::EACCES), "{error}");
     }
 
@@ -201,13 +238,13 @@ mod tests {
         writer.flush().unwrap();
         let file = std::fs::File::open(&path).unwrap();
         let errand = Errand { file: file.as_fd(), name: c"true", keep: Vec::new(), ambient: false };
-        let busy = errand.try_leave(0, None).expect_err("busy").kind();
+        let busy = errand.try_leave(0, None, false).expect_err("busy").kind();
         assert_eq!(busy, ErrorKind::ExecutableFileBusy);
         let letting_go = std::thread::spawn(move || {
             crate::teardown::until(Instant::now() + Duration::from_millis(20));
             drop(writer);
         });
-        let (_, pidfd) = errand.leave(0, None).unwrap();
+        let (_, pidfd) = errand.leave(0, None, false).unwrap();
         letting_go.join().unwrap();
         assert_eq!(crate::foreground::reap(pidfd.as_fd()).unwrap(), 0);
     }

@@ -18,7 +18,7 @@ use crate::seqpacket;
 /// Longest wait for the end of a child that has been killed.
 const END_WITHIN: Duration = Duration::from_secs(2);
 
-/// Bytes before the filter in the parent's last word, so that the word is never empty.
+/// Bytes before the filter in the parent's last word: of [`ignored_signals`].
 pub const WORD_HEADER_BYTES: usize = 8;
 
 /// A compiled program, owned.
@@ -49,6 +49,8 @@ pub struct Birth<'a> {
     pub cgroup: Option<BorrowedFd<'a>>,
     /// The CPUs that it may use at first, a bit each.
     pub cpus: Option<&'a [u8]>,
+    /// The caller lives for this child alone, and nobody else is in its cgroup.
+    pub alone: bool,
 }
 
 /// A child at work.
@@ -114,7 +116,7 @@ fn clone(file: &OwnedFd, keep: Vec<RawFd>, birth: &Birth<'_>) -> Result<(i32, Ow
     let user = u64::from(libc::CLONE_NEWUSER.cast_unsigned());
     let ambient = birth.namespaces & user != 0;
     let errand = Errand { file: file.as_fd(), name: c"podvisor-oci init", keep, ambient };
-    errand.leave(birth.namespaces, birth.cgroup)
+    errand.leave(birth.namespaces, birth.cgroup, birth.alone)
 }
 
 /// The calling thread keeps to some CPUs until [`Cpus::leave`], and who is born meanwhile does.
@@ -144,6 +146,24 @@ impl Cpus {
         let done = unsafe { libc::syscall(call, 0, length, mask.as_ptr()) };
         if done < 0 { Err(Error::last_os_error()) } else { Ok(()) }
     }
+}
+
+/// The signals that the caller ignores, and with it whoever it has started and has not reset them:
+/// the first at the lowest bit.
+#[must_use]
+pub fn ignored_signals() -> u64 {
+    // The kernel's struct sigaction: handler, flags, restorer, mask.
+    let mut found = [0usize; 4];
+    let mut ignores = |signal: u64| {
+        let (none, size) = (std::ptr::null::<usize>(), size_of::<u64>());
+        // The C library's call does not tell of the two that it has for itself.
+        // SAFETY: the kernel fills the structure, and reads none.
+        let asked = unsafe {
+            libc::syscall(libc::SYS_rt_sigaction, signal, none, found.as_mut_ptr(), size)
+        };
+        asked == 0 && found[0] == libc::SIG_IGN
+    };
+    (0..64).fold(0, |set, bit| set | u64::from(ignores(bit + 1)) << bit)
 }
 
 /// Lets a process use every CPU that its cgroup gives it: what its maker was kept to is not its

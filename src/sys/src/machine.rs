@@ -12,7 +12,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::stat::Mode;
-use nix::sys::statfs::{FsType, TMPFS_MAGIC, statfs};
+use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, FsType, TMPFS_MAGIC, statfs};
 
 /// Magic number of ramfs (linux/magic.h).
 const RAMFS_MAGIC: FsType = FsType(0x8584_58f6);
@@ -109,6 +109,23 @@ pub fn allow_files(count: u64) -> Result<()> {
 pub fn is_whole_machine() -> bool {
     // PROC_PID_INIT_INO of linux/proc_ns.h.
     fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link == Path::new("pid:[4026531836]"))
+}
+
+/// setgroups(2) works: sets the groups that there are. More than 64 count as no.
+#[must_use]
+pub fn may_set_groups() -> bool {
+    let mut groups: [libc::gid_t; 64] = [0; 64];
+    // SAFETY: the kernel writes as many groups as the array has room for, at most.
+    let count = unsafe { libc::syscall(libc::SYS_getgroups, groups.len(), groups.as_mut_ptr()) };
+    // Of this thread alone, unlike the C library's.
+    // SAFETY: the kernel reads so many groups, which it has just written.
+    count >= 0 && unsafe { libc::syscall(libc::SYS_setgroups, count, groups.as_ptr()) } == 0
+}
+
+/// The path is in a cgroup2 tree.
+#[must_use]
+pub fn is_cgroup2(path: &Path) -> bool {
+    statfs(path).is_ok_and(|info| info.filesystem_type() == CGROUP2_SUPER_MAGIC)
 }
 
 /// Kills every process but the caller; for PID 1 that is the whole machine or PID namespace.

@@ -30,7 +30,7 @@ pub fn spawn() -> Result<Pid1> {
     let keep = vec![writer.as_raw_fd()];
     let errand = Errand { file: file.as_fd(), name: c"pod-init", keep, ambient: false };
     let flags = libc::CLONE_NEWPID | libc::CLONE_NEWNS;
-    let (pid, pidfd) = errand.leave(u64::from(flags.cast_unsigned()), None)?;
+    let (pid, pidfd) = errand.leave(u64::from(flags.cast_unsigned()), None, false)?;
     drop(writer);
     let mut report = [0u8; 8];
     let got = nix::unistd::read(&reader, &mut report).unwrap_or(0);

@@ -3,6 +3,8 @@
 //! Invariants: v1 hierarchies come before v2 for a controller (a controller lives in one only); a
 //! path never leaves its hierarchy. Not here: any write.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use super::Error;
@@ -41,7 +43,8 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Reads `/proc/self/mountinfo` and `/proc/self/cgroup`.
+    /// Reads `/proc/self/cgroup`, and `/proc/self/mountinfo` where the usual place does not say it
+    /// all: that table is as long as the host has mounts.
     ///
     /// # Errors
     /// [`Error::NotMounted`] when there is no cgroup file system at all.
@@ -50,8 +53,11 @@ impl Layout {
             sys::kernel_file::read(path)
                 .map_err(|source| Error::Detect { path: path.into(), source })
         };
-        let mut layout =
-            Layout::parse(&read("/proc/self/mountinfo")?, &read("/proc/self/cgroup")?)?;
+        let own = read("/proc/self/cgroup")?;
+        let mut layout = match pure_v2(&own) {
+            Some(hierarchy) => Layout { hierarchies: vec![hierarchy], mode: Mode::V2 },
+            None => Layout::parse(&read("/proc/self/mountinfo")?, &own)?,
+        };
         for hierarchy in layout.hierarchies.iter_mut().filter(|h| h.v2) {
             let path = hierarchy.mount.join("cgroup.controllers");
             let text =
@@ -80,6 +86,9 @@ impl Layout {
                 Some(_) => {}
                 None => hierarchies.push(found),
             }
+        }
+        if hierarchies.iter().any(|h| h.v2 && h.mount == Path::new(USUAL)) {
+            hierarchies.retain(|h| h.v2 || h.controllers.iter().any(|c| V1_ALONE.contains(&&**c)));
         }
         hierarchies.sort_by_key(|h| h.v2);
         let v2 = hierarchies.iter().any(|h| h.v2);
@@ -164,7 +173,25 @@ fn same(a: &Hierarchy, b: &Hierarchy) -> bool {
 
 /// Lower is better: the usual place first, then the shortest path.
 fn preference(h: &Hierarchy) -> (bool, usize) {
-    (!h.mount.starts_with("/sys/fs/cgroup"), h.mount.as_os_str().len())
+    (!h.mount.starts_with(USUAL), h.mount.as_os_str().len())
+}
+
+/// The one hierarchy of a host whose usual place is the root of cgroup2, without its controllers.
+/// As with runc and crun that place says which version counts, whatever else is mounted elsewhere,
+/// but for the controllers that version 2 has not.
+fn pure_v2(own: &str) -> Option<Hierarchy> {
+    let marks = own.lines().filter_map(|line| line.split(':').nth(1));
+    if marks.flat_map(|names| names.split(',')).any(|name| V1_ALONE.contains(&name)) {
+        return None;
+    }
+    let own = own_path(own, &[]).unwrap_or("/").to_owned();
+    // Of which cgroup that mount is matters to those below it, unless it is the whole tree.
+    let is_whole = || fs::metadata(USUAL).is_ok_and(|found| found.ino() == ROOT_INODE);
+    if !sys::machine::is_cgroup2(Path::new(USUAL)) || own != "/" && !is_whole() {
+        return None;
+    }
+    let (mount, root) = (PathBuf::from(USUAL), "/".to_owned());
+    Some(Hierarchy { controllers: Vec::new(), mount, root, own, v2: true })
 }
 
 /// One line of mountinfo: `36 35 98:0 ROOT MOUNT opts [tags] - TYPE SOURCE SUPER-OPTS`.
@@ -195,6 +222,15 @@ fn hierarchy(line: &str, own: &str) -> Option<Hierarchy> {
     let own = own_path(own, &controllers).unwrap_or("/").to_owned();
     Some(Hierarchy { controllers, mount: mount.into(), root, own, v2 })
 }
+
+/// Where cgroups are mounted but on rare hosts.
+const USUAL: &str = "/sys/fs/cgroup";
+
+/// Inode of the root of a whole tree: the first that its file system hands out.
+const ROOT_INODE: u64 = 1;
+
+/// Controllers that version 2 has no successor of.
+const V1_ALONE: &[&str] = &["net_cls", "net_prio"];
 
 const V1_CONTROLLERS: &[&str] = &[
     "cpu",

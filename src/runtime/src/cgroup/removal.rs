@@ -100,22 +100,23 @@ impl Cgroup {
     /// # Errors
     /// [`Error::Io`].
     pub fn is_frozen(&self) -> Result<bool, Error> {
-        let read = |path: &Path| match fs::read_to_string(path) {
-            Ok(text) => Ok(text),
-            Err(e) if gone(&e) => Ok(String::new()),
-            Err(e) => Err(io_error("read", path)(e)),
-        };
-        if let Some(folder) = self.v2_folder()
-            && read(&folder.join("cgroup.freeze"))?.trim() == "1"
-        {
-            return Ok(true);
-        }
-        match self.v1_folder("freezer") {
-            Some(folder) => {
-                Ok(matches!(read(&folder.join("freezer.state"))?.trim(), "FROZEN" | "FREEZING"))
-            }
-            None => Ok(false),
-        }
+        Ok(self.v2_says("cgroup.freeze", "1")? || self.v1_freezes()?)
+    }
+
+    /// Whether nothing goes on in it, because it or one above it is frozen.
+    pub(super) fn is_held(&self) -> Result<bool, Error> {
+        Ok(self.v2_says("cgroup.events", "frozen 1")? || self.v1_freezes()?)
+    }
+
+    fn v2_says(&self, file: &str, line: &str) -> Result<bool, Error> {
+        let Some(folder) = self.v2_folder() else { return Ok(false) };
+        Ok(said(&folder.join(file))?.lines().any(|l| l == line))
+    }
+
+    /// Of version 1, what is above counts, too.
+    fn v1_freezes(&self) -> Result<bool, Error> {
+        let Some(folder) = self.v1_folder("freezer") else { return Ok(false) };
+        Ok(matches!(said(&folder.join("freezer.state"))?.trim(), "FROZEN" | "FREEZING"))
     }
 
     /// Kills every process in the cgroup and below, and removes the folders, sub-cgroups first.
@@ -257,6 +258,14 @@ fn freeze_v1(folder: &Path, deadline: Instant) -> Result<bool, Failed> {
 
 /// Waits for a line of `cgroup.events`. The kernel announces a change of the file, but one within
 /// 10 ms of the last only when those are over: it is looked at meanwhile.
+/// The text of a cgroup's file; none when the cgroup is gone.
+fn said(path: &Path) -> Result<String, Error> {
+    match sys::kernel_file::read(path) {
+        Err(error) if !gone(&error) => Err(io_error("read", path)(error)),
+        other => Ok(other.unwrap_or_default()),
+    }
+}
+
 fn wait_for(path: &Path, line: &str, deadline: Instant) -> io::Result<bool> {
     use std::io::{Read, Seek};
     let mut file = File::open(path)?;

@@ -225,6 +225,13 @@ fn layouts_are_read_from_two_texts() {
     let over = format!("{HYBRID}\n99 30 0:99 / /sys/fs/cgroup rw - cgroup2 none rw\n");
     let layout = Layout::parse(&over, HYBRID_OWN).expect("mounted over the others");
     assert_eq!(layout.mode(), Mode::V2);
+    // Version 2 has a successor of the one, and none of the other.
+    let beside = format!(
+        "{pure}40 23 0:40 / /mnt/freezer rw - cgroup f rw,freezer\n41 23 0:41 / /mnt/marks rw - cgroup m rw,net_cls,net_prio\n"
+    );
+    let layout = Layout::parse(&beside, "0::/user.slice/a.scope\n").expect("beside");
+    let mounts: Vec<_> = layout.hierarchies().iter().map(|h| h.mount.as_path()).collect();
+    assert_eq!(mounts, [Path::new("/mnt/marks"), Path::new("/sys/fs/cgroup")]);
 }
 
 #[test]
