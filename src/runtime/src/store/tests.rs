@@ -11,6 +11,7 @@ fn ids_are_names() {
         assert!(!is_valid_id(bad), "{bad:?}");
     }
 }
+
 #[test]
 fn a_process_is_known_by_either_birth() {
     let record = |pid: u32, start_time: u64, inode: u64| {
