@@ -70,6 +70,6 @@ v2_only=cgroup_no_v1=blkio,cpu,cpuacct,cpuset,devices,freezer,hugetlb,memory,mis
 timeout "${VM_TIMEOUT:-900}" qemu-system-x86_64 -accel tcg,thread=single -cpu Haswell-noTSX -m 2048 -smp 2,cores=1,threads=2 \
   -kernel "$kernel/vmlinuz" -initrd "$work/initramfs" -nodefaults -nographic -serial stdio -no-reboot \
   -drive "file=$cache/$root,if=virtio,format=raw,readonly=on" \
-  -append "console=ttyS0 panic=-1 quiet no_timer_check $v2_only lsm=landlock${VM_LSM:+,$VM_LSM $VM_LSM=1} mitigations=off" \
+  -append "console=ttyS0 panic=-1 quiet podvisor.alone no_timer_check $v2_only lsm=landlock${VM_LSM:+,$VM_LSM $VM_LSM=1} mitigations=off" \
   </dev/null 2>"$console.qemu" | stdbuf -oL tr -d '\r' >"$console" ||
   { tail -n 20 "$console"; echo "vm: did not power off in time"; exit 1; }

@@ -95,15 +95,14 @@ impl Cgroup {
             if !fresh && !occupied {
                 cgroup.refuse_occupied()?;
             }
-            if !occupied {
-                cgroup.refuse_frozen()?;
-            }
             let rules = device_rules(resources);
             match cgroup.v1_folder("devices") {
                 Some(_) => cgroup.devices(rules)?,
                 None => devices::rules(rules).map(|_| ())?,
             }
-            resources.map_or(Ok(()), |r| cgroup.limits(r))
+            resources.map_or(Ok(()), |r| cgroup.limits(r))?;
+            // Frozen with one above it, by who was there before, or by `unified`.
+            cgroup.refuse_frozen()
         })
     }
 

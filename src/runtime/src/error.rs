@@ -308,6 +308,15 @@ impl Error {
                  names what was killed"
                     .to_owned(),
             ),
+            // What execve(2) says when there is no memory for the new stack.
+            Error::Clone { source }
+                if matches!(
+                    source.kind(),
+                    io::ErrorKind::OutOfMemory | io::ErrorKind::ArgumentListTooLong
+                ) =>
+            {
+                Some("a memory limit may be too low for it: a few MiB are needed".to_owned())
+            }
             Error::Refused { operation: "start", id, status: Status::Paused } => {
                 Some(format!("resume {id} first"))
             }

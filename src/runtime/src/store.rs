@@ -35,7 +35,7 @@ pub(crate) const CLAIM_WITHIN: Duration = Duration::from_secs(5);
 /// How often the lock is asked for meanwhile.
 const LOCK_STEP: Duration = Duration::from_millis(5);
 /// Version of the file.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The first line of a state file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,7 +46,9 @@ pub(crate) struct Record {
     pub(crate) boot: String,
     /// First process; 0 while it is being made.
     pub(crate) pid: i32,
-    /// Of its birth one of the two; 0 is none.
+    /// Of its birth one of the two; 0 is none. Who knows the first alone, and would take the
+    /// other's process for another one, misses it.
+    #[serde(default, skip_serializing_if = "is_none")]
     pub(crate) start_time: u64,
     #[serde(default, skip_serializing_if = "is_none")]
     pub(crate) pidfd_inode: u64,

@@ -12,6 +12,7 @@
 //! memory there, too, and waits in clone3 (CLONE_VFORK): whom such a parent waits for, the kernel
 //! does not choose to kill (oom_kill.c, in_vfork). That cgroup has been seen not to be frozen;
 //! should it be in these few microseconds, a timer ends the caller, which nothing else could.
+//! Without such a timer it has a copy.
 
 use std::ffi::CStr;
 use std::io::{Error, ErrorKind, Result};
@@ -123,12 +124,15 @@ impl Errand<'_> {
             args.flags |= CLONE_INTO_CGROUP;
             args.cgroup = u64::from(cgroup.as_raw_fd().cast_unsigned());
         }
-        if cgroup.is_none() || alone {
+        // Nothing ends the first process of a PID namespace.
+        if cgroup.is_some() && alone && std::process::id() != 1 {
+            end_of_all = EndOfAll::within(LEAVE_WITHIN).ok();
+        }
+        if cgroup.is_none() || end_of_all.is_some() {
             args.flags |= u64::from(libc::CLONE_VM.cast_unsigned());
         }
-        if cgroup.is_some() && alone {
+        if end_of_all.is_some() {
             args.flags |= u64::from(libc::CLONE_VFORK.cast_unsigned());
-            end_of_all = Some(EndOfAll::within(LEAVE_WITHIN)?);
         }
         args.stack = (&raw mut shared.stack).addr() as u64;
         args.stack_size = STACK_BYTES as u64;

@@ -111,21 +111,28 @@ pub fn is_whole_machine() -> bool {
     fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link == Path::new("pid:[4026531836]"))
 }
 
-/// setgroups(2) works: sets the groups that there are. More than 64 count as no.
+/// setgroups(2) is permitted to the caller.
 #[must_use]
 pub fn may_set_groups() -> bool {
-    let mut groups: [libc::gid_t; 64] = [0; 64];
-    // SAFETY: the kernel writes as many groups as the array has room for, at most.
-    let count = unsafe { libc::syscall(libc::SYS_getgroups, groups.len(), groups.as_mut_ptr()) };
-    // Of this thread alone, unlike the C library's.
-    // SAFETY: the kernel reads so many groups, which it has just written.
-    count >= 0 && unsafe { libc::syscall(libc::SYS_setgroups, count, groups.as_ptr()) } == 0
+    // More than any process may have: who may not is told that first, and nothing is ever set.
+    let (count, none) = (libc::c_int::MAX, std::ptr::null::<libc::gid_t>());
+    // SAFETY: the kernel refuses the count before it reads.
+    let refused = unsafe { libc::syscall(libc::SYS_setgroups, count, none) };
+    refused < 0 && Errno::last() == Errno::EINVAL
 }
 
 /// The path is in a cgroup2 tree.
 #[must_use]
 pub fn is_cgroup2(path: &Path) -> bool {
     statfs(path).is_ok_and(|info| info.filesystem_type() == CGROUP2_SUPER_MAGIC)
+}
+
+/// The caller is in the first cgroup namespace: it is told of cgroups from the root of the tree on.
+#[must_use]
+pub fn is_first_cgroup_namespace() -> bool {
+    // PROC_CGROUP_INIT_INO.
+    let first = Path::new("cgroup:[4026531835]");
+    fs::read_link("/proc/self/ns/cgroup").is_ok_and(|link| link == first)
 }
 
 /// Kills every process but the caller; for PID 1 that is the whole machine or PID namespace.

@@ -36,6 +36,7 @@ fn main() -> ExitCode {
         PathBuf::from,
     );
     let run = || -> std::io::Result<bool> {
+        refuse_alone()?;
         let mut cases = case::read_all(&folder)?;
         let mut fine = true;
         if filters.is_empty() && std::env::var_os("PODVISOR_ALONE").is_none() {
@@ -56,6 +57,18 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Without a scope the cases are on the host itself: for a machine of `tests/vm` alone, which says
+/// so on its command line.
+fn refuse_alone() -> std::io::Result<()> {
+    let words = std::fs::read_to_string("/proc/cmdline")?;
+    if std::env::var_os("PODVISOR_ALONE").is_none()
+        || words.split_whitespace().any(|word| word == "podvisor.alone")
+    {
+        return Ok(());
+    }
+    Err(std::io::Error::other("PODVISOR_ALONE: not here, there may be others on this machine"))
 }
 
 /// Each nth case, from the `at`th on, as "AT/N" says: several machines share the cases.

@@ -185,9 +185,11 @@ fn pure_v2(own: &str) -> Option<Hierarchy> {
         return None;
     }
     let own = own_path(own, &[]).unwrap_or("/").to_owned();
-    // Of which cgroup that mount is matters to those below it, unless it is the whole tree.
+    // Of which cgroup that mount is matters to those below it, unless both begin at the whole tree.
     let is_whole = || fs::metadata(USUAL).is_ok_and(|found| found.ino() == ROOT_INODE);
-    if !sys::machine::is_cgroup2(Path::new(USUAL)) || own != "/" && !is_whole() {
+    if !sys::machine::is_cgroup2(Path::new(USUAL))
+        || own != "/" && !(is_whole() && sys::machine::is_first_cgroup_namespace())
+    {
         return None;
     }
     let (mount, root) = (PathBuf::from(USUAL), "/".to_owned());
