@@ -18,7 +18,7 @@ export PATH := $(TOOLS):$(HOME)/.cargo/bin:$(PATH)
 export PODVISOR_BIN := $(abspath $(BIN))
 export PODVISOR_TEST_CACHE := $(abspath $(OUT))/cache
 
-.PHONY: help deps deps-run deps-fuzz deps-deny build build-real run check test unit privileged race conformance engines images vm vm-all fuzz bench bench-scale install clean
+.PHONY: help deps deps-run deps-fuzz deps-order deps-deny build build-real run check test unit privileged race conformance engines images vm vm-all fuzz bench bench-scale order install clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -43,6 +43,9 @@ deps: rust ## install all that build, tests and benchmarks need, from Debian pac
 
 deps-fuzz: rust
 	@packaging/apt.sh $(PACKAGES_RUN) g++ tar
+
+deps-order: rust
+	@packaging/apt.sh $(PACKAGES_RUN) binutils busybox-static python3
 
 deps-deny:
 	@cargo deny --version >/dev/null 2>&1 || cargo install --quiet --debug --locked --root .tools cargo-deny
@@ -121,6 +124,11 @@ fuzz: deps-fuzz ## each target of tests/fuzz under libFuzzer for a minute (FUZZ_
 
 bench: deps build ## medians beside crun, runc, podman, skopeo+umoci in one run (root)
 	tests/bench/run.sh $(BIN) $(PODVISOR_TEST_CACHE)
+
+order: deps-order build ## src/oci-cli/order.ld anew: which functions the linker puts beside one another (root)
+	cargo build --quiet -p scope
+	gcc -O2 -o $(OUT)/steps tests/bench/steps.c
+	$(OUT)/$(TRIPLE)/debug/scope python3 tests/bench/order.py $(BIN)/podvisor-oci $(OUT)/steps src/oci-cli/order.ld
 
 bench-scale: build ## load of images from 50 MB to 5 GB and 300,000 files (root)
 	tests/bench/run.sh $(BIN) $(PODVISOR_TEST_CACHE) scale
