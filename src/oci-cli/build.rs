@@ -1,5 +1,5 @@
-//! Has the linker put the functions that `run`, `exec` and the rest of a container's life call beside
-//! one another: the kernel maps a program in pieces of 64 KiB, one fault each.
+//! Has the linker put the functions that `run`, `exec` and the rest of a container's life call
+//! beside one another: the kernel maps a program in pieces of 64 KiB, one fault each.
 
 use std::path::Path;
 
