@@ -136,7 +136,8 @@ fn by_gnu_tar(archive: &[u8]) -> Option<Vec<String>> {
                 words.push(&word[..end]);
                 rest = &word[end..];
             }
-            let kind = words[0].chars().next()?;
+            // A contiguous file is a file.
+            let kind = words[0].chars().next().map(|kind| if kind == 'C' { '-' } else { kind })?;
             let name = rest.strip_prefix(' ')?;
             let name = if kind == 'd' { name.trim_end_matches('/') } else { name };
             Some(format!("{kind} {} {} {name}", words[1], words[2]))

@@ -55,6 +55,8 @@ pub(crate) struct Gunzip<R> {
     crc: Option<Crc>,
     /// The last bytes that fdeflate has read, [`KEPT`] at most.
     last: Vec<u8>,
+    /// How many of this member it was given one by one, since it was given more at once.
+    singly: usize,
 }
 
 /// The input, with bytes put back in front of it.
@@ -119,6 +121,7 @@ impl<R: BufRead> Gunzip<R> {
             size: 0,
             crc: check.then(Crc::new),
             last: Vec::with_capacity(KEPT),
+            singly: KEPT,
         }
     }
 
@@ -154,6 +157,7 @@ impl<R: BufRead> Gunzip<R> {
         self.members += 1;
         self.size = 0;
         self.last.clear();
+        self.singly = KEPT;
         if let Some(crc) = &mut self.crc {
             crc.reset();
         }
@@ -177,6 +181,7 @@ impl<R: BufRead> Gunzip<R> {
             None | Some(0) => &input[..input.len().min(1)],
             Some(most) => &input[..most],
         };
+        self.singly = if input.len() > 1 { 0 } else { self.singly.saturating_add(1) };
         let (used, made) =
             self.inflate.read(input, &mut self.window, end, at_end).map_err(explain)?;
         let fresh = &input[used.saturating_sub(KEPT)..used];
@@ -214,7 +219,9 @@ impl<R: BufRead> Gunzip<R> {
         }
         let size = self.size.to_le_bytes();
         let crc = self.crc.as_ref().map(|crc| crc.sum().to_le_bytes());
-        for over in 0..=OVERSHOOT.min(known) {
+        // A CRC that began in the stream would hide a byte that is missing.
+        let most = if self.singly >= KEPT { 0 } else { OVERSHOOT.min(known) };
+        for over in 0..=most {
             let at = known - over;
             let (before, after) = bytes.split_at(at);
             let Some((length, next)) = after.split_at_checked(4) else { continue };
