@@ -125,7 +125,8 @@ fn by_gnu_tar(archive: &[u8]) -> Option<Vec<String>> {
         return None;
     }
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
-    text.lines()
+    // Not lines(): a name may end with a carriage return.
+    text.split_terminator('\n')
         .map(|line| {
             // Permissions, owner, size, day, time, name.
             let mut rest = line;
