@@ -21,7 +21,7 @@
 //!
 //! A failure is one [`Frame`] (stage, index of the operation, errno) on the close-on-exec socket.
 //! Start at [`op`]; `run` dispatches; `target` is the only way to a path beneath the root; `depart`
-//! is the one part that runs in the parent's memory.
+//! and `netns` are what runs in the parent's memory.
 //! Invariants: no panics (nothing is indexed unchecked, `make check` reads the symbols), no libc
 //! but constants, no path of the container is opened but through `target`. May be touched: a new
 //! operation is a variant of [`Op`], a line in `run`, and words for it in crate `runtime`.
@@ -37,7 +37,9 @@ mod image;
 mod landlock;
 mod launch;
 mod loopback;
+mod message;
 mod mount;
+pub mod netns;
 pub mod op;
 pub mod pid1;
 mod procfs;

@@ -182,6 +182,8 @@ pub enum Op {
     MoveRoot,
     /// Sets the loopback link of its network namespace up.
     Loopback,
+    /// Waits for the network namespace that the parent has made meanwhile, and joins it.
+    Network,
     /// sethostname(2).
     Hostname { name: Text, length: u32 },
     /// setdomainname(2).
@@ -323,6 +325,7 @@ pub fn stage(op: &Op) -> u32 {
         | Op::TrySetns { .. }
         | Op::Unshare { .. }
         | Op::Sync { .. }
+        | Op::Network
         | Op::BecomeRoot { .. }
         | Op::Fork { .. } => 1,
         Op::Find | Op::Await | Op::Exec | Op::Reap => 4,

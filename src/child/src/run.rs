@@ -3,7 +3,8 @@
 use core::ffi::{CStr, c_int};
 
 use crate::fresh::{Kept, NOTHING};
-use crate::op::{FRAME_BYTES, Frame, Kind, Op, Text, stage};
+use crate::message;
+use crate::op::{Frame, Kind, Op, Text, stage};
 use crate::raw::{Done, exit, syscall, unit};
 
 /// A list of consecutive NUL-terminated strings in the text.
@@ -200,6 +201,7 @@ impl Child<'_> {
             | Op::LandlockPort { .. }
             | Op::LandlockEnd => self.landlock(op),
             Op::Loopback => crate::loopback::up(),
+            Op::Network => self.join_network(),
             _ => self.identify(op),
         }
     }
@@ -272,7 +274,7 @@ impl Child<'_> {
     /// Sends a frame about the present operation, with a descriptor when `fd` is one.
     pub(crate) fn tell(&self, kind: Kind, value: i32, fd: c_int) -> Done {
         let frame = Frame { kind: kind as u32, stage: self.stage, index: self.index, value };
-        send(self.program.report, frame.bytes(), fd)
+        message::send(self.program.report, frame.bytes(), fd)
     }
 
     /// Reports and ends.
@@ -282,35 +284,7 @@ impl Child<'_> {
         let kind = Kind::Failed as u32;
         let frame = Frame { kind, stage: self.stage, index: self.index, value: errno };
         // Should nobody listen any more, nobody needs to know.
-        let _ = send(listener, frame.bytes(), NONE);
+        let _ = message::send(listener, frame.bytes(), NONE);
         exit(1)
     }
-}
-
-/// A control message with one descriptor.
-#[repr(C, align(8))]
-struct Control {
-    header: libc::cmsghdr,
-    fd: c_int,
-    _padding: c_int,
-}
-
-fn send(socket: c_int, bytes: [u8; FRAME_BYTES], fd: c_int) -> Done {
-    let length = size_of::<libc::cmsghdr>() + size_of::<c_int>();
-    // SAFETY: cmsghdr is plain data for which all zeroes is valid.
-    let mut header: libc::cmsghdr = unsafe { core::mem::zeroed() };
-    header.cmsg_len = length as _;
-    header.cmsg_level = libc::SOL_SOCKET;
-    header.cmsg_type = libc::SCM_RIGHTS;
-    let control = Control { header, fd, _padding: 0 };
-    let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: FRAME_BYTES };
-    // SAFETY: msghdr is plain data for which all zeroes is valid.
-    let mut message: libc::msghdr = unsafe { core::mem::zeroed() };
-    message.msg_iov = &raw mut part;
-    message.msg_iovlen = 1;
-    if fd != NONE {
-        message.msg_control = (&raw const control).cast_mut().cast();
-        message.msg_controllen = size_of::<Control>() as _;
-    }
-    unit(syscall!(libc::SYS_sendmsg, socket, &raw const message, libc::MSG_NOSIGNAL))
 }

@@ -6,15 +6,17 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use oci::Status;
 use oci::runtime::{LinuxNamespaceType, LinuxResources, Spec};
 use sys::launch::above_stdio;
+use sys::netns::Netns;
 
+use crate::around;
 use crate::bundle::Bundle;
-use crate::cgroup::{self, Cgroup, Layout, Mode};
+use crate::cgroup::{Cgroup, Layout, Mode};
 use crate::error::{Error, Result};
 use crate::handover::{PidFile, send_listener, send_master, send_pidfd};
 use crate::hooks::contained::Home;
@@ -208,9 +210,15 @@ impl<'r> Making<'r> {
 
     fn make(&mut self) -> Result<Child> {
         let layout = Layout::detect()?;
+        let broken = |source| Error::Clone { source };
+        let late = plan::network_is_late(self.spec(), is_unprivileged());
+        let network = late.then(Netns::begin).transpose().map_err(broken)?;
         self.prepare(&layout)?;
         let mut child = self.launch(&layout)?;
         self.holder = None;
+        if let Some(network) = network {
+            child.give_network(network.finish().map_err(broken)?.as_fd())?;
+        }
         if self.spec_maps() {
             child.await_point(point::MAPS)?;
             idmaps::write(self.spec(), child.pid())?;
@@ -305,7 +313,7 @@ impl<'r> Making<'r> {
         let spec = self.spec();
         let process = spec.process().as_ref();
         let terminal = process.and_then(|p| p.terminal()) == Some(true);
-        let parent = if is_shared(spec) { mount_above(&self.record.rootfs) } else { None };
+        let parent = if is_shared(spec) { around::mount_above(&self.record.rootfs) } else { None };
         let notify = self.claim.as_ref().map(|claim| readiness::folder(&claim.folder));
         let facts = Facts {
             bundle: &self.bundle.path,
@@ -328,12 +336,12 @@ impl<'r> Making<'r> {
             notify: notify.as_deref().zip(self.options.notify.as_deref()),
             pivot: !self.options.no_pivot,
             revealing: if self.options.no_pivot {
-                revealing(&self.record.rootfs)
+                around::revealing(&self.record.rootfs)
             } else {
                 Vec::new()
             },
             keyring: !self.options.no_new_keyring,
-            unprivileged: sys::seqpacket::own_uid() != 0,
+            unprivileged: is_unprivileged(),
             no_groups: self.no_groups,
             root_parent: parent.as_deref(),
         };
@@ -345,7 +353,7 @@ impl<'r> Making<'r> {
         let spec = &self.bundle.spec;
         self.confine()?;
         child.settle()?;
-        sys::launch::use_all_cpus(child.pid());
+        sys::cpus::use_all_cpus(child.pid());
         if let Some(group) = &self.record.rdt {
             group.enter(child.pid())?;
         }
@@ -451,16 +459,8 @@ impl Drop for Making<'_> {
     }
 }
 
-/// Where procfs and sysfs are mounted but below `root`, the inmost first.
-fn revealing(root: &Path) -> Vec<PathBuf> {
-    let table = sys::kernel_file::read("/proc/self/mountinfo").unwrap_or_default();
-    let place = |line: &str| {
-        let (mount, of) = line.split_once(" - ")?;
-        let kind = of.split(' ').next()?;
-        let path = mount.split(' ').nth(4)?;
-        matches!(kind, "proc" | "sysfs").then(|| PathBuf::from(cgroup::unescape(path)))
-    };
-    table.lines().rev().filter_map(place).filter(|path| !path.starts_with(root)).collect()
+fn is_unprivileged() -> bool {
+    sys::seqpacket::own_uid() != 0
 }
 
 fn resources(spec: &Spec) -> Option<&LinuxResources> {
@@ -487,10 +487,4 @@ fn place(driver: CgroupDriver, spec: &Spec, id: &str) -> Result<(String, Option<
             (unit.cgroup.clone(), Some(unit))
         }
     })
-}
-
-/// The mount that a path is on.
-fn mount_above(path: &Path) -> Option<PathBuf> {
-    let is_root = |path: &&Path| sys::tree::is_mount_root(path).unwrap_or(false);
-    path.ancestors().find(is_root).map(Path::to_path_buf)
 }

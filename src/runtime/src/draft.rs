@@ -60,6 +60,8 @@ pub(crate) struct Draft {
     pub(crate) sources: Vec<Source>,
     /// Trees that the child clones and the parent maps, by the index of their operation.
     pub(crate) maps: Vec<Deferred>,
+    /// The child has yet to join its network namespace.
+    network_due: bool,
 }
 
 /// A bind mount whose source only the child sees, to be id-mapped.
@@ -75,7 +77,42 @@ pub(crate) struct Deferred {
 impl Draft {
     /// Appends an operation.
     pub(crate) fn op(&mut self, op: Op) {
+        if self.network_due && !self.precedes_network(&op) {
+            self.network_due = false;
+            self.program.ops.push(Op::Network);
+        }
         self.program.ops.push(op);
+    }
+
+    /// From now on the child joins its network namespace as late as it may.
+    pub(crate) fn join_network_late(&mut self) {
+        self.network_due = true;
+    }
+
+    /// What the caller's network is as good for as the container's own, and does not wait for the
+    /// parent. The file systems named ask for no network namespace.
+    fn precedes_network(&self, op: &Op) -> bool {
+        match *op {
+            Op::Mount { kind, .. } | Op::MountHere { kind, .. } => {
+                let kind = text_at(&self.program, kind);
+                matches!(&*kind, "proc" | "tmpfs" | "devpts" | "mqueue" | "cgroup" | "cgroup2")
+            }
+            Op::Bind { mapped, .. } => !mapped,
+            Op::Unshare { .. }
+            | Op::Umask { .. }
+            | Op::Propagate { .. }
+            | Op::RootBind { .. }
+            | Op::RootOverlay { .. }
+            | Op::Enter { .. }
+            | Op::Folder { .. }
+            | Op::BindHere { .. }
+            | Op::LinkHere { .. }
+            | Op::NodeHere { .. }
+            | Op::Label { .. }
+            | Op::Change { .. }
+            | Op::CopyUp { .. } => true,
+            _ => false,
+        }
     }
 
     /// Keeps a text; what follows a NUL in it would be lost, and is refused before.

@@ -80,7 +80,7 @@ pub(crate) fn exec(
     child.hurry()?;
     child.settle()?;
     if birth.cpus.is_none() {
-        sys::launch::use_all_cpus(child.pid());
+        sys::cpus::use_all_cpus(child.pid());
     }
     if let Some(group) = &record.rdt {
         group.enter(child.pid())?;

@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 use oci::runtime::{LinuxResources, Mount, Process};
 use oci::{State, Status};
 
+mod around;
 mod bundle;
 pub mod cgroup;
 mod checkpoint;

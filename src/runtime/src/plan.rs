@@ -34,7 +34,7 @@ use crate::readiness;
 pub(crate) use cgroups::folders as cgroup_folders;
 pub(crate) use devices::bound as bound_devices;
 pub(crate) use mounts::{absolute, is_bind};
-pub(crate) use namespaces::{Birthplace, namespace_flag};
+pub(crate) use namespaces::{Birthplace, namespace_flag, network_is_late};
 pub(crate) use options::{known as mount_options, unknown as unknown_options};
 pub(crate) use process::{leave_a_descriptor, listens, loads_filter};
 pub(crate) use words::{place, step};

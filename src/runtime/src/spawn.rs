@@ -284,8 +284,17 @@ impl Child {
         }
     }
 
+    /// The network namespace that it waits for, or will.
+    pub(crate) fn give_network(&self, netns: BorrowedFd<'_>) -> Result<()> {
+        Self::said(self.launched.hand(netns))
+    }
+
     fn say(&self, word: &[u8]) -> Result<()> {
-        match self.launched.say(word) {
+        Self::said(self.launched.say(word))
+    }
+
+    fn said(done: std::io::Result<()>) -> Result<()> {
+        match done {
             // It is gone, and why is what it told last.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
             other => other.map_err(|source| Error::Clone { source }),

@@ -212,9 +212,11 @@ pub fn reap(pidfd: BorrowedFd<'_>) -> Result<i32> {
     // SAFETY: an all-zero siginfo is a valid value, and the one waitid documents for "nothing".
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     let id = libc::id_t::try_from(pidfd.as_raw_fd()).map_err(|_| ErrorKind::InvalidInput)?;
+    // A clone whose end sends no signal is a child, too.
+    let flags = libc::WEXITED | libc::__WALL;
     loop {
         // SAFETY: `info` is a whole siginfo that the kernel fills; the rest are integers.
-        let got = unsafe { libc::waitid(libc::P_PIDFD, id, &raw mut info, libc::WEXITED) };
+        let got = unsafe { libc::waitid(libc::P_PIDFD, id, &raw mut info, flags) };
         if got == 0 {
             break;
         }

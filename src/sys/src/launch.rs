@@ -12,6 +12,7 @@ use child::{FRAME_BYTES, Frame, Op, Strings};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
+use crate::cpus::{self, Cpus};
 use crate::errand::Errand;
 use crate::seqpacket;
 
@@ -108,6 +109,9 @@ pub fn launch(program: &Compiled, slots: &[BorrowedFd<'_>], birth: &Birth<'_>) -
     let born = clone(&file, keep, birth);
     cpus.map_or(Ok(()), Cpus::leave)?;
     let (pid, pidfd) = born?;
+    if birth.alone && birth.cpus.is_none() {
+        cpus::part(pid);
+    }
     Ok(Launched { pid, pidfd, report })
 }
 
@@ -117,35 +121,6 @@ fn clone(file: &OwnedFd, keep: Vec<RawFd>, birth: &Birth<'_>) -> Result<(i32, Ow
     let ambient = birth.namespaces & user != 0;
     let errand = Errand { file: file.as_fd(), name: c"podvisor-oci init", keep, ambient };
     errand.leave(birth.namespaces, birth.cgroup, birth.alone)
-}
-
-/// The calling thread keeps to some CPUs until [`Cpus::leave`], and who is born meanwhile does.
-struct Cpus {
-    own: Vec<u8>,
-}
-
-impl Cpus {
-    fn keep_to(mask: &[u8]) -> Result<Cpus> {
-        // More than any kernel's mask has: 8192 CPUs.
-        let mut own = vec![0u8; 1024];
-        let (call, length) = (libc::SYS_sched_getaffinity, own.len());
-        // SAFETY: the kernel fills at most `length` bytes of the buffer.
-        let filled = unsafe { libc::syscall(call, 0, length, own.as_mut_ptr()) };
-        own.truncate(usize::try_from(filled).map_err(|_| Error::last_os_error())?);
-        Cpus::set(mask)?;
-        Ok(Cpus { own })
-    }
-
-    fn leave(self) -> Result<()> {
-        Cpus::set(&self.own)
-    }
-
-    fn set(mask: &[u8]) -> Result<()> {
-        let (call, length) = (libc::SYS_sched_setaffinity, mask.len());
-        // SAFETY: the kernel reads `length` bytes of the slice.
-        let done = unsafe { libc::syscall(call, 0, length, mask.as_ptr()) };
-        if done < 0 { Err(Error::last_os_error()) } else { Ok(()) }
-    }
 }
 
 /// The signals that the caller ignores, and with it whoever it has started and has not reset them:
@@ -164,15 +139,6 @@ pub fn ignored_signals() -> u64 {
         asked == 0 && found[0] == libc::SIG_IGN
     };
     (0..64).fold(0, |set, bit| set | u64::from(ignores(bit + 1)) << bit)
-}
-
-/// Lets a process use every CPU that its cgroup gives it: what its maker was kept to is not its
-/// affair. Where the kernel refuses, it stays as it is.
-pub fn use_all_cpus(pid: i32) {
-    // More than any kernel has.
-    let all = [u8::MAX; 1024];
-    // SAFETY: the kernel reads as many bytes as the array has.
-    let _ = unsafe { libc::syscall(libc::SYS_sched_setaffinity, pid, all.len(), all.as_ptr()) };
 }
 
 /// Gives a process a resource limit (soft, hard) that is higher than its own; where the kernel
@@ -203,6 +169,14 @@ impl Launched {
     /// EPIPE when it is gone: [`Launched::next`] then has its reason.
     pub fn say(&self, word: &[u8]) -> Result<()> {
         seqpacket::send(self.report.as_fd(), word, &[])
+    }
+
+    /// Gives it a descriptor that it waits for.
+    ///
+    /// # Errors
+    /// As of [`Launched::say`].
+    pub fn hand(&self, fd: BorrowedFd<'_>) -> Result<()> {
+        seqpacket::send(self.report.as_fd(), b"h", &[fd])
     }
 
     /// Takes the sibling that the child went on as for the child, which is reaped.

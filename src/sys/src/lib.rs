@@ -7,10 +7,10 @@
 //! | [`tree`], [`pin`], [`volume`], [`dir`] | mount trees, pins, volumes, trees of archives |
 //! | [`survey`], [`overlay`] | what a file is, stacked folders |
 //! | [`stdio`], [`foreground`], [`seqpacket`] | FIFOs, terminals, messages with descriptors |
-//! | [`netlink`], [`loopback`], [`port`], [`bpf`] | links and rules, ports, device programs |
+//! | [`netlink`], [`netns`], [`loopback`], [`port`], [`bpf`] | links, ports, device programs |
 //! | [`machine`], [`reboot`] | what PID 1 does to the machine |
 //! | [`errno`], [`abi`], [`kernel_file`], [`clock`] | words, numbers, small files, time |
-//! | [`pattern`] | regular expressions |
+//! | [`pattern`], [`cpus`] | regular expressions, where a process may run |
 //! | [`malloc`], [`code`], [`seal`] | a small idle process; its file out of reach |
 //!
 //! Start at [`launch`]. Invariants: nothing unsafe is to be had from outside; descriptors are owned
@@ -23,6 +23,7 @@ pub mod bpf;
 pub mod children;
 pub mod clock;
 pub mod code;
+pub mod cpus;
 pub mod dir;
 mod errand;
 pub mod errno;
@@ -36,6 +37,7 @@ pub mod machine;
 pub mod malloc;
 pub mod nameless;
 pub mod netlink;
+pub mod netns;
 pub mod overlay;
 pub mod pattern;
 pub mod pid1;

@@ -1,10 +1,8 @@
 //! The loopback link of the caller's network namespace.
 
-use std::fs::File;
-use std::io::{Error, Result};
+use std::io::Result;
 use std::os::fd::AsRawFd;
 
-use nix::sched::{CloneFlags, unshare};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
 mod raw {
@@ -20,20 +18,6 @@ mod raw {
         libc::SIOCSIFFLAGS,
         libc::ifreq
     );
-}
-
-/// A new network namespace with nothing but the loopback link, which is up. It lives as long as the
-/// file, and whoever has joined it by its path. Needs /proc.
-///
-/// # Errors
-/// unshare(2)'s; whatever [`up`] says.
-pub fn namespace() -> Result<File> {
-    let made = std::thread::spawn(|| {
-        unshare(CloneFlags::CLONE_NEWNET)?;
-        up()?;
-        File::open("/proc/thread-self/ns/net")
-    });
-    made.join().unwrap_or_else(|_| Err(Error::other("the thread has panicked")))
 }
 
 /// Sets link `lo` up; the kernel then gives it 127.0.0.1 and ::1. Idempotent (netdevice(7)).

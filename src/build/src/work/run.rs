@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use image::user;
 use serde_json::{Value, json};
+use sys::netns::Netns;
 use sys::overlay;
 
 use super::{Mounted, Work};
@@ -35,7 +36,7 @@ fn argv(state: &State, run: &Run) -> Vec<String> {
 }
 
 /// A path of our open file that other processes can open, too.
-fn own_path(file: &std::fs::File) -> String {
+fn own_path(file: &std::os::fd::OwnedFd) -> String {
     format!("/proc/{}/fd/{}", std::process::id(), std::os::fd::AsRawFd::as_raw_fd(file))
 }
 
@@ -71,7 +72,8 @@ impl Work<'_> {
             let isolated = match network {
                 Network::Host => None,
                 Network::None => {
-                    Some(sys::loopback::namespace().at("making", Path::new("a network"))?)
+                    let made = Netns::begin().and_then(Netns::finish);
+                    Some(made.at("making", Path::new("a network"))?)
                 }
             };
             let process = Process {

@@ -219,11 +219,10 @@ fn bind(draft: &mut Draft, mount: &Mount, options: &Options, way: &Way<'_>) {
     let path = source.clone();
     let links = options.links;
     let shape = Shape { recursive, link: links.source };
-    let mut mapped = false;
+    let mut deferred = None;
     let tree = match mapping(mount, options, birth) {
         Some(map) if inner => {
-            draft.maps.push(Deferred { index: draft.program.ops.len(), path, map });
-            mapped = true;
+            deferred = Some((path, map));
             None
         }
         Some(map) => Some(Source::MappedTree { path, shape, map }),
@@ -241,8 +240,12 @@ fn bind(draft: &mut Draft, mount: &Mount, options: &Options, way: &Way<'_>) {
         None => NO_SLOT,
     };
     let source = draft.path(&source);
-    let firm = live;
+    let (firm, mapped) = (live, deferred.is_some());
     draft.op(Op::Bind { target, source, slot, recursive, mapped, firm, links, own, implied, deep });
+    if let Some((path, map)) = deferred {
+        let index = draft.program.ops.len().saturating_sub(1);
+        draft.maps.push(Deferred { index, path, map });
+    }
 }
 
 /// How a mount's owners are mapped: by its own maps, or as in the container's user namespace.

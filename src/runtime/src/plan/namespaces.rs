@@ -95,6 +95,15 @@ fn changed_by(spec: &Spec, kind: Kind) -> Option<String> {
         .or_else(|| named("domainname", spec.domainname()))
 }
 
+/// Whether the child joins a network namespace that is made beside it, and until then has the
+/// caller's. It has to be the caller's user namespace's own, and nobody that a child which is still
+/// in the host's network could be taken by may see it.
+pub(crate) fn network_is_late(spec: &Spec, unprivileged: bool) -> bool {
+    let new = |kind| super::has_new(spec, kind);
+    let alone = new(Kind::Pid) && !super::has_user_namespace(spec) && offsets(spec).is_none();
+    alone && new(Kind::Network) && !unprivileged
+}
+
 /// Plans the namespaces; nothing of the root is touched.
 pub(super) fn plan(draft: &mut Draft, spec: &Spec, facts: &Facts<'_>) -> Birthplace {
     let Facts { tasks, unprivileged, .. } = *facts;
@@ -104,6 +113,7 @@ pub(super) fn plan(draft: &mut Draft, spec: &Spec, facts: &Facts<'_>) -> Birthpl
         all.iter().filter_map(|n| path(n).map(|p| (n.typ(), p))).collect();
     let by_path = |kind| joined.iter().find(|(k, _)| *k == kind).map(|(_, p)| *p);
     let offsets = offsets(spec).filter(|_| fresh(Kind::Time));
+    let late = network_is_late(spec, unprivileged);
     let mut birth = Birthplace {
         mapped: fresh(Kind::User),
         unprivileged,
@@ -119,6 +129,7 @@ pub(super) fn plan(draft: &mut Draft, spec: &Spec, facts: &Facts<'_>) -> Birthpl
         .iter()
         .filter(|n| path(n).is_none() && !matches!(n.typ(), Kind::Cgroup | Kind::User))
         .filter(|n| n.typ() != Kind::Time || offsets.is_none())
+        .filter(|n| n.typ() != Kind::Network || !late)
         .fold(0, |flags, n| flags | namespace_flag(n.typ()));
     // For the time in which the root is set up.
     let new = if super::shares_mounts(spec) { new | namespace_flag(Kind::Mount) } else { new };
@@ -140,7 +151,9 @@ pub(super) fn plan(draft: &mut Draft, spec: &Spec, facts: &Facts<'_>) -> Birthpl
         // It shows the cgroup it was made in: after that has been entered.
         draft.op(Op::Unshare { flags: flag(Kind::Cgroup) });
     }
-    if fresh(Kind::Network) {
+    if late {
+        draft.join_network_late();
+    } else if fresh(Kind::Network) {
         draft.op(Op::Loopback);
     }
     if !crate::netdevices::of(spec).is_empty() {

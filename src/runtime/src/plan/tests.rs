@@ -97,6 +97,53 @@ fn the_command_is_looked_for_in_the_last_path() {
 }
 
 #[test]
+fn a_network_of_its_own_is_joined_when_it_is_needed() {
+    let join = "join the new network namespace";
+    let new = u64::from(sys::abi::CLONE_NEWNET.cast_unsigned());
+    let mount = |destination: &str, kind: &str, options: Value| json!({"destination": destination, "type": kind, "source": "/s", "options": options});
+    let mounts = |second: Value| json!([mount("/proc", "proc", json!([])), second]);
+    let plan = |kinds: Value, mounts: Value| {
+        planned(json!({"linux": {"namespaces": kinds}, "mounts": mounts}))
+    };
+    let own = || json!([{"type": "mount"}, {"type": "pid"}, {"type": "network"}]);
+    // Made beside the child, which joins it before whatever may ask for it.
+    for kind in ["sysfs", "nfs"] {
+        let (draft, birth) = plan(own(), mounts(mount("/x", kind, json!([]))));
+        let all = words(&draft);
+        assert_eq!(birth.flags & new, 0);
+        let next = &all[position(&all, join) + 1];
+        assert!(next.ends_with(&format!("({kind}) to rootfs at \"/x\"")), "{all:#?}");
+    }
+    // At the latest before the parent is asked, whose answer would be taken for it.
+    let map = json!([{"containerID": 0, "hostID": 1000, "size": 1}]);
+    let inner = json!({"destination": "/y", "type": "bind", "source": "rootfs/x/z",
+        "options": ["bind", "idmap"], "uidMappings": map, "gidMappings": map});
+    let mut both = mounts(mount("/x", "tmpfs", json!([])));
+    both.as_array_mut().unwrap().push(inner);
+    let (draft, _) = plan(own(), both);
+    let ops = &draft.program.ops;
+    let late = ops.iter().position(|op| matches!(op, Op::Network)).unwrap();
+    assert_eq!(draft.maps.len(), 1);
+    for deferred in &draft.maps {
+        assert!(late < deferred.index);
+        assert!(matches!(ops[deferred.index], Op::Bind { mapped: true, .. }));
+    }
+    let all = words(&plan(own(), json!([])).0);
+    assert!(position(&all, join) < position(&all, "pivot_root"));
+    // Made with the child where that would not have the right to it, or could be taken meanwhile.
+    for kinds in [
+        json!([{"type": "mount"}, {"type": "network"}]),
+        json!([{"type": "mount"}, {"type": "pid"}, {"type": "network"}, {"type": "user"}]),
+    ] {
+        let (draft, birth) = plan(kinds, mounts(mount("/x", "sysfs", json!([]))));
+        assert_eq!(birth.flags & new, new);
+        let all = words(&draft);
+        assert!(!all.iter().any(|w| w == join), "{all:#?}");
+        assert!(position(&all, "set link lo up") < position(&all, "pivot_root"));
+    }
+}
+
+#[test]
 fn user_namespaces_decide_the_order() {
     let maps = json!([{"containerID": 0, "hostID": 1000, "size": 10}]);
     let linux = |namespaces: Value| json!({"linux": {"namespaces": namespaces, "uidMappings": maps, "gidMappings": maps}});

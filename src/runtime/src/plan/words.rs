@@ -96,6 +96,7 @@ fn plain(op: &Op) -> &'static str {
     match op {
         Op::EnterCgroups { .. } => "enter the cgroups",
         Op::Setns { .. } | Op::TrySetns { .. } => "join a namespace",
+        Op::Network => "join the new network namespace",
         Op::Hide => "become undumpable",
         Op::Unshare { .. } => "make a namespace",
         Op::Sync { .. } | Op::Receive => "wait for the runtime",
