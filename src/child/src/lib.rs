@@ -11,7 +11,8 @@
 //!   clone3 (namespaces, cgroup, pidfd) ----> execve of the file with program and image
 //!                                            1 namespaces: v1 cgroups, setns, unshare
 //!   [user namespace: writes the id maps -->    waits]
-//!   compiles seccomp, writes state,          2 root: mounts, devices, masks
+//!   the network namespace -----------------> 2 root: mounts, devices, masks
+//!   compiles seccomp, writes state,
 //!     oom_score_adj, pid file
 //!   [hooks: runs them <--------------------    waits] pivot_root
 //!   the last word, with the filter --------> 3 process: limits, identity, capabilities
