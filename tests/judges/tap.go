@@ -50,7 +50,7 @@ func (t *T) Ok(test bool, description string) {
 		word = "not ok"
 	}
 	if t.todo {
-		todo = " # TODO"
+		todo = strings.ToUpper(" # todo")
 	}
 	t.out("%s %d%s - %s\n", word, *t.count, todo, description)
 }

@@ -61,6 +61,7 @@ pub(crate) fn take_fd(socket: c_int) -> Done<c_int> {
             Err(libc::EINTR) => {}
             Err(errno) => return Err(errno),
             Ok(0) => exit(1),
+            Ok(_) if message.msg_flags & libc::MSG_CTRUNC != 0 => return Err(libc::EMFILE),
             Ok(_) if control.header.cmsg_type == libc::SCM_RIGHTS => return Ok(control.fd),
             Ok(_) => return Err(libc::EPROTO),
         }

@@ -103,6 +103,8 @@ pub(crate) struct Making<'r> {
     /// Keeps the unit until the container's process is in it.
     holder: Option<Holder>,
     readiness: Option<UnixDatagram>,
+    /// Its network namespace, where it is made beside it.
+    network: Option<Netns>,
     pub(crate) record: Record,
     waits: bool,
     /// setgroups(2) is forbidden to the caller.
@@ -162,6 +164,7 @@ impl<'r> Making<'r> {
             unit,
             holder,
             readiness,
+            network: None,
             record,
             waits,
             no_groups,
@@ -210,14 +213,12 @@ impl<'r> Making<'r> {
 
     fn make(&mut self) -> Result<Child> {
         let layout = Layout::detect()?;
-        let broken = |source| Error::Clone { source };
-        let late = plan::network_is_late(self.spec(), is_unprivileged());
-        let network = late.then(Netns::begin).transpose().map_err(broken)?;
+        self.begin_network();
         self.prepare(&layout)?;
         let mut child = self.launch(&layout)?;
         self.holder = None;
-        if let Some(network) = network {
-            child.give_network(network.finish().map_err(broken)?.as_fd())?;
+        if let Some(network) = self.network.take() {
+            child.give_network(network)?;
         }
         if self.spec_maps() {
             child.await_point(point::MAPS)?;
@@ -227,6 +228,12 @@ impl<'r> Making<'r> {
         self.devices(&mut child)?;
         self.beside(&mut child)?;
         Ok(child)
+    }
+
+    /// What cannot be made beside the child, it is born into.
+    fn begin_network(&mut self) {
+        let late = plan::network_may_be_late(self.spec(), is_unprivileged());
+        self.network = late.then(|| Netns::begin().ok()).flatten();
     }
 
     fn make_cgroup(&mut self, layout: &Layout) -> Result<Option<Cgroup>> {
@@ -343,6 +350,7 @@ impl<'r> Making<'r> {
             keyring: !self.options.no_new_keyring,
             unprivileged: is_unprivileged(),
             no_groups: self.no_groups,
+            late_network: self.network.is_some(),
             root_parent: parent.as_deref(),
         };
         plan::container(spec, &facts)

@@ -90,14 +90,14 @@ impl Draft {
     }
 
     /// What the caller's network is as good for as the container's own, and does not wait for the
-    /// parent. The file systems named ask for no network namespace.
+    /// parent. The file systems named ask for no network namespace. What is bound might: below
+    /// /proc/sys/net and at /proc/self/ns/net, and behind links to those, is the caller's own.
     fn precedes_network(&self, op: &Op) -> bool {
         match *op {
             Op::Mount { kind, .. } | Op::MountHere { kind, .. } => {
                 let kind = text_at(&self.program, kind);
                 matches!(&*kind, "proc" | "tmpfs" | "devpts" | "mqueue" | "cgroup" | "cgroup2")
             }
-            Op::Bind { mapped, .. } => !mapped,
             Op::Unshare { .. }
             | Op::Umask { .. }
             | Op::Propagate { .. }
@@ -105,7 +105,6 @@ impl Draft {
             | Op::RootOverlay { .. }
             | Op::Enter { .. }
             | Op::Folder { .. }
-            | Op::BindHere { .. }
             | Op::LinkHere { .. }
             | Op::NodeHere { .. }
             | Op::Label { .. }

@@ -256,6 +256,10 @@ pub enum Error {
 fn step_hint(stage: &str, step: &str, errno: i32) -> Option<&'static str> {
     let about = |field| step.contains(field);
     match errno {
+        sys::abi::EPERM if about("link lo") => Some("CAP_NET_ADMIN is needed"),
+        sys::abi::ENOSPC if about("network namespace") => {
+            Some("raise the sysctl user.max_net_namespaces")
+        }
         sys::abi::EPERM if stage == "set up namespaces" => {
             Some("root, or CAP_SYS_ADMIN, is needed")
         }

@@ -34,7 +34,7 @@ use crate::readiness;
 pub(crate) use cgroups::folders as cgroup_folders;
 pub(crate) use devices::bound as bound_devices;
 pub(crate) use mounts::{absolute, is_bind};
-pub(crate) use namespaces::{Birthplace, namespace_flag, network_is_late};
+pub(crate) use namespaces::{Birthplace, namespace_flag, network_may_be_late};
 pub(crate) use options::{known as mount_options, unknown as unknown_options};
 pub(crate) use process::{leave_a_descriptor, listens, loads_filter};
 pub(crate) use words::{place, step};
@@ -121,6 +121,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) unprivileged: bool,
     /// setgroups(2) is forbidden to the caller.
     pub(crate) no_groups: bool,
+    /// The network namespace is made beside the child.
+    pub(crate) late_network: bool,
     /// The mount whose propagation must end at the root (`rootfsPropagation: shared`).
     pub(crate) root_parent: Option<&'a Path>,
 }

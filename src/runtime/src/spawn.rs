@@ -10,6 +10,7 @@ use std::path::Path;
 
 use oci::runtime::{LinuxSeccomp, Process};
 use sys::launch::{Birth, Launched, Told, WORD_HEADER_BYTES, above_stdio};
+use sys::netns::Netns;
 
 use crate::cgroup::Cgroup;
 use crate::draft::{Deferred, Draft, Source};
@@ -284,9 +285,13 @@ impl Child {
         }
     }
 
-    /// The network namespace that it waits for, or will.
-    pub(crate) fn give_network(&self, netns: BorrowedFd<'_>) -> Result<()> {
-        Self::said(self.launched.hand(netns))
+    /// Gives it the network namespace that it waits for, or will.
+    pub(crate) fn give_network(&self, made: Netns) -> Result<()> {
+        let netns = made.finish().map_err(|failure| match failure.error.raw_os_error() {
+            Some(errno) => Error::Step { stage: place(1), step: failure.step.to_owned(), errno },
+            None => Error::Clone { source: failure.error },
+        })?;
+        Self::said(self.launched.hand(netns.as_fd()))
     }
 
     fn say(&self, word: &[u8]) -> Result<()> {

@@ -43,14 +43,16 @@ pub fn use_all_cpus(pid: i32) {
     let _ = unsafe { libc::syscall(libc::SYS_sched_setaffinity, pid, all.len(), all.as_ptr()) };
 }
 
-/// Has a process that was just made leave the caller's CPU to the caller, until it may use all: the
-/// two work at the same time. Kernels that would rather keep two on one CPU begin the new one when
-/// the caller waits. It stays where there is no other CPU, or more than 1024.
+/// Has a process that was just made begin on another CPU than the caller's, if it may use one: the
+/// two work at the same time. Some kernels would rather keep the two together, and begin the new
+/// one when the caller waits. Where it then goes is the kernel's affair: it may use all that the
+/// caller may, as before. Nothing is done where there are more than 1024 CPUs.
 pub(crate) fn part(pid: i32) {
-    let (Ok(mut cpus), Ok(here)) = (sched_getaffinity(Pid::from_raw(0)), sched_getcpu()) else {
+    let (Ok(own), Ok(here)) = (sched_getaffinity(Pid::from_raw(0)), sched_getcpu()) else {
         return;
     };
-    if cpus.unset(here).is_ok() {
-        let _ = sched_setaffinity(Pid::from_raw(pid), &cpus);
+    let mut others = own;
+    if others.unset(here).is_ok() && sched_setaffinity(Pid::from_raw(pid), &others).is_ok() {
+        let _ = sched_setaffinity(Pid::from_raw(pid), &own);
     }
 }

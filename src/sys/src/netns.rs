@@ -3,19 +3,25 @@
 //! The kernel takes longer for one than for all other namespaces of a container together, 0.3 ms
 //! of 2.5, and until the container mounts sysfs, or has sysctls written, nothing needs it. So it is
 //! made on another CPU meanwhile, by a clone that shares the caller's memory and descriptors and
-//! ends with that. It touches nothing of the C library's, and no signal reaches it.
+//! ends with that, or with the thread that began it. It touches nothing of the C library's, whose
+//! handlers of signals it must not run: all that can be blocked are.
 //! Not here: what that clone does, which is `child::netns`.
 
 use std::io::{Error, ErrorKind, Result};
 use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use child::depart::STACK_BYTES;
+use child::netns::Made;
 use nix::sys::signal::{SigSet, SigmaskHow};
 
 /// Longest wait for the kernel, which may be taking thousands of namespaces down.
 const MADE_WITHIN: Duration = Duration::from_secs(60);
+
+/// Longest wait for the end of a maker that has been killed.
+const END_WITHIN: Duration = Duration::from_secs(2);
 
 /// Nothing has been made.
 const NOTHING: i32 = i32::MIN;
@@ -24,24 +30,37 @@ const NOTHING: i32 = i32::MIN;
 #[repr(C, align(16))]
 struct Shared {
     stack: [u8; STACK_BYTES],
-    made: AtomicI32,
+    made: Made,
 }
 
-/// A network namespace in the making.
+/// Why there is none.
+#[derive(Debug)]
+pub struct Failure {
+    /// What could not be done.
+    pub step: &'static str,
+    /// Why.
+    pub error: Error,
+}
+
+/// A network namespace in the making; whoever drops it does not want it any more.
 pub struct Netns {
-    /// `None` once it has been taken, or is left to a clone that does not end.
-    shared: Option<Box<Shared>>,
+    /// Freed once the maker has ended, and left to one that does not end.
+    shared: Option<NonNull<Shared>>,
     maker: OwnedFd,
 }
 
 impl Netns {
-    /// Begins. Needs /proc.
+    /// Begins; the same thread finishes. Needs /proc.
     ///
     /// # Errors
     /// clone3(2)'s.
     pub fn begin() -> Result<Netns> {
-        let mut shared =
-            Box::new(Shared { stack: [0; STACK_BYTES], made: AtomicI32::new(NOTHING) });
+        let made = Made {
+            parent: std::process::id(),
+            steps: AtomicU32::new(0),
+            result: AtomicI32::new(NOTHING),
+        };
+        let shared = Box::leak(Box::new(Shared { stack: [0; STACK_BYTES], made }));
         let mut pidfd: RawFd = -1;
         // SAFETY: clone_args is plain data for which all zeroes is valid.
         let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
@@ -50,11 +69,22 @@ impl Netns {
         args.pidfd = (&raw mut pidfd).addr() as u64;
         args.stack = (&raw mut shared.stack).addr() as u64;
         args.stack_size = STACK_BYTES as u64;
-        let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
+        let made = &raw const shared.made;
+        let shared = NonNull::from(shared);
+        let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK);
         // SAFETY: stack and result are in `shared`, which is kept until the clone has ended.
-        let born = unsafe { child::netns::clone(&mut args, &shared.made) };
-        before.thread_set_mask()?;
-        let pid = born.map_err(Error::from_raw_os_error)?;
+        let born = unsafe { child::netns::clone(&mut args, made) };
+        if let Ok(before) = before {
+            let _ = before.thread_set_mask();
+        }
+        let pid = match born {
+            Ok(pid) => pid,
+            Err(errno) => {
+                // SAFETY: it was leaked just now, and no clone has it.
+                drop(unsafe { Box::from_raw(shared.as_ptr()) });
+                return Err(Error::from_raw_os_error(errno));
+            }
+        };
         crate::cpus::part(pid);
         // SAFETY: the kernel stored a fresh close-on-exec descriptor that nobody else knows.
         let maker = unsafe { OwnedFd::from_raw_fd(pidfd) };
@@ -65,34 +95,43 @@ impl Netns {
     /// and whoever has joined it by that.
     ///
     /// # Errors
-    /// unshare(2)'s: EPERM, ENOSPC beyond user.max_net_namespaces, ENOMEM; `TimedOut`.
-    pub fn finish(mut self) -> Result<OwnedFd> {
-        self.take()
+    /// [`Failure`]: of unshare(2) EPERM, ENOSPC beyond user.max_net_namespaces, ENOMEM; of the link
+    /// EPERM; `TimedOut`.
+    pub fn finish(mut self) -> std::result::Result<OwnedFd, Failure> {
+        let (steps, made) = self.take(MADE_WITHIN);
+        let step = ["make a network namespace", "set link lo up", "open the network namespace"];
+        let step = step.get(steps as usize).copied().unwrap_or_default();
+        made.map_err(|error| Failure { step, error })
     }
 
-    fn take(&mut self) -> Result<OwnedFd> {
-        let Some(shared) = self.shared.take() else { return Err(ErrorKind::NotFound.into()) };
-        let ended = crate::teardown::wait_for_end(self.maker.as_fd(), Instant::now() + MADE_WITHIN);
+    /// How many steps were done, and what was made.
+    fn take(&mut self, within: Duration) -> (u32, Result<OwnedFd>) {
+        let Some(shared) = self.shared.take() else { return (0, Err(ErrorKind::NotFound.into())) };
+        let ended = crate::teardown::wait_for_end(self.maker.as_fd(), Instant::now() + within);
         if !matches!(ended, Ok(true)) {
-            // The clone has its stack in there.
-            Box::leak(shared);
-            return Err(ended.err().unwrap_or_else(|| ErrorKind::TimedOut.into()));
+            return (0, Err(ended.err().unwrap_or_else(|| ErrorKind::TimedOut.into())));
         }
         // Its end has been seen.
         let _ = crate::foreground::reap(self.maker.as_fd());
-        match shared.made.load(Ordering::Acquire) {
+        // SAFETY: it was leaked for the clone, which has ended, and nobody else has it.
+        let shared = unsafe { Box::from_raw(shared.as_ptr()) };
+        let made = match shared.made.result.load(Ordering::Acquire) {
             NOTHING => Err(Error::other("who was to make the network namespace was killed")),
             errno @ ..0 => Err(Error::from_raw_os_error(-errno)),
             // SAFETY: the clone opened it in the descriptors that it shared, for this place alone.
             made => Ok(unsafe { OwnedFd::from_raw_fd(made) }),
-        }
+        };
+        (shared.made.steps.load(Ordering::Acquire), made)
     }
 }
 
 impl Drop for Netns {
     fn drop(&mut self) {
-        // Whoever does not want it any more has a failure of its own to tell.
-        let _ = self.take();
+        if self.shared.is_some() {
+            // Whoever does not want it any more has a failure of its own to tell.
+            let _ = crate::children::signal(self.maker.as_fd(), libc::SIGKILL);
+            let _ = self.take(END_WITHIN);
+        }
     }
 }
 

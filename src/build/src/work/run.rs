@@ -72,7 +72,7 @@ impl Work<'_> {
             let isolated = match network {
                 Network::Host => None,
                 Network::None => {
-                    let made = Netns::begin().and_then(Netns::finish);
+                    let made = Netns::begin().and_then(|made| made.finish().map_err(|f| f.error));
                     Some(made.at("making", Path::new("a network"))?)
                 }
             };

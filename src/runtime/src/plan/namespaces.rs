@@ -95,10 +95,10 @@ fn changed_by(spec: &Spec, kind: Kind) -> Option<String> {
         .or_else(|| named("domainname", spec.domainname()))
 }
 
-/// Whether the child joins a network namespace that is made beside it, and until then has the
-/// caller's. It has to be the caller's user namespace's own, and nobody that a child which is still
-/// in the host's network could be taken by may see it.
-pub(crate) fn network_is_late(spec: &Spec, unprivileged: bool) -> bool {
+/// Whether the child may join a network namespace that is made beside it, and have the caller's
+/// until then. It has to be the caller's user namespace's own, and nobody may see the child by whom
+/// it could be taken while it is in the host's network.
+pub(crate) fn network_may_be_late(spec: &Spec, unprivileged: bool) -> bool {
     let new = |kind| super::has_new(spec, kind);
     let alone = new(Kind::Pid) && !super::has_user_namespace(spec) && offsets(spec).is_none();
     alone && new(Kind::Network) && !unprivileged
@@ -106,14 +106,13 @@ pub(crate) fn network_is_late(spec: &Spec, unprivileged: bool) -> bool {
 
 /// Plans the namespaces; nothing of the root is touched.
 pub(super) fn plan(draft: &mut Draft, spec: &Spec, facts: &Facts<'_>) -> Birthplace {
-    let Facts { tasks, unprivileged, .. } = *facts;
+    let Facts { tasks, unprivileged, late_network: late, .. } = *facts;
     let all = of(spec);
     let fresh = |kind| all.iter().any(|n| n.typ() == kind && path(n).is_none());
     let joined: Vec<(Kind, &Path)> =
         all.iter().filter_map(|n| path(n).map(|p| (n.typ(), p))).collect();
     let by_path = |kind| joined.iter().find(|(k, _)| *k == kind).map(|(_, p)| *p);
     let offsets = offsets(spec).filter(|_| fresh(Kind::Time));
-    let late = network_is_late(spec, unprivileged);
     let mut birth = Birthplace {
         mapped: fresh(Kind::User),
         unprivileged,
