@@ -12,7 +12,7 @@ use crate::run::Child;
 pub struct Made {
     /// The parent's pid, without whom it ends.
     pub parent: u32,
-    /// How many of its steps are done: the namespace, the link, the descriptor.
+    /// How many of its steps it has come to: the namespace, the link, the descriptor.
     pub steps: AtomicU32,
     /// The namespace's descriptor, or an errno below zero.
     pub result: AtomicI32,
@@ -41,15 +41,16 @@ unsafe extern "C" fn begin(made: *const Made) -> ! {
 }
 
 fn make(made: &Made) -> Done<c_int> {
+    made.steps.store(1, Ordering::Release);
     // What it holds open of a parent that was killed would look like work on the container.
     syscall!(libc::SYS_prctl, libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0)?;
     if syscall!(libc::SYS_getppid)? != made.parent as usize {
         return Err(libc::ESRCH);
     }
     syscall!(libc::SYS_unshare, libc::CLONE_NEWNET)?;
-    made.steps.store(1, Ordering::Release);
-    crate::loopback::up()?;
     made.steps.store(2, Ordering::Release);
+    crate::loopback::up()?;
+    made.steps.store(3, Ordering::Release);
     let (own, flags) = (c"/proc/self/ns/net", libc::O_RDONLY | libc::O_CLOEXEC);
     fd(syscall!(libc::SYS_openat, libc::AT_FDCWD, own, flags, 0))
 }

@@ -298,7 +298,8 @@ impl<'r> Making<'r> {
         let tasks = tasks.map_err(|source| Error::Clone { source })?;
         let notes = self.runtime.notes.clone();
         let alone = self.runtime.brief && self.holder.is_none();
-        let mut given = Given { tasks, notes, alone, ..Given::default() };
+        let apart = self.network.as_ref().is_some_and(Netns::has_begun);
+        let mut given = Given { tasks, notes, alone, apart, ..Given::default() };
         if let Stdio::Fds(fds) = std::mem::take(&mut self.options.stdio) {
             let [first, second, third] = fds.map(above_stdio);
             let all = [first, second, third].into_iter().collect::<std::io::Result<Vec<_>>>();

@@ -43,6 +43,8 @@ pub(crate) struct Given {
     pub(crate) notes: Notes,
     /// The caller lives for this child alone, and nobody else is in its cgroup.
     pub(crate) alone: bool,
+    /// Another CPU has time for it.
+    pub(crate) apart: bool,
 }
 
 /// A child at work.
@@ -98,6 +100,7 @@ pub(crate) fn begin(
         cgroup: cgroup.and_then(Cgroup::clone_into_fd),
         cpus: birth.cpus.as_deref(),
         alone: given.alone,
+        apart: given.apart,
     };
     let launched = sys::launch::launch(&draft.program, &slots, &place);
     let launched = launched.map_err(|source| match source.kind() {

@@ -2,7 +2,7 @@
 
 use std::io::{Error, Result};
 
-use nix::sched::{sched_getaffinity, sched_getcpu, sched_setaffinity};
+use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 use nix::unistd::Pid;
 
 /// The calling thread keeps to some CPUs until [`Cpus::leave`], and who is born meanwhile does.
@@ -45,14 +45,30 @@ pub fn use_all_cpus(pid: i32) {
 
 /// Has a process that was just made begin on another CPU than the caller's, if it may use one: the
 /// two work at the same time. Some kernels would rather keep the two together, and begin the new
-/// one when the caller waits. Where it then goes is the kernel's affair: it may use all that the
-/// caller may, as before. Nothing is done where there are more than 1024 CPUs.
+/// one when the caller waits.
 pub(crate) fn part(pid: i32) {
+    place(pid, |own, here| {
+        let mut others = *own;
+        others.unset(here).map(|()| others)
+    });
+}
+
+/// Brings a process to the caller's CPU, which is about to wait for it.
+pub(crate) fn fetch(pid: i32) {
+    place(pid, |_, here| {
+        let mut one = CpuSet::new();
+        one.set(here).map(|()| one)
+    });
+}
+
+/// Moves a process once. Where it then goes is the kernel's affair: it may use all that the caller
+/// may, as before. Nothing is done where there are more than 1024 CPUs.
+fn place(pid: i32, to: impl Fn(&CpuSet, usize) -> nix::Result<CpuSet>) {
     let (Ok(own), Ok(here)) = (sched_getaffinity(Pid::from_raw(0)), sched_getcpu()) else {
         return;
     };
-    let mut others = own;
-    if others.unset(here).is_ok() && sched_setaffinity(Pid::from_raw(pid), &others).is_ok() {
-        let _ = sched_setaffinity(Pid::from_raw(pid), &own);
+    let pid = Pid::from_raw(pid);
+    if to(&own, here).and_then(|cpus| sched_setaffinity(pid, &cpus)).is_ok() {
+        let _ = sched_setaffinity(pid, &own);
     }
 }

@@ -52,6 +52,8 @@ pub struct Birth<'a> {
     pub cpus: Option<&'a [u8]>,
     /// The caller lives for this child alone, and nobody else is in its cgroup.
     pub alone: bool,
+    /// Another CPU has time for it.
+    pub apart: bool,
 }
 
 /// A child at work.
@@ -109,7 +111,7 @@ pub fn launch(program: &Compiled, slots: &[BorrowedFd<'_>], birth: &Birth<'_>) -
     let born = clone(&file, keep, birth);
     cpus.map_or(Ok(()), Cpus::leave)?;
     let (pid, pidfd) = born?;
-    if birth.alone && birth.cpus.is_none() {
+    if birth.apart && birth.cpus.is_none() {
         cpus::part(pid);
     }
     Ok(Launched { pid, pidfd, report })

@@ -47,6 +47,7 @@ pub struct Netns {
     /// Freed once the maker has ended, and left to one that does not end.
     shared: Option<NonNull<Shared>>,
     maker: OwnedFd,
+    pid: i32,
 }
 
 impl Netns {
@@ -88,7 +89,15 @@ impl Netns {
         crate::cpus::part(pid);
         // SAFETY: the kernel stored a fresh close-on-exec descriptor that nobody else knows.
         let maker = unsafe { OwnedFd::from_raw_fd(pidfd) };
-        Ok(Netns { shared: Some(shared), maker })
+        Ok(Netns { shared: Some(shared), maker, pid })
+    }
+
+    /// Whether another CPU had time for it.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        // SAFETY: it was leaked for the clone, and is freed by `take` alone.
+        let shared = self.shared.map(|shared| unsafe { shared.as_ref() });
+        shared.is_some_and(|shared| shared.made.steps.load(Ordering::Acquire) > 0)
     }
 
     /// Waits for it: a namespace whose loopback link is up, which lives as long as the descriptor,
@@ -98,9 +107,15 @@ impl Netns {
     /// [`Failure`]: of unshare(2) EPERM, ENOSPC beyond user.max_net_namespaces, ENOMEM; of the link
     /// EPERM; `TimedOut`.
     pub fn finish(mut self) -> std::result::Result<OwnedFd, Failure> {
+        if !self.has_begun() {
+            crate::cpus::fetch(self.pid);
+        }
         let (steps, made) = self.take(MADE_WITHIN);
-        let step = ["make a network namespace", "set link lo up", "open the network namespace"];
-        let step = step.get(steps as usize).copied().unwrap_or_default();
+        let step = match steps {
+            0 | 1 => "make a network namespace",
+            2 => "set link lo up",
+            _ => "open the network namespace",
+        };
         made.map_err(|error| Failure { step, error })
     }
 
