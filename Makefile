@@ -18,7 +18,7 @@ export PATH := $(TOOLS):$(HOME)/.cargo/bin:$(PATH)
 export PODVISOR_BIN := $(abspath $(BIN))
 export PODVISOR_TEST_CACHE := $(abspath $(OUT))/cache
 
-.PHONY: help deps deps-run deps-fuzz deps-order deps-deny build build-real run check test unit privileged race conformance engines images vm vm-all fuzz bench bench-scale order install clean
+.PHONY: help deps deps-run deps-fuzz deps-order deps-deny build build-real run check test unit privileged race conformance judges engines images vm vm-all fuzz bench bench-scale order install clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -100,6 +100,10 @@ engines: build ## podman, containerd and docker with podvisor-oci as their runti
 images: build ## images out and in beside skopeo, umoci, podman, buildah, containerd, docker (root)
 	cargo build --quiet -p scope
 	tests/images/run.sh $(BIN) $(OUT)/$(TRIPLE)/debug/scope
+
+judges: build ## runc's, crun's and runtime-tools' own suites on podvisor-oci and on their runtime (root, half an hour)
+	cargo build --quiet -p scope
+	tests/judges/run.sh $(BIN) $(OUT)/$(TRIPLE)/debug/scope $(PODVISOR_TEST_CACHE)
 
 build-real: build ## build and run a Rust program, Debian's nginx, a Python service (root, network)
 	cargo build --quiet -p scope

@@ -35,7 +35,7 @@ mmdebstrap --quiet --variant=minbase --include=iproute2,procps bookworm "$folder
 xz -0 -T0 -c "$folder/debian.tar" >"$data/debian-amd64.tar.xz"
 rm "$folder/debian.tar"
 box=$folder/box
-mkdir -p "$box"/{bin,dev,etc,home,proc,root,sbin,sys,tmp,usr/bin,usr/sbin,var}
+mkdir -p "$box"/{bin,dev,etc,home,root,sbin,tmp,usr/bin,usr/sbin,var}
 chmod 1777 "$box/tmp"
 cp "$folder/usr/bin/busybox" "$box/bin/"
 chroot "$box" /bin/busybox --install /bin
