@@ -137,6 +137,10 @@ fn by_gnu_tar(archive: &[u8]) -> Option<Vec<String>> {
                 words.push(&word[..end]);
                 rest = &word[end..];
             }
+            // A year of another length than four has the later lines padded for it.
+            if words[3].len() != "1970-01-01".len() {
+                return None;
+            }
             // A contiguous file is a file.
             let kind = words[0].chars().next().map(|kind| if kind == 'C' { '-' } else { kind })?;
             let name = rest.strip_prefix(' ')?;
