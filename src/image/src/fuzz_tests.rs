@@ -144,6 +144,8 @@ fn by_gnu_tar(archive: &[u8]) -> Option<Vec<String>> {
             // A contiguous file is a file.
             let kind = words[0].chars().next().map(|kind| if kind == 'C' { '-' } else { kind })?;
             let name = rest.strip_prefix(' ')?;
+            // A file whose name ends in a slash is a folder, to it, too, but not at the root.
+            let kind = if kind == '-' && name == "/" { 'd' } else { kind };
             let name = if kind == 'd' { name.trim_end_matches('/') } else { name };
             Some(format!("{kind} {} {} {name}", words[1], words[2]))
         })
