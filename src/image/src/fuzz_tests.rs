@@ -110,7 +110,7 @@ fn listed(entry: &Entry) -> String {
 /// What GNU tar reads; `None` when it finds fault with the archive.
 fn by_gnu_tar(archive: &[u8]) -> Option<Vec<String>> {
     let mut tar = Command::new("tar")
-        .args(["--list", "--verbose", "--numeric-owner", "--full-time", "--utc", "--file=-"])
+        .args(["--list", "--verbose", "--numeric-owner", "--utc", "--file=-"])
         .args(["--quoting-style=literal", "--null", "--absolute-names"])
         .env("LC_ALL", "C")
         .stdin(Stdio::piped())
@@ -127,6 +127,8 @@ fn by_gnu_tar(archive: &[u8]) -> Option<Vec<String>> {
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
     // Not lines(): a name may end with a carriage return.
     text.split_terminator('\n')
+        // The name of a volume is no file.
+        .filter(|line| !line.starts_with('V'))
         .map(|line| {
             // Permissions, owner, size, day, time, name.
             let mut rest = line;
@@ -144,8 +146,6 @@ fn by_gnu_tar(archive: &[u8]) -> Option<Vec<String>> {
             // A contiguous file is a file.
             let kind = words[0].chars().next().map(|kind| if kind == 'C' { '-' } else { kind })?;
             let name = rest.strip_prefix(' ')?;
-            // A file whose name ends in a slash is a folder, to it, too, but not at the root.
-            let kind = if kind == '-' && name == "/" { 'd' } else { kind };
             let name = if kind == 'd' { name.trim_end_matches('/') } else { name };
             Some(format!("{kind} {} {} {name}", words[1], words[2]))
         })
@@ -175,8 +175,12 @@ fn tar(input: &[u8]) {
             Err(_) => return,
         }
     }
-    // GNU tar shows names over several lines, and numbers in its own way.
-    let plain = |e: &Entry| !e.path.contains(&b'\n') && !e.link.contains(&b'\n');
+    // GNU tar shows names over several lines, and takes a file for a folder by the slash at its
+    // name's end, but at the root.
+    let plain = |e: &Entry| {
+        let root = e.path.iter().all(|byte| *byte == b'/');
+        !root && !e.path.contains(&b'\n') && !e.link.contains(&b'\n')
+    };
     if !ours.iter().all(plain) {
         return;
     }
