@@ -294,19 +294,11 @@ impl Child {
             Some(errno) => Error::Step { stage: place(1), step: failure.step.to_owned(), errno },
             None => Error::Clone { source: failure.error },
         })?;
-        Self::said(self.launched.hand(netns.as_fd()))
+        self.launched.hand(netns.as_fd()).map_err(|source| Error::Clone { source })
     }
 
     fn say(&self, word: &[u8]) -> Result<()> {
-        Self::said(self.launched.say(word))
-    }
-
-    fn said(done: std::io::Result<()>) -> Result<()> {
-        match done {
-            // It is gone, and why is what it told last.
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-            other => other.map_err(|source| Error::Clone { source }),
-        }
+        self.launched.say(word).map_err(|source| Error::Clone { source })
     }
 
     /// Waits for the next point, taking what is told on the way.
