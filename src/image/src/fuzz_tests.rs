@@ -186,6 +186,12 @@ fn tar(input: &[u8]) {
     }
     let Some(theirs) = by_gnu_tar(&archive) else { return };
     let ours: Vec<String> = ours.iter().map(listed).collect();
-    assert_eq!(ours, theirs);
+    // A long name that no NUL ends GNU tar reads to the end of its block, Go's reader and this one
+    // as far as its size goes.
+    let long = archive.chunks(512).any(|block| matches!(block.get(156), Some(b'L' | b'K')));
+    let mut pairs = ours.iter().zip(&theirs);
+    if !(long && ours.len() == theirs.len() && pairs.all(|(own, other)| other.starts_with(own))) {
+        assert_eq!(ours, theirs);
+    }
     COMPARED.fetch_add(1, Ordering::Relaxed);
 }
