@@ -1,6 +1,7 @@
 #!/bin/sh
-# Runs a command in the root of peers.sh, by pivot_root in a mount namespace of its own, on a pure
-# cgroup v2 view. Folders given before `--` are there under their own names.
+# Runs a command in a root, by pivot_root in a mount namespace of its own, on a pure cgroup v2 view,
+# or with PODVISOR_CGROUPS=host on the caller's. Folders given before `--` are there under their own
+# names.
 # usage: inside.sh ROOT FOLDER... -- COMMAND [ARG...]
 set -eu
 root=$1
@@ -13,7 +14,11 @@ cd "$root"
 mount -t proc proc proc
 mount --rbind /dev dev
 mount -t sysfs sysfs sys
-mount -t cgroup2 cgroup2 sys/fs/cgroup
+if [ "${PODVISOR_CGROUPS:-}" = host ]; then
+  mount --rbind /sys/fs/cgroup sys/fs/cgroup
+else
+  mount -t cgroup2 cgroup2 sys/fs/cgroup
+fi
 mount -t tmpfs run run
 while [ "$1" != -- ]; do
   mkdir -p ".$1"

@@ -42,7 +42,8 @@ def results(text):
 
 
 def run(root, scope, suite, runtime, view, out):
-    command = [scope, *(["--v2"] if view == "v2" else []), HERE / "inside.sh", root, view, "/suite.sh", suite, runtime]
+    inside = ["env", f"PODVISOR_CGROUPS={view}", HERE.parent / "bench/inside.sh", root]
+    command = [scope, *(["--v2"] if view == "v2" else []), *inside, "--", "/suite.sh", suite, runtime]
     with open(out, "w+b") as said:
         subprocess.run(["timeout", "-k", "30", "2400", *map(str, command)], stdout=said, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
     return results(out.read_text(errors="replace"))

@@ -45,7 +45,7 @@ printf '%s\n' root:x:0: daemon:x:1: tty:x:5: wheel:x:10:root users:x:100: nobody
 tar -C "$box" -cJf "$data/busybox-amd64.tar.xz" .
 rm -rf "$box"
 
-mkdir -p "$folder/go/src/github.com/mndrix/tap-go" "$folder/work"
+mkdir -p "$folder/go/src/github.com/mndrix/tap-go"
 cp "$here/tap.go" "$folder/go/src/github.com/mndrix/tap-go/"
 cp "$here/build.sh" "$here/suite.sh" "$folder/"
 unshare --mount --pid --fork --propagation private sh -c '

@@ -174,12 +174,11 @@ mod tests {
         let netns = Netns::begin().unwrap().finish().unwrap();
         let made = name(&format!("/proc/self/fd/{}", netns.as_raw_fd()));
         assert_ne!(made, name("/proc/self/ns/net"));
-        let flags = std::thread::spawn(move || {
+        let addresses = std::thread::spawn(move || {
             setns(netns, CloneFlags::CLONE_NEWNET).unwrap();
-            // The links of whoever mounts it.
             std::fs::read_to_string("/proc/thread-self/net/if_inet6").unwrap()
         });
-        assert!(flags.join().unwrap().starts_with("00000000000000000000000000000001 "));
+        assert!(addresses.join().unwrap().starts_with("00000000000000000000000000000001 "));
         drop(Netns::begin().unwrap());
         assert_eq!(descriptors(), before);
     }
