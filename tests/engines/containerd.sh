@@ -29,7 +29,7 @@ expect 'run' 0 '^hi$' $run --rm $image x1 echo hi
 expect 'exit code' 7 '' $run --rm $image x2 sh -c 'exit 7'
 expect 'no such command' 1 'executable file not found in \$PATH' $run --rm $image x3 nope
 expect 'not executable' 1 'permission denied' $run --rm $image x3 /etc/passwd
-expect 'terminal' 0 '/dev/pts/0$' script -qec "$run --rm -t $image x4 tty" /dev/null
+expect 'terminal' 0 '/dev/pts/0$' "$root/terminal" "$run --rm -t $image x4 tty"
 expect 'memory' 0 '^67108864$' $run --rm --memory-limit 67108864 \
   --mount type=bind,src=/sys/fs/cgroup,dst=/mnt,options=rbind:ro $image x5 \
   sh -c 'cat /mnt/memory$(sed -n "s/.*:memory://p" /proc/self/cgroup)/memory.limit_in_bytes ||
@@ -45,7 +45,7 @@ expect 'listed' 0 'a .*RUNNING' $c task ls
 expect 'exec' 0 '^in$' $c task exec --exec-id e1 a echo in
 expect 'exec: exit code' 9 '' $c task exec --exec-id e2 a sh -c 'exit 9'
 expect 'exec: no such command' 1 'executable file not found' $c task exec --exec-id e3 a nope
-expect 'exec: terminal' 0 '/dev/pts/0$' script -qec "$c task exec -t --exec-id e4 a tty" /dev/null
+expect 'exec: terminal' 0 '/dev/pts/0$' "$root/terminal" "$c task exec -t --exec-id e4 a tty"
 expect 'pause' 0 '' $c task pause a
 expect 'paused' 0 'a .*PAUSED' $c task ls
 expect 'resume' 0 '' $c task resume a

@@ -19,7 +19,7 @@ expect 'by its name' 0 '^hi$' $once --runtime podvisor bb echo hi
 expect 'exit code' 7 '' $once bb sh -c 'exit 7'
 expect 'no such command' 127 'executable file not found' $once bb nope
 expect 'not executable' 126 'permission denied' $once bb /etc/passwd
-expect 'terminal' 0 '/dev/pts/0$' script -qec "$once -it bb tty" /dev/null
+expect 'terminal' 0 '/dev/pts/0$' "$root/terminal" "$once -it bb tty"
 expect 'init' 0 '1 root .*docker-init' $once --init bb ps
 expect "the host's network" 0 '' $d run --rm --network host bb true
 expect 'limits' 0 "^67108864 50 $half_a_cpu\$" $once --memory 64m --cpus 0.5 --pids-limit 50 bb \
@@ -40,7 +40,7 @@ expect 'detached' 0 '' $d run -d --name one --network none --memory 64m bb sleep
 expect 'exec' 0 '^in$' $d exec one echo in
 expect 'exec: exit code' 9 '' $d exec one sh -c 'exit 9'
 expect 'exec: no such command' 126 'executable file not found' $d exec one nope
-expect 'exec: terminal' 0 '/dev/pts/0$' script -qec "$d exec -it one tty" /dev/null
+expect 'exec: terminal' 0 '/dev/pts/0$' "$root/terminal" "$d exec -it one tty"
 expect 'exec: privileged user' 0 '^uid=1' $d exec --user 1 -w /tmp one id
 expect 'cp' 0 '' $d cp "$root/daemon.json" one:/copied
 expect 'update' 0 '^one$' $d update --memory 100m --memory-swap 200m one

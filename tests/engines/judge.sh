@@ -49,6 +49,12 @@ expect() { # NAME CODE PATTERN COMMAND...
   fi
 }
 
+# A terminal whose keyboard is silent. One at its end (/dev/null) sends ^D, upon which `podman run -it`
+# may leave before it has read what a short command said, whatever the runtime.
+mkfifo "$root/keyboard"
+printf '#!/bin/sh\nexec script -qec "$1" /dev/null <>%s\n' "$root/keyboard" >"$root/terminal"
+chmod +x "$root/terminal"
+
 # Waits until a command succeeds, for up to 20 seconds.
 until_ok() { # COMMAND...
   tries=0

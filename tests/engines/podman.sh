@@ -33,7 +33,7 @@ expect 'exit code' 7 '' $once bb sh -c 'exit 7'
 expect 'no such command' 127 'executable file not found' $once bb nope
 expect 'not executable' 126 'permission denied' $once bb /etc/passwd
 expect 'a folder is no command' 126 'is a directory' $once bb /etc
-expect 'terminal' 0 '/dev/pts/0$' script -qec "$once -it bb tty" /dev/null
+expect 'terminal' 0 '/dev/pts/0$' "$root/terminal" "$once -it bb tty"
 expect 'init' 0 '1 root .*init -- ps' $once --init bb ps
 expect 'descriptors are passed on' 0 '^hello$' sh -c "echo hello | $once --preserve-fds 1 bb sh -c 'cat <&3' 3<&0"
 expect 'time limit' 255 '' $once --timeout 1 bb sleep 100
@@ -45,7 +45,7 @@ expect 'detached' 0 '' $p run -d --name a --network none bb sleep 1000
 expect 'exec' 0 '^in$' $p exec a echo in
 expect 'exec: exit code' 9 '' $p exec a sh -c 'exit 9'
 expect 'exec: no such command' 127 'executable file not found' $p exec a nope
-expect 'exec: terminal' 0 '/dev/pts/0$' script -qec "$p exec -it a tty" /dev/null
+expect 'exec: terminal' 0 '/dev/pts/0$' "$root/terminal" "$p exec -it a tty"
 expect 'exec: user, folder, variable' 0 '^uid=1.* /tmp Y$' \
   $p exec --user 1 -w /tmp -e X=Y a sh -c 'echo $(id) $(pwd) $X'
 expect 'exec: privileged' 0 '000001ff' $p exec --privileged a grep CapEff /proc/self/status
