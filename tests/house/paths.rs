@@ -215,6 +215,7 @@ const TOUCHING: &[(&str, &str)] = &[
     ("mounts.rs", "the kernel's procfs"),
     ("modules.rs", "what the kernel says of itself"),
     ("rdt.rs", "resctrl of the host"),
+    ("rdt/usage.rs", "resctrl of the host"),
     ("readiness.rs", "a folder of the runtime's own, which the container may not change"),
     ("seccomp/cache.rs", "the runtime's own folder"),
     ("spawn.rs", "the kernel's procfs"),

@@ -315,7 +315,10 @@ impl Runtime {
     /// # Errors
     /// [`Error::Refused`] when it has stopped.
     pub fn usage(&self, id: &str) -> Result<cgroup::Usage> {
-        Ok(self.allowed(id, Operation::Cgroup("measure"))?.usage()?)
+        let record = self.permitted(id, Operation::Cgroup("measure"))?;
+        let mut usage = record.open_cgroup()?.usage()?;
+        usage.intel_rdt = record.rdt.as_ref().map(rdt::Group::usage).unwrap_or_default();
+        Ok(usage)
     }
 
     /// A container's cgroup, if the operation is allowed now.

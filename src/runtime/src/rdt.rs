@@ -18,6 +18,10 @@ use crate::error::{Error, Result};
 use crate::lifecycle::Operation;
 use crate::store::CLAIM_WITHIN;
 
+mod usage;
+
+pub(crate) use usage::Usage;
+
 /// The default group: the root of the file system.
 const DEFAULT: &str = "/";
 

@@ -1,7 +1,9 @@
-//! What a container has used, in the shape that `events --stats` prints: runc's, field for field.
+//! What a container has used, in the shape that `events --stats` prints: runc 1.3's fields.
 //!
-//! Source: runc types/events.go; of RDMA, which that leaves out, cgroups/stats.go. A controller
-//! that is not there leaves its part at zero. Times are nanoseconds, sizes bytes.
+//! Left out is `network_interfaces`, which runc fills for interfaces of its own making alone, and
+//! it makes none for a config.json. Source: runc types/events.go; of RDMA, which that leaves out,
+//! cgroups/stats.go. A controller that is not there leaves its part at zero. Times are
+//! nanoseconds, sizes bytes.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,9 +13,15 @@ use serde::Serialize;
 use super::stats::keyed;
 use super::{Cgroup, Error};
 
+mod blkio;
+mod pressure;
 mod rare;
 
+use blkio::Blkio;
+use pressure::Pressure;
 use rare::Rdma;
+
+use crate::rdt;
 
 /// Everything of one container.
 #[derive(Debug, Default, Serialize)]
@@ -33,6 +41,8 @@ pub struct Usage {
     /// RDMA, where the machine has devices of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rdma: Option<Rdma>,
+    /// Cache and memory bandwidth, of a container with a resctrl group.
+    pub intel_rdt: rdt::Usage,
 }
 
 /// Processor time.
@@ -42,6 +52,9 @@ pub struct Cpu {
     pub usage: CpuUsage,
     /// Held back.
     pub throttling: Throttling,
+    /// Waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub psi: Option<Pressure>,
 }
 
 /// Processor time used, nanoseconds.
@@ -132,6 +145,9 @@ pub struct Memory {
     pub kernel_tcp: Counter,
     /// memory.stat as it stands.
     pub raw: BTreeMap<String, u64>,
+    /// Waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub psi: Option<Pressure>,
 }
 
 /// Processes and threads.
@@ -143,31 +159,8 @@ pub struct Pids {
     pub limit: u64,
 }
 
-/// Reads and writes of block devices.
-#[derive(Debug, Default, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Blkio {
-    /// Bytes, by device and kind.
-    pub io_service_bytes_recursive: Vec<BlkioEntry>,
-    /// Operations, by device and kind.
-    pub io_serviced_recursive: Vec<BlkioEntry>,
-}
-
-/// One number of a device.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-pub struct BlkioEntry {
-    /// Its number.
-    pub major: u64,
-    /// Its number.
-    pub minor: u64,
-    /// `Read`, `Write`.
-    pub op: String,
-    /// The count.
-    pub value: u64,
-}
-
 impl Cgroup {
-    /// Reads everything that is counted.
+    /// Reads everything that is counted; what resctrl counts is not the cgroup's.
     ///
     /// # Errors
     /// None now: what cannot be read is zero, for a container may end at any moment.
@@ -180,6 +173,7 @@ impl Cgroup {
             blkio: self.blkio(),
             hugetlb: self.hugetlb(),
             rdma: self.rdma(),
+            intel_rdt: rdt::Usage::default(),
         })
     }
 
@@ -208,6 +202,7 @@ impl Cgroup {
                 throttled_time: value("throttled_time") + value("throttled_usec") * 1000,
             };
         }
+        cpu.psi = self.pressure("cpu");
         cpu
     }
 
@@ -244,7 +239,7 @@ impl Cgroup {
                 names.map(|n| number(folder, &format!("{prefix}{n}")));
             Counter { usage, limit, max, failcnt: failed }
         };
-        let mut memory = Memory::default();
+        let mut memory = Memory { psi: self.pressure("memory"), ..Memory::default() };
         let stat;
         if let Some(folder) = self.v1_folder("memory") {
             let names = ["usage_in_bytes", "limit_in_bytes", "max_usage_in_bytes", "failcnt"];
@@ -274,22 +269,6 @@ impl Cgroup {
         };
         let limit = text(folder, "pids.max");
         Pids { current: number(folder, "pids.current"), limit: limit.trim().parse().unwrap_or(0) }
-    }
-
-    fn blkio(&self) -> Blkio {
-        if let Some(folder) = self.v1_folder("blkio") {
-            let entries = |name: &str| blkio_v1(&text(folder, name));
-            return Blkio {
-                io_service_bytes_recursive: entries("blkio.throttle.io_service_bytes_recursive"),
-                io_serviced_recursive: entries("blkio.throttle.io_serviced_recursive"),
-            };
-        }
-        let Some(folder) = self.v2_folder() else { return Blkio::default() };
-        let stat = text(folder, "io.stat");
-        Blkio {
-            io_service_bytes_recursive: blkio_v2(&stat, [("rbytes", "Read"), ("wbytes", "Write")]),
-            io_serviced_recursive: blkio_v2(&stat, [("rios", "Read"), ("wios", "Write")]),
-        }
     }
 }
 
@@ -330,46 +309,13 @@ fn ranges(text: &str) -> Vec<u32> {
     text.trim().split(',').filter_map(one).flatten().collect()
 }
 
-/// Lines of `MAJOR:MINOR OP VALUE`.
-fn blkio_v1(text: &str) -> Vec<BlkioEntry> {
-    let line = |line: &str| {
-        let mut words = line.split_whitespace();
-        let (device, op, value) = (words.next()?, words.next()?, words.next()?);
-        let (major, minor) = device.split_once(':')?;
-        entry(major, minor, op, value)
-    };
-    text.lines().filter_map(line).collect()
-}
-
-/// Lines of `MAJOR:MINOR KEY=VALUE ...`.
-fn blkio_v2(text: &str, keys: [(&str, &str); 2]) -> Vec<BlkioEntry> {
-    let mut out = Vec::new();
-    for line in text.lines() {
-        let mut words = line.split_whitespace();
-        let Some((major, minor)) = words.next().and_then(|device| device.split_once(':')) else {
-            continue;
-        };
-        for (key, value) in words.filter_map(|word| word.split_once('=')) {
-            let op = keys.iter().find(|(name, _)| *name == key).map(|(_, op)| *op);
-            out.extend(op.and_then(|op| entry(major, minor, op, value)));
-        }
-    }
-    out
-}
-
-fn entry(major: &str, minor: &str, op: &str, value: &str) -> Option<BlkioEntry> {
-    let op = op.to_owned();
-    let (major, minor) = (major.parse().ok()?, minor.parse().ok()?);
-    Some(BlkioEntry { major, minor, op, value: value.parse().ok()? })
-}
-
 /// Every reader of this kind of files on the same text.
 #[cfg(test)]
 pub(crate) fn read_every_form(text: &str) {
     let numbers = ranges(text);
     assert!(numbers.iter().all(|n| *n <= oci::validate::LIST_MAX));
-    let _ =
-        (percpu(text), blkio_v1(text), blkio_v2(text, [("rbytes", "Read"), ("wbytes", "Write")]));
+    drop((percpu(text), pressure::parse(text)));
+    blkio::read_both_forms(text);
     text.lines().for_each(|line| drop(pair(line)));
     drop(rare::rdma_entries(text));
     for key in ["oom_kill", "usage_usec", "anon"] {
@@ -385,15 +331,8 @@ mod tests {
     fn files_of_both_versions_are_read() {
         assert_eq!(ranges("0-2,5\n"), [0, 1, 2, 5]);
         assert!(ranges("\n").is_empty());
-        let read = BlkioEntry { major: 8, minor: 0, op: "Read".into(), value: 4096 };
-        assert_eq!(blkio_v1("8:0 Read 4096\nTotal 4096\n"), [read]);
         let both = (vec![20, 0], vec![10, 5]);
         assert_eq!(percpu("cpu user system\n0 10 20\n1 5 0\n"), both);
-        let v2 = blkio_v2(
-            "8:0 rbytes=1 wbytes=2 rios=3 wios=4\n",
-            [("rios", "Read"), ("wios", "Write")],
-        );
-        assert_eq!(v2.iter().map(|e| e.value).collect::<Vec<_>>(), [3, 4]);
         assert_eq!(pair("anon 12"), Some(("anon".to_owned(), 12)));
         let entry = |device: &str, hca_handles, hca_objects| rare::RdmaEntry {
             device: device.to_owned(),
