@@ -15,6 +15,7 @@ mod linux;
 mod mounts;
 mod process;
 mod rdt;
+mod resources;
 mod schedule;
 #[cfg(test)]
 mod tests;
@@ -55,7 +56,8 @@ impl Findings {
 
     /// A list of CPUs or memory nodes: "0-3,8".
     fn list(&mut self, path: impl Into<String>, text: &str) {
-        let number = |text: &str| text.trim().parse::<u32>().ok().filter(|n| *n <= LIST_MAX);
+        let number =
+            |text: &str| text.trim_matches(' ').parse::<u32>().ok().filter(|n| *n <= LIST_MAX);
         let range = |part: &str| {
             let (first, last) = part.split_once('-').unwrap_or((part, part));
             number(first).zip(number(last)).is_some_and(|(first, last)| first <= last)

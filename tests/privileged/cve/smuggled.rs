@@ -49,11 +49,31 @@ fn places() -> Vec<(&'static str, Value)> {
                 {"names": ["swapon"], "action": "SCMP_ACT_NOTIFY"}]}}}),
         ),
         ("intelRdt.closID", json!({"linux": {"intelRdt": {"closID": "aXb"}}})),
+        ("schemata", json!({"linux": {"intelRdt": {"schemata": ["L3:0=ffX"]}}})),
+        ("l3CacheSchema", json!({"linux": {"intelRdt": {"l3CacheSchema": "L3:0=ffX"}}})),
+        ("memBwSchema", json!({"linux": {"intelRdt": {"memBwSchema": "MB:0=20X"}}})),
+        ("cpu.cpus", resources(json!({"cpu": {"cpus": "0X"}}))),
+        ("cpu.mems", resources(json!({"cpu": {"mems": "0X"}}))),
+        ("pageSize", resources(json!({"hugepageLimits": [{"pageSize": "2MBX", "limit": 0}]}))),
+        (
+            "priorities.name",
+            resources(json!({"network": {"priorities": [{"name": "loX", "priority": 1}]}})),
+        ),
+        ("rdma", resources(json!({"rdma": {"rxe0X": {"hcaHandles": 1}}}))),
+        ("unified key", resources(json!({"unified": {"pids.maxX": "9"}}))),
+        ("unified", resources(json!({"unified": {"pids.max": "9X"}}))),
+        ("memoryPolicy", json!({"linux": {"memoryPolicy": {"mode": "MPOL_BIND", "nodes": "0X"}}})),
+        ("execCPUAffinity.initial", json!({"process": {"execCPUAffinity": {"initial": "0X"}}})),
+        ("execCPUAffinity.final", json!({"process": {"execCPUAffinity": {"final": "0X"}}})),
         ("hooks.path", json!({"hooks": hook(json!({"path": "/bin/trueX"}))})),
         ("hooks.args", json!({"hooks": hook(json!({"path": "/bin/true", "args": ["aX"]}))})),
         ("hooks.env", json!({"hooks": hook(json!({"path": "/bin/true", "env": ["A=X"]}))})),
         ("landlock", json!({"annotations": {"org.podvisor.landlock": "{\"read\": [\"/X\"]}"}})),
     ]
+}
+
+fn resources(these: Value) -> Value {
+    json!({"linux": {"resources": these}})
 }
 
 fn mount(destination: &str, kind: &str, source: &str, option: &str) -> Value {
@@ -110,7 +130,9 @@ fn cve_2022_0811_2022_4318_2026_15809_no_text_holds_a_separator() {
     let was = pattern();
     let mut wrong = Vec::new();
     // Where a line break is only a letter: commands, variables, hooks; and names of files.
-    let free = ["process.args", "process.env", "hooks.args", "hooks.env", "landlock"];
+    // Those of `unified` part what is written one by one.
+    let letters = ["process.args", "process.env", "hooks.args", "hooks.env", "landlock"];
+    let free = [&letters[..], &["unified"]].concat();
     for (name, patch) in places() {
         for separator in ["\0", "\n"] {
             with(&trial, &original, &put(&patch, separator));

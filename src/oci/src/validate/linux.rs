@@ -53,6 +53,9 @@ pub(super) fn check(spec: &Spec, found: &mut Findings) {
     if let Some(path) = linux.seccomp().as_ref().and_then(|s| s.listener_path().as_ref()) {
         found.plain("linux.seccomp.listenerPath", &path.to_string_lossy());
     }
+    if let Some(resources) = linux.resources() {
+        super::resources::check(resources, found);
+    }
     if let Some(policy) = linux.memory_policy() {
         super::schedule::check_memory(policy, found);
     }
