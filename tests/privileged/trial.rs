@@ -3,10 +3,14 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use scope::{Done, Scope};
@@ -348,6 +352,38 @@ impl Drop for Trial {
         if !std::thread::panicking() {
             self.host("rw");
         }
+    }
+}
+
+/// A socket at a path, where whatever is sent is taken; descriptors are closed at once.
+pub(crate) struct Sink {
+    path: PathBuf,
+    over: Arc<AtomicBool>,
+    taker: Option<JoinHandle<()>>,
+}
+
+impl Sink {
+    pub(crate) fn new(path: impl AsRef<Path>) -> Sink {
+        let (path, over) = (path.as_ref().to_owned(), Arc::new(AtomicBool::new(false)));
+        let listener = UnixListener::bind(&path).expect("bind");
+        let end = Arc::clone(&over);
+        let taker = std::thread::spawn(move || {
+            for mut peer in listener.incoming().flatten() {
+                if end.load(Ordering::SeqCst) {
+                    break;
+                }
+                let _ = std::io::copy(&mut peer, &mut std::io::sink());
+            }
+        });
+        Sink { path, over, taker: Some(taker) }
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::SeqCst);
+        let _ = UnixStream::connect(&self.path);
+        self.taker.take().map(JoinHandle::join);
     }
 }
 
