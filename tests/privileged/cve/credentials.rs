@@ -50,3 +50,35 @@ fn cve_2022_29162_2024_40635_credentials_are_those_asked_for() {
     }
     trial.oci(&["delete", "--force", "c"]).ok();
 }
+
+/// Red when `number` in `src/oci-cli/src/verbs/exec.rs` takes what it cannot read for 0, or keeps
+/// the low 32 bits of more.
+#[test]
+fn cve_2026_30892_a_user_is_never_root_by_accident() {
+    let Some((trial, bundle)) =
+        trial!(cve_2026_30892_a_user_is_never_root_by_accident, "sleep", "100")
+    else {
+        return;
+    };
+    trial.oci(&["run", "-d", "--bundle", &bundle, "c"]).ok();
+    let odd =
+        ["root", "4294967296", "8589934592", "-1", "0x1", "", " 1", "+1", "1:wheel", "1:", ":1"];
+    for user in odd {
+        let done = trial.oci(&["exec", "--user", user, "c", "cat", "/proc/self/status"]);
+        assert!(done.code == 255 && done.out.is_empty(), "{user:?}: {done:?}");
+    }
+    let mut document = serde_json::json!({"args": ["cat", "/proc/self/status"], "cwd": "/",
+        "user": {"uid": 0, "gid": 0}});
+    for id in
+        [json!(4_294_967_296_u64), json!(-1), json!("1"), json!(1.5), json!(4_294_967_295_u32)]
+    {
+        for field in ["uid", "gid"] {
+            document["user"] = json!({"uid": 1, "gid": 1});
+            document["user"][field] = id.clone();
+            std::fs::write(trial.path("process.json"), document.to_string()).expect("write");
+            let done = trial.oci(&["exec", "--process", "AT/process.json", "c"]);
+            assert!(done.code == 255 && done.out.is_empty(), "{field} {id}: {done:?}");
+        }
+    }
+    trial.oci(&["delete", "--force", "c"]).ok();
+}

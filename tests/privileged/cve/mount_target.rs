@@ -123,3 +123,30 @@ fn ask_for(what: &str, config: &mut Value, rootfs: &Path) {
         }
     }
 }
+
+/// A `/proc` or `/sys` that the image has made a link is no place for a file system that others
+/// trust: what is written to a file of procfs must not end in one of the image's.
+/// Red when `Op::Mount` of a procfs follows the last component of its place.
+#[test]
+fn cve_2023_28642_2019_16884_a_proc_by_a_link_is_refused() {
+    let Some((trial, bundle)) =
+        trial!(cve_2023_28642_2019_16884_a_proc_by_a_link_is_refused, "true")
+    else {
+        return;
+    };
+    let rootfs = trial.path("b/rootfs");
+    let before = trial.traces();
+    for place in ["proc", "sys"] {
+        for link in ["etc", "/etc", "../etc", "nowhere"] {
+            fs::remove_dir(rootfs.join(place)).expect("rmdir");
+            symlink(link, rootfs.join(place)).expect("symlink");
+            let done = trial.oci(&["run", "--bundle", &bundle, "c"]);
+            let told = done.err.contains(&format!("/{place}"));
+            assert!(done.code == 1 && told, "{place} -> {link}: {done:?}");
+            trial.clean(&before, place);
+            assert_eq!(fs::read_dir(rootfs.join("etc")).expect("etc").count(), 0, "{link}");
+            fs::remove_file(rootfs.join(place)).expect("remove");
+            fs::create_dir(rootfs.join(place)).expect("mkdir");
+        }
+    }
+}
