@@ -1,8 +1,9 @@
 #!/bin/bash
 # Runs tests of tests/privileged in the test machine, on pure cgroup v2 with every controller.
 # usage: privileged.sh BINARIES CACHE [TEST...]
-#        TEST is a word of a test's path (default: all but the races and sweeps of the store; of the
-#        others each PODVISOR_SWEEP_STRIDE-th call, 40); the console's text stays in CACHE/vm/privileged.log
+#        TEST is a word of a test's path (default: all but the sweeps of the store; of the others each
+#        PODVISOR_SWEEP_STRIDE-th call, 40, and of the races PODVISOR_RACE_ROUNDS, 300); the console's
+#        text stays in CACHE/vm/privileged.log
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd) house=$(cd "$(dirname "$0")/../.." && pwd)
 binaries=$(realpath "$1") cache=$(realpath -m "$2")
@@ -22,10 +23,11 @@ for source in "$house"/tests/privileged/tools/*.c; do
   gcc -static -O1 -o "$work/house/tests/privileged/tools/$name" "$source"
 done
 cp /usr/include/linux/capability.h "$work/"
-[ $# -gt 0 ] || set -- cve:: hardened:: moved_root:: stuck:: sweep:: --skip store_sweep
+[ $# -gt 0 ] || set -- cve:: hardened:: moved_root:: stuck:: sweep:: race:: readiness:: --skip store_sweep
 cat >"$work/start" <<START
 #!/bin/sh
 export PODVISOR_BIN=/added/bin PODVISOR_TEST_HOUSE=/added/house PODVISOR_SWEEP_STRIDE=${PODVISOR_SWEEP_STRIDE:-40}
+export PODVISOR_RACE_ROUNDS=${PODVISOR_RACE_ROUNDS:-300}
 mkdir -p /usr/include/linux && cp /added/capability.h /usr/include/linux/
 for c in \$(cat /sys/fs/cgroup/cgroup.controllers); do echo +\$c >/sys/fs/cgroup/cgroup.subtree_control; done
 /added/harness --test-threads=1 $(printf "'%s' " "$@")
