@@ -119,7 +119,7 @@ vm: build ## boot Debian's kernel on pure cgroup v2: podvisor as PID 1, conforma
 vm-all: build ## there, too: every case on podvisor-oci, runc and crun, engines, attacks; pure cgroup v1 (root, slow)
 	VM_TIMEOUT=5400 tests/vm/conformance.sh $(BIN) $(PODVISOR_TEST_CACHE) --peers
 	VM_TIMEOUT=2400 tests/vm/engines.sh $(BIN) $(PODVISOR_TEST_CACHE)
-	tests/vm/trials.sh $(BIN) $(PODVISOR_TEST_CACHE) checkpoint-options rdma cores v1 v1-checkpoint
+	tests/vm/trials.sh $(BIN) $(PODVISOR_TEST_CACHE) checkpoint-options checkpoint-rare rdma cores v1 v1-checkpoint
 	VM_TIMEOUT=2400 tests/vm/privileged.sh $(BIN) $(PODVISOR_TEST_CACHE)
 
 fuzz: deps-fuzz ## each target of tests/fuzz under libFuzzer for a minute (FUZZ_SECONDS=60, root)

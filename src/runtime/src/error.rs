@@ -202,6 +202,14 @@ pub enum Error {
         /// "AppArmor", "SELinux".
         module: &'static str,
     },
+    /// criu has made a process anew without the confinement that it had.
+    #[error("restored without {label:?}: criu has left it the caller's {own:?}")]
+    Unconfined {
+        /// The profile or label.
+        label: String,
+        /// The caller's own.
+        own: String,
+    },
     /// A process could not hear `start` under its own limit of open files.
     #[error(
         "process.rlimits[{index}].soft: RLIMIT_NOFILE of {soft} leaves no descriptor to wait \
@@ -283,6 +291,11 @@ fn mount_hint(errno: i32) -> Option<&'static str> {
     }
 }
 
+const NO_CRIU: &str =
+    "checkpoint and restore need criu: install Debian's package criu, or name it with --criu";
+const CRIU_WITHOUT: &str =
+    "it takes a criu that is built with the label's module; Debian's is without SELinux";
+
 impl Error {
     /// What to try next, where there is something.
     #[must_use]
@@ -332,6 +345,7 @@ impl Error {
             Error::Clone { source } if source.raw_os_error() == Some(sys::abi::EPERM) => {
                 Some("root, or CAP_SYS_ADMIN, is needed".to_owned())
             }
+            Error::Unconfined { .. } => Some(CRIU_WITHOUT.to_owned()),
             Error::NoModule { field, .. } => {
                 Some(format!("leave {field} out, or boot a kernel that has it"))
             }
@@ -340,11 +354,7 @@ impl Error {
                  resource control; or leave the field out"
                     .to_owned(),
             ),
-            Error::NoCriu { .. } => Some(
-                "checkpoint and restore need criu: install Debian's package criu, or name it with \
-                 --criu"
-                    .to_owned(),
-            ),
+            Error::NoCriu { .. } => Some(NO_CRIU.to_owned()),
             Error::Criu { log, .. } => Some(format!("{} has all of it", log.display())),
             Error::Cgroup(source) => source.hint(),
             Error::Systemd(source) => source.hint(),

@@ -13,7 +13,6 @@ use child::{NO_SLOT, Op};
 use oci::Status;
 use oci::runtime::{LinuxNamespaceType, Mount};
 
-use crate::Runtime;
 use crate::bundle::Bundle;
 use crate::cgroup::Layout;
 use crate::checkpoint::{self, CriuOptions, DESCRIPTORS, PLACES, Places};
@@ -23,6 +22,7 @@ use crate::draft::Draft;
 use crate::error::{Error, Result};
 use crate::hooks::{self, List};
 use crate::plan::{self, absolute};
+use crate::{Runtime, modules};
 
 /// How a container is restored, beside what is said for its making.
 #[derive(Debug, Default)]
@@ -71,8 +71,13 @@ pub(crate) fn restore(
     }
     let mut master = None;
     let log = folders.log(log_file);
-    let pid =
-        criu.ask(Request::Restore, asked, &log, |step| reached(&mut making, step, &mut master))?;
+    let pid = criu.ask(Request::Restore, asked, &log, |step| {
+        if step.name == "pre-resume" {
+            let process = bundle.spec.process().as_ref();
+            modules::check_restored(process, options.lsm_profile.as_deref(), making.record.pid)?;
+        }
+        reached(&mut making, step, &mut master)
+    })?;
     if making.record.pid == 0 {
         making.has_process(pid)?;
     }

@@ -43,6 +43,19 @@ judge 'exec: one that is not loaded' says 'apparmorProfile .*nobody.*: no such f
 judge 'exec: and what to do' says 'apparmor_parser' oci exec --apparmor nobody a true
 judge 'the container goes on' is running a
 judge 'delete' oci delete --force a
+
+# criu gives what it makes anew the profile that it had, or another.
+config 'while :; do cat /one /two >/dev/null 2>/failed; sleep 0.1; done' 'c["process"]["apparmorProfile"] = "trial-one"'
+fails() { rm -f rootfs/failed && within 10 grep -q "/$1" rootfs/failed; }
+judge 'checkpoint: run' quietly oci run -d a
+judge 'checkpoint: what is denied' fails one
+judge 'checkpoint: done' oci checkpoint --image-path /run/a1 a
+judge 'checkpoint: restore' quietly oci restore --image-path /run/a1 -d a
+judge 'checkpoint: the same profile' fails one
+judge 'checkpoint: again' oci checkpoint --image-path /run/a2 a
+judge 'checkpoint: restore with another' quietly oci restore --lsm-profile apparmor:trial-two --image-path /run/a2 -d a
+judge 'checkpoint: the other profile' fails two
+judge 'checkpoint: delete' oci delete --force a
 config true 'c["process"]["apparmorProfile"] = "nobody"'
 judge 'run: one that is not loaded' says 'apparmorProfile .*nobody.*: no such file' oci run a
 judge 'run: and what to do' says 'apparmor_parser' oci run a
