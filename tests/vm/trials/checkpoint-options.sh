@@ -1,10 +1,6 @@
 # Checkpoint and restore of what criu wants an option for. The machine's Python runs inside.
 mkdir -p /run/o/host && cd /run/o && cp -a /added/bundle/rootfs .
 ln -s usr/lib rootfs/lib && ln -s usr/lib64 rootfs/lib64 && mkdir rootfs/host
-quietly() { "$@" </dev/null >/run/out 2>&1 || { cat /run/out; return 1; }; }
-last() { tail -n 1 "$1" 2>/dev/null | grep . || echo 0; }
-more_than() { [ "$(last "$1")" -gt "$2" ]; }
-counts() { a=$(last "$1"); within 10 more_than "$1" "$a"; }
 gone() { oci state "$1" 2>&1 | grep -q 'does not exist' && [ ! -e "/sys/fs/cgroup/$1" ]; }
 inside='c["mounts"] += [{"destination": "/usr", "type": "bind", "source": "/usr", "options": ["rbind", "ro"]},
   {"destination": "/host", "type": "bind", "source": "/run/o/host", "options": ["rbind"]}]'

@@ -1,10 +1,6 @@
 # Checkpoint and restore with the options that few need, each where it makes a difference.
 mkdir -p /run/q/host && cd /run/q && cp -a /added/bundle/rootfs .
 ln -s usr/lib rootfs/lib && ln -s usr/lib64 rootfs/lib64 && mkdir rootfs/host
-quietly() { "$@" </dev/null >/run/out 2>&1 || { cat /run/out; return 1; }; }
-last() { tail -n 1 "$1" 2>/dev/null | grep . || echo 0; }
-more_than() { [ "$(last "$1")" -gt "$2" ]; }
-counts() { a=$(last "$1"); within 10 more_than "$1" "$a"; }
 pid() { oci state q | sed -n 's/.*"pid": \([0-9]*\).*/\1/p'; }
 inside='c["mounts"] += [{"destination": "/usr", "type": "bind", "source": "/usr", "options": ["rbind", "ro"]},
   {"destination": "/host", "type": "bind", "source": "/run/q/host", "options": ["rbind"]}]'

@@ -25,6 +25,13 @@ within() { # SECONDS COMMAND...
     sleep 0.1
   done
 }
+quietly() { # COMMAND...: its output is neither a pipe nor a file of the trial's
+  "$@" </dev/null >/run/out 2>&1 || { cat /run/out; return 1; }
+}
+# A file to which a container writes one number after another.
+last() { tail -n 1 "$1" 2>/dev/null | grep . || echo 0; }
+more_than() { [ "$(last "$1")" -gt "$2" ]; }
+counts() { a=$(last "$1"); within 10 more_than "$1" "$a"; }
 is() { oci state "$2" | grep -q "\"status\": \"$1\""; }
 config() { # COMMAND [STATEMENT]
   python3 - "$@" <<'END'
