@@ -33,8 +33,9 @@ pub(crate) fn check_process(process: &Process) -> Result<()> {
     check_selinux("process.selinuxLabel", process.selinux_label().as_deref().unwrap_or_default())
 }
 
-/// What a process that criu has made anew must not be: with the caller's label, where it had one of
-/// its own, or another is asked for (`TYPE:NAME`). A criu that does not know the module leaves it so.
+/// What a process that criu has made anew must not be: with the caller's label, where it had one
+/// of its own, or another is asked for (`TYPE:NAME`). A criu that does not know the module leaves
+/// it so.
 pub(crate) fn check_restored(
     process: Option<&Process>,
     other: Option<&str>,
