@@ -4,6 +4,9 @@ use std::time::{Duration, Instant};
 
 use crate::workbench::Bench;
 
+/// What seconds begin with, however many.
+const DIGIT: fn(char) -> bool = |c| c.is_ascii_digit();
+
 /// Red with one worker in `work::crew`: each of the two waits for the other.
 #[test]
 fn independent_stages_run_side_by_side() {
@@ -36,7 +39,8 @@ fn independent_stages_run_side_by_side() {
     ] {
         assert!(told.lines().any(|told| told == line), "{line}: {told}");
     }
-    assert_eq!(told.matches("#8 [stage-3] 0.").count(), 2, "{told}");
+    let lines = told.lines().filter_map(|line| line.strip_prefix("#8 [stage-3] "));
+    assert_eq!(lines.filter(|line| line.starts_with(DIGIT)).count(), 2, "{told}");
     bench.clean();
 }
 
@@ -45,9 +49,11 @@ fn independent_stages_run_side_by_side() {
 fn a_failure_ends_the_other_stages() {
     let Some(scope) = scope::enter("stages::a_failure_ends_the_other_stages") else { return };
     let bench = Bench::new(scope);
-    let file = "FROM busybox AS one\nRUN sleep 600\nFROM busybox AS two\nRUN sleep 1; exit 3\n\
+    let file = "FROM busybox AS one\nRUN M touch /m/begun; sleep 600\nFROM busybox AS two\n\
+        RUN M timeout 30 sh -c 'until [ -e /m/begun ]; do sleep 0.05; done'; exit 3\n\
         FROM scratch\nCOPY --from=one /a /\nCOPY --from=two /b /\n";
-    bench.context("context", &[("Containerfile", file)]);
+    let file = file.replace("RUN M", "RUN --mount=type=cache,id=m,target=/m");
+    bench.context("context", &[("Containerfile", &file)]);
     let begun = Instant::now();
     let told = bench.build("context", &[]).fails(1, &["Containerfile:4", "exit code 3"]);
     assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
@@ -107,7 +113,8 @@ fn a_terminal_shows_what_runs_and_keeps_what_failed() {
     let file = "FROM busybox\nRUN echo fine; sleep 1\nRUN printf 'b\\033[2Joom\\n'; exit 1\n";
     bench.context("context", &[("Containerfile", file)]);
     let told = bench.build("context", &["--progress", "tty"]).fails(1, &["exit code 1"]);
-    assert!(told.contains("building 0.") && told.contains("    fine"), "{told}");
+    assert!(told.split("building ").skip(1).any(|line| line.starts_with(DIGIT)), "{told}");
+    assert!(told.contains("    fine"), "{told}");
     assert!(!told.contains("\u{1b}[2J"), "the step has the terminal: {told}");
     let end = told.rsplit("\u{1b}[J").nth(1).expect("drawn");
     let lines: Vec<&str> = end.lines().map(|line| line.trim_start_matches('\r')).collect();

@@ -56,12 +56,12 @@ fn a_foreground_up_cleans_up_on_interrupt() {
 /// Interrupts twice; how long after the second one it took, and how it ended.
 fn twice(host: &Host, mut up: Child) -> (Duration, ExitStatus) {
     interrupt(&up);
-    let begun = Instant::now();
-    host.until("the pod is told to end", || {
+    let told = host.until("the pod is told to end", || {
         let told = pods(host).iter().any(|pod| pod["metadata"]["deletionTimestamp"].is_string());
-        // What comes at once is one stroke.
-        (told && begun.elapsed() > Duration::from_millis(300)).then_some(())
+        told.then(Instant::now)
     });
+    // What comes at once is one stroke.
+    host.until("the next stroke", || (told.elapsed() > Duration::from_millis(300)).then_some(()));
     assert!(up.try_wait().expect("up").is_none(), "it waits for its pod");
     let begun = Instant::now();
     interrupt(&up);

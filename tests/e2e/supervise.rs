@@ -115,11 +115,15 @@ spec:
     image: busybox
     command: [sh, -c, 'mkdir /www; httpd -p 8080 -h /www; sleep 1000']
     readinessProbe: {httpGet: {path: /ok, port: 8080}, periodSeconds: 1}
-    startupProbe: {tcpSocket: {port: 8080}, periodSeconds: 1}
+    startupProbe: {tcpSocket: {port: 8080}, periodSeconds: 1, failureThreshold: 30}
   - name: alive
     image: busybox
     command: [sh, -c, 'touch /alive; sleep 1000']
-    livenessProbe: {exec: {command: [test, -e, /alive]}, periodSeconds: 1, failureThreshold: 2}
+    livenessProbe:
+      exec: {command: [test, -e, /alive]}
+      periodSeconds: 1
+      timeoutSeconds: 10
+      failureThreshold: 2
 ",
     );
     let started =

@@ -65,9 +65,14 @@ until_ok() { # COMMAND...
   done
 }
 
-# No container, no monitor of one and no cgroup may be left.
+# No container, no monitor of one and no cgroup may be left. A monitor ends a while after its container.
+left() { ps -eo pid=,args= | grep -E '(conmon|shim|sleep) ' | grep -v grep; }
 verdict() {
-  left=$(ps -eo pid=,args= | grep -E '(conmon|shim|sleep) ' | grep -v grep)
+  tries=0
+  while left=$(left) && [ $tries -lt 200 ]; do
+    tries=$((tries + 1))
+    sleep 0.1
+  done
   [ -z "$left" ] || { echo "  FAIL  processes are left: $left"; failed=1; }
   [ $failed = 0 ] && echo "  ok    $count trials"
   exit $failed

@@ -36,7 +36,7 @@ expect 'a folder is no command' 126 'is a directory' $once bb /etc
 expect 'terminal' 0 '/dev/pts/0$' "$root/terminal" "$once -it bb tty"
 expect 'init' 0 '1 root .*init -- ps' $once --init bb ps
 expect 'descriptors are passed on' 0 '^hello$' sh -c "echo hello | $once --preserve-fds 1 bb sh -c 'cat <&3' 3<&0"
-expect 'time limit' 255 '' $once --timeout 1 bb sleep 100
+expect 'time limit' 255 '' $once --timeout 4 bb sleep 100
 expect 'no cgroups' 0 '^hi$' $once --cgroups disabled bb echo hi
 expect 'no cgroups: exec, kill, remove' 0 '^in$' sh -c "$p run -d --name n --network none --cgroups disabled bb sleep 1000
   $p exec n echo in; $p kill n; $p rm -f -t 0 n"
@@ -56,7 +56,7 @@ expect 'diff' 0 '' $p diff a
 expect 'update' 0 '' $p update --memory 100m --cpus 0.5 a
 expect 'update: in force' 0 '^104857600$' $p exec a cat $memory_max
 expect 'top' 0 'sleep 1000' $p top a
-expect 'stats' 0 '^a [0-9.]+kB' $p stats --no-stream --format '{{.Name}} {{.MemUsage}}' a
+expect 'stats' 0 '^a [0-9.]+[kM]B / ' $p stats --no-stream --format '{{.Name}} {{.MemUsage}}' a
 expect 'pause' 0 '^a$' $p pause a
 expect 'paused' 0 '^paused$' $p inspect -f '{{.State.Status}}' a
 expect 'unpause' 0 '^a$' $p unpause a
@@ -111,6 +111,7 @@ spec:
   volumes: [{name: v, emptyDir: {}}]
 END
 expect 'kube play' 0 'Containers:' $p kube play "$root/pod.yaml"
+until_ok sh -c "$p logs kp-one | grep -q hello" || failed=1
 expect 'kube play: logs' 0 '^hello$' $p logs kp-one
 expect 'kube play: security context' 0 '^uid=1.*0000000000000000' \
   $p exec kp-two sh -c 'echo $(id) $(grep CapEff /proc/self/status)'

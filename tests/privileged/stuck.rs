@@ -321,9 +321,14 @@ fn what_no_signal_ends_is_reported_in_time_and_deleted_later() {
             "options": ["bind", "rw"]});
         config["mounts"].as_array_mut().expect("mounts").push(mount);
     });
-    trial.oci(&["run", "-d", "--bundle", &bundle, "c"]).ok();
+    let pid = trial.path("pid").display().to_string();
+    trial.oci(&["run", "-d", "--pid-file", &pid, "--bundle", &bundle, "c"]).ok();
+    let pid = fs::read_to_string(pid).expect("pid");
     sh(&format!("fsfreeze -f {disk}"));
-    std::thread::park_timeout(Duration::from_millis(300));
+    trial.wait_for("it to wait in the kernel", || {
+        let status = fs::read_to_string(format!("/proc/{}/status", pid.trim())).expect("status");
+        status.contains("State:\tD")
+    });
     let begun = Instant::now();
     let done = trial.oci(&["delete", "--force", "c"]);
     let took = begun.elapsed();

@@ -32,7 +32,7 @@ fn cut_connections_are_gone_on_with() {
 
 #[test]
 fn a_killed_pull_is_gone_on_with() {
-    let Some(world) = world("a_killed_pull_is_gone_on_with", "slow:2000000", 1) else { return };
+    let Some(world) = world("a_killed_pull_is_gone_on_with", "slow:700000", 1) else { return };
     let mut first = world.command(PULL).stdout(Stdio::null()).spawn().unwrap();
     let kept = || {
         let sizes = world.sh("stat -c %s root/partial/* 2>/dev/null || true");

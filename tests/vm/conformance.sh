@@ -2,8 +2,10 @@
 # Runs the conformance cases in two test machines at once, on pure cgroup v2 with every controller:
 # on podvisor-oci; `--peers` has Debian's runc and crun beside it.
 # usage: conformance.sh BINARIES CACHE [--peers] [WORDS OF CASES...]
-#        the consoles' text stays in CACHE/vm/conformance-{0,1}.log
+#        the consoles' text stays in CACHE/vm/conformance-{0,1}.log; VM_TIMEOUT: seconds (3600)
 set -euo pipefail
+# Half the cases alone take 400 s of a machine that does nothing else.
+export VM_TIMEOUT=${VM_TIMEOUT:-3600}
 here=$(cd "$(dirname "$0")" && pwd)
 binaries=$(realpath "$1") cache=$(realpath -m "$2")
 shift 2

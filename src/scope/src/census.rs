@@ -34,8 +34,8 @@ impl fmt::Display for Difference {
 impl Census {
     /// What the caller's namespaces and the given folders hold now.
     ///
-    /// `cgroup_name` selects the cgroups to count (those whose path contains it); `folders` are
-    /// listed whole.
+    /// `cgroup_name` selects the cgroups to count (those of that name with all below, or each when
+    /// it is empty); `folders` are listed whole.
     pub fn take(cgroup_name: &str, folders: &[PathBuf]) -> Census {
         Census {
             kinds: vec![
@@ -93,7 +93,7 @@ fn cgroups(name: &str) -> BTreeSet<String> {
         for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
             if entry.file_type().is_ok_and(|t| t.is_dir()) {
                 let path = entry.path();
-                if path.to_string_lossy().contains(name) {
+                if name.is_empty() || path.iter().any(|part| part == name) {
                     found.insert(path.display().to_string());
                 }
                 open.push(path);
@@ -159,9 +159,9 @@ fn links() -> BTreeSet<String> {
     names.chain(local).collect()
 }
 
-/// The nftables rule set, where the `nft` program is there to list it.
+/// The nftables rule set without its counters, where the `nft` program is there to list it.
 fn rules() -> BTreeSet<String> {
-    match Command::new("nft").args(["list", "ruleset"]).output() {
+    match Command::new("nft").args(["--stateless", "list", "ruleset"]).output() {
         Ok(out) => {
             String::from_utf8_lossy(&out.stdout).lines().map(|l| l.trim().to_owned()).collect()
         }

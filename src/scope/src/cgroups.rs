@@ -24,7 +24,7 @@ struct Hierarchy {
 }
 
 impl OuterCgroups {
-    /// Makes `<hierarchy>/<name>` everywhere, where what ended scopes have left goes first.
+    /// Makes `<hierarchy>/<name>` everywhere.
     ///
     /// # Errors
     /// The folder that could not be made, with the kernel's reason.
@@ -32,7 +32,6 @@ impl OuterCgroups {
         let hierarchies = mounted();
         let mut made = OuterCgroups { folders: Vec::new(), hierarchies };
         for h in made.hierarchies.clone() {
-            remove_left(&h.target);
             let folder = h.target.join(name);
             fs::create_dir(&folder)
                 .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", folder.display())))?;
@@ -111,13 +110,14 @@ impl OuterCgroups {
     }
 }
 
-/// Removes the empty cgroups of scopes whose process was killed before it could: it is gone, and
-/// the kernel removes no cgroup that still has a process.
-fn remove_left(hierarchy: &Path) {
-    for entry in fs::read_dir(hierarchy).into_iter().flatten().flatten() {
+/// Removes the empty cgroups of scopes whose process was killed before it could: it is gone, or the
+/// caller, whose scope is to have this `own` name, has its pid. The kernel removes no cgroup that
+/// still has a process.
+pub(crate) fn remove_left(own: &str) {
+    for entry in mounted().iter().flat_map(|h| fs::read_dir(&h.target)).flatten().flatten() {
         let name = entry.file_name();
         let owner = name.to_str().and_then(|n| n.strip_prefix(PREFIX)?.split('-').next());
-        if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+        if name == own || owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
             let _ = remove_tree(&entry.path());
         }
     }

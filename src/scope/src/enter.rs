@@ -10,7 +10,7 @@ use std::process::{Command, ExitStatus};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::cgroups::PREFIX;
+use crate::cgroups::{PREFIX, remove_left};
 use crate::{Census, Difference, OuterCgroups};
 
 /// Set inside a scope to its folder.
@@ -19,7 +19,7 @@ const INSIDE: &str = "PODVISOR_TEST_SCOPE";
 const FOLDERS: [&str; 4] =
     ["/run/podvisor", "/run/podvisor-oci", "/var/lib/podvisor", "/var/log/pods"];
 /// How long what has ended may wait for being reaped before it counts as left behind.
-const REAPED: Duration = Duration::from_secs(1);
+const REAPED: Duration = Duration::from_secs(15);
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// Proof of standing inside a scope. Its drop takes the inner census and panics on a leak.
@@ -105,6 +105,9 @@ pub fn run_watching(
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let name = format!("{PREFIX}{}-{number}", std::process::id());
     let folder = env::temp_dir().join(&name);
+    // A process that was killed had the same number.
+    let _ = fs::remove_dir(&folder);
+    remove_left(&name);
     let before = outer_census(&name, folders);
     let cgroups = OuterCgroups::create(&name)?;
     fs::create_dir(&folder)?;

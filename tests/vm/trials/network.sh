@@ -11,7 +11,8 @@ counts_on() { within 5 more_than "$before"; }
 
 config 'ifconfig lo 127.0.0.1 up
   (i=$(cat /start); while :; do i=$((i + 1)); echo $i; sleep 0.05; done) | nc -l -p 7000 >/dev/null &
-  sleep 1; sleep 1000 | nc 127.0.0.1 7000 | while read n; do echo $n >/count; done' \
+  until grep -q :1B58 /proc/net/tcp*; do sleep 0.05; done
+  sleep 1000 | nc 127.0.0.1 7000 | while read n; do echo $n >/count; done' \
   'c["process"]["capabilities"]["bounding"] += ["CAP_NET_ADMIN"]
 c["process"]["capabilities"]["effective"] += ["CAP_NET_ADMIN"]
 c["process"]["capabilities"]["permitted"] += ["CAP_NET_ADMIN"]'

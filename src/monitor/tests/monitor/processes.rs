@@ -147,24 +147,24 @@ fn probes_answer_with_output_code_and_timeout() {
         other => panic!("{other:?}"),
     }
     let begin = Instant::now();
-    match pod.ask(&probe(&id, "echo begun; sleep 100 & sleep 100", 300)) {
+    match pod.ask(&probe(&id, "echo begun; sleep 100 & sleep 100", 2000)) {
         Response::ProbeResult { code: 137, output, timed_out: true } => {
             assert_eq!(output, "begun\n");
         }
         other => panic!("{other:?}"),
     }
-    assert!(begin.elapsed().as_millis() < 5000);
-    // Several at a time do not wait for each other.
-    let begin = Instant::now();
+    assert!(begin.elapsed().as_millis() < 15_000);
+    // Several at a time do not wait for each other: each ends when all have begun.
     let mut clients: Vec<_> = (0..5).map(|_| pod.connect()).collect();
-    for client in &mut clients {
-        client.send(&probe(&id, "sleep 0.5", 5000), &[]).unwrap();
+    for (number, client) in clients.iter_mut().enumerate() {
+        let script =
+            format!("touch /tmp/p{number}; until [ $(ls /tmp | wc -l) = 5 ]; do sleep 0.05; done");
+        client.send(&probe(&id, &script, 15_000), &[]).unwrap();
     }
     for client in &mut clients {
         let (answer, _) = client.next_answer().unwrap();
         assert!(matches!(answer, Response::ProbeResult { code: 0, .. }), "{answer:?}");
     }
-    assert!(begin.elapsed().as_millis() < 2000, "{:?}", begin.elapsed());
     pod.kill(&id, 9);
     pod.wait_exit(&id);
     match pod.ask(&probe(&id, "true", 1000)) {

@@ -96,9 +96,13 @@ fn a_slow_client_holds_up_its_stream_only_and_a_dead_one_nothing() {
     let name = "streams::a_slow_client_holds_up_its_stream_only_and_a_dead_one_nothing";
     let Some(scope) = scope::enter(name) else { return };
     let mut pod = Pod::start(scope.folder());
-    let id = pod.run("web", "seq 100000; echo flooded >&2; sleep 100");
-    let other = pod.run("other", "seq 20000; echo fine; sleep 100");
+    // Not before there is somebody to wait for.
+    let wait = "until [ -e /go ]; do sleep 0.05; done";
+    let id = pod.run("web", &format!("{wait}; seq 100000; echo flooded >&2; sleep 100"));
     let slow = attach(&pod, &id);
+    std::fs::write(scope.folder().join("rootfs/go"), "").unwrap();
+    pod.wait_log("web", "stdout 1");
+    let other = pod.run("other", "seq 20000; echo fine; sleep 100");
     pod.wait_log("other", "stdout fine");
     assert!(pod.log("web").len() < 100_000, "the slow client was not waited for");
     let third = pod.run("third", "exit 0");

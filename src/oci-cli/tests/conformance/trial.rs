@@ -4,9 +4,10 @@ use std::ffi::OsString;
 use std::fs::{self, Permissions};
 use std::io::{Error, Result};
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
+use scope::Folder;
 use serde_json::{Value, json};
 
 use crate::case::Case;
@@ -14,7 +15,7 @@ use crate::peers::Runtime;
 
 /// The folder of all bundles; removed at the end.
 pub(crate) struct Workshop {
-    folder: PathBuf,
+    folder: Folder,
     alone: bool,
     /// The host's version of cgroups, as in `world:`.
     world: &'static str,
@@ -25,14 +26,10 @@ pub(crate) struct Workshop {
 pub(crate) enum Outcome {
     Passed,
     Failed(String),
+    /// Its scope or its bundle could not be made or removed.
+    Untried(String),
     /// It is about the other version of cgroups.
     NotHere,
-}
-
-impl Drop for Workshop {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.folder);
-    }
 }
 
 /// What the host's part of a case may use. `leaks` compares mounts, cgroups and state with those
@@ -97,13 +94,11 @@ done
 "#;
 
 impl Workshop {
-    pub(crate) fn open() -> Result<Workshop> {
-        let folder =
-            std::env::temp_dir().join(format!("podvisor-conformance-{}", std::process::id()));
-        fs::create_dir(&folder)?;
+    pub(crate) fn open() -> Workshop {
         let alone = std::env::var_os("PODVISOR_ALONE").is_some();
         let pure = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
-        Ok(Workshop { folder, alone, world: if pure { "v2" } else { "v1" } })
+        let world = if pure { "v2" } else { "v1" };
+        Workshop { folder: Folder::new("conformance"), alone, world }
     }
 
     /// Whether the machine is the test's own.
@@ -116,7 +111,12 @@ impl Workshop {
     }
 
     /// Runs `case` on `runtime`, in a bundle of this number.
-    pub(crate) fn trial(&self, case: &Case, runtime: &Runtime, number: usize) -> Result<Outcome> {
+    pub(crate) fn trial(&self, case: &Case, runtime: &Runtime, number: usize) -> Outcome {
+        let outcome = self.attempt(case, runtime, number);
+        outcome.unwrap_or_else(|error| Outcome::Untried(error.to_string()))
+    }
+
+    fn attempt(&self, case: &Case, runtime: &Runtime, number: usize) -> Result<Outcome> {
         // A runtime that is shown cgroup2 alone on a hybrid host sees no controllers there.
         let here = if runtime.pure_v2 { "" } else { self.world };
         if case.world.as_ref().is_some_and(|world| world != here) {

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use registry::{Purpose, Remote, Settings};
+use registry::{Pace, Purpose, Remote, Settings};
 
 use crate::server::{Server, head, say};
 use crate::{blob, remote, settings};
@@ -122,7 +122,10 @@ fn a_drip_and_a_silence_end() {
             std::thread::park_timeout(Duration::from_millis(20));
         }
     });
-    let error = blob(&remote(&server), 1 << 20, 0).unwrap_err();
+    let pace = Pace { window: Duration::from_millis(300), ..settings().pace };
+    let hasty = Settings { pace, ..settings() };
+    let hasty = Remote::new(&hasty, &server.address, "team/web", Purpose::Pull(false)).unwrap();
+    let error = blob(&hasty, 1 << 20, 0).unwrap_err();
     assert!(error.contains("came in"), "{error}");
     let server = Server::new(|_, stream| {
         head(stream, "200 OK", &[], Some(10));

@@ -19,11 +19,7 @@ fn settings() -> Settings {
     Settings {
         insecure: true,
         tries: Some(3),
-        pace: Pace {
-            silence: Duration::from_secs(2),
-            window: Duration::from_millis(300),
-            bytes: 1000,
-        },
+        pace: Pace { silence: Duration::from_secs(2), window: Duration::from_secs(3), bytes: 1000 },
         given: Some(Credential::Password { user: "me".into(), password: "hunter2".into() }),
         ..Settings::default()
     }
