@@ -33,25 +33,29 @@ pub(crate) fn check_process(process: &Process) -> Result<()> {
     check_selinux("process.selinuxLabel", process.selinux_label().as_deref().unwrap_or_default())
 }
 
-/// What a process that criu has made anew must not be: with the caller's label, where it had one
-/// of its own, or another is asked for (`TYPE:NAME`). A criu that does not know the module leaves
-/// it so.
+/// Whether a process that criu has made anew is confined: not so with the label of criu itself,
+/// where it had one of its own or another is asked for (`TYPE:NAME`). A criu that does not know the
+/// module leaves it so.
 pub(crate) fn check_restored(
     process: Option<&Process>,
     other: Option<&str>,
     pid: i32,
+    criu: i32,
 ) -> Result<()> {
     let known = process.into_iter();
     let known = known.flat_map(|p| [p.selinux_label().as_deref(), p.apparmor_profile().as_deref()]);
     let asked = other.and_then(|other| other.split_once(':')).map(|(_, name)| name);
     let label = asked.or_else(|| known.flatten().find(|label| !label.is_empty()));
-    let label_of = |process: &str| {
-        let text = sys::kernel_file::read(format!("/proc/{process}/attr/current"));
-        text.map(|text| text.trim_matches(['\0', '\n']).to_owned()).ok()
-    };
-    let (Some(label), Some(own)) = (label, label_of("self")) else { return Ok(()) };
-    if own.starts_with(label) || label_of(&pid.to_string()).as_ref() != Some(&own) {
+    let (Some(label), Some(own)) = (label, label_of(criu)) else { return Ok(()) };
+    if own == label || label_of(pid).is_some_and(|label| label != own) {
         return Ok(());
     }
     Err(Error::Unconfined { label: label.to_owned(), own })
+}
+
+/// `None` without a module; AppArmor's mode, as in `NAME (enforce)`, is left out.
+fn label_of(pid: i32) -> Option<String> {
+    let text = sys::kernel_file::read(format!("/proc/{pid}/attr/current")).ok()?;
+    let label = text.trim_matches(['\0', '\n']);
+    Some(label.split_once(" (").map_or(label, |(name, _)| name).to_owned())
 }

@@ -71,12 +71,18 @@ pub(crate) fn restore(
     }
     let mut master = None;
     let log = folders.log(log_file);
+    let (maker, process) = (criu.pid(), bundle.spec.process().as_ref());
     let pid = criu.ask(Request::Restore, asked, &log, |step| {
-        if step.name == "pre-resume" {
-            let process = bundle.spec.process().as_ref();
-            modules::check_restored(process, options.lsm_profile.as_deref(), making.record.pid)?;
+        let profile = options.lsm_profile.as_deref();
+        let done = match step.name.as_str() {
+            "pre-resume" => modules::check_restored(process, profile, making.record.pid, maker),
+            _ => reached(&mut making, step, &mut master),
+        };
+        // criu still holds what it has made: what is let go of then has ended.
+        if done.is_err() && making.record.pid != 0 {
+            end(making.record.pid);
         }
-        reached(&mut making, step, &mut master)
+        done
     })?;
     if making.record.pid == 0 {
         making.has_process(pid)?;
@@ -86,6 +92,23 @@ pub(crate) fn restore(
     let console = master.filter(|_| matches!(making.options.console, Console::Keep));
     making.keep();
     Ok(Created { pid, pidfd, console, readiness: None })
+}
+
+/// Ends a process and all that it has made, which stand still.
+fn end(pid: i32) {
+    let mut all = vec![pid];
+    let mut next = 0;
+    while let Some(pid) = all.get(next) {
+        for thread in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
+            let children = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+            all.extend(children.split_whitespace().filter_map(|pid| pid.parse::<i32>().ok()));
+        }
+        next += 1;
+    }
+    for pid in all {
+        let process = sys::teardown::open_process(pid);
+        let _ = process.map(|it| sys::teardown::signal_process(it.as_fd(), sys::abi::SIGKILL));
+    }
 }
 
 /// What is done before criu goes on.

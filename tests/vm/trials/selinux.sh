@@ -112,11 +112,19 @@ told() { # PATTERN COMMAND...: fails and says it; criu wants the output a file
   shift
   ! quietly "$@" && grep -Eq -e "$pattern" /run/out
 }
-judge 'checkpoint: run' quietly oci run -d x
-judge 'checkpoint: done' oci checkpoint --image-path /run/x1 x
-judge 'checkpoint: restored without its label it is ended' told 'restored without .*box.* caller' oci restore --image-path /run/x1 -d x
-judge 'checkpoint: and why' told 'criu that is built with' oci restore --image-path /run/x1 -d x
-judge 'checkpoint: nothing is left' gone x
+config 'while :; do echo >>/count; done' "c['process']['selinuxLabel'] = '$box'"
+size() { wc -c <rootfs/count; }
+for driver in cgroupfs disabled; do
+  rm -f rootfs/count
+  judge "checkpoint, $driver: run" quietly oci run -d x
+  judge "checkpoint, $driver: done" oci checkpoint --image-path /run/x1$driver x
+  before=$(size)
+  judge "checkpoint, $driver: restored without its label it is ended" \
+    told 'restored without .*box.* caller' oci --cgroup-manager $driver restore --image-path /run/x1$driver -d x
+  judge "checkpoint, $driver: and why" says 'criu that is built with' cat /run/out
+  judge "checkpoint, $driver: and never goes on" says "^$before$" sh -c 'sleep 1; wc -c <rootfs/count'
+  judge "checkpoint, $driver: nothing is left" gone x
+done
 place() { label "/proc/$(oci state x | sed -n 's/.*"pid": \([0-9]*\).*/\1/p')/root/scratch"; }
 config 'sleep 1000' "
 c['linux']['mountLabel'] = 'system_u:object_r:plain:s0:c1,c2'
