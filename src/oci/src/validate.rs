@@ -98,6 +98,16 @@ pub fn validate(spec: &Spec) -> Result<(), Vec<Finding>> {
     if found.0.is_empty() { Ok(()) } else { Err(found.0) }
 }
 
+/// Checks limits on their own, as `update` gets them.
+///
+/// # Errors
+/// Every finding; never an empty list.
+pub fn validate_resources(limits: &oci_spec::runtime::LinuxResources) -> Result<(), Vec<Finding>> {
+    let mut found = Findings::default();
+    resources::check(limits, &mut found);
+    if found.0.is_empty() { Ok(()) } else { Err(found.0) }
+}
+
 /// Checks a process on its own, as `exec` gets it.
 ///
 /// # Errors

@@ -291,8 +291,10 @@ impl Runtime {
     /// Changes a container's limits; what `resources` does not name stays.
     ///
     /// # Errors
-    /// The first limit that cannot be kept, by field.
+    /// [`Error::Invalid`]; the first limit that cannot be kept, by field.
     pub fn update(&self, id: &str, resources: &LinuxResources) -> Result<()> {
+        oci::validate::validate_resources(resources)
+            .map_err(|findings| Error::Invalid { what: "resources".to_owned(), findings })?;
         let record = self.permitted(id, Operation::Cgroup("update"))?;
         let cgroup = record.open_cgroup()?;
         if let Some(unit) = &record.unit {

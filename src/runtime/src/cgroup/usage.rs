@@ -136,7 +136,7 @@ pub struct Memory {
     pub cache: u64,
     /// All of it.
     pub usage: Counter,
-    /// With swap on v1, swap alone on v2.
+    /// With swap; v2 counts that apart, and no most of both.
     pub swap: Counter,
     /// Of the kernel, on v1.
     pub kernel: Counter,
@@ -251,7 +251,13 @@ impl Cgroup {
             memory.cache = keyed(&stat, "cache").unwrap_or(0);
         } else if let Some(folder) = self.v2_folder() {
             memory.usage = counter(folder, "memory.", ["current", "max", "peak", "none"]);
-            memory.swap = counter(folder, "memory.swap.", ["current", "max", "peak", "none"]);
+            let swap = counter(folder, "memory.swap.", ["current", "max", "none", "none"]);
+            memory.swap = Counter {
+                usage: swap.usage.saturating_add(memory.usage.usage),
+                // That of no limit stays so.
+                limit: swap.limit.saturating_add(memory.usage.limit),
+                ..swap
+            };
             let events = text(folder, "memory.events");
             memory.usage.failcnt = keyed(&events, "max").unwrap_or(0);
             stat = text(folder, "memory.stat");
