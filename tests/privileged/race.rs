@@ -162,7 +162,7 @@ race! {
         "source": "/etc/hostname", "destination": "/deep/new/file", "options": ["bind"]})));
     id_mapped_bind: links("rootfs/mapped/", |config| {
         user_namespace(config);
-        add(config, json!({"type": "bind", "source": "/etc", "destination": "/mapped/new",
+        add(config, json!({"type": "bind", "source": "rootfs/etc", "destination": "/mapped/new",
             "options": ["rbind", "idmap"]}));
     });
     tmpfs: links("rootfs/scratch/", |config| add(config, json!({"type": "tmpfs",

@@ -95,6 +95,7 @@ impl Sweep {
         self.begin();
         let at = self.trial.path("");
         let hit = self.trial.interrupt(&self.inject, (number, how), &Verb::Podvisor(self.verb));
+        hit.works_alone();
         let what = &hit.what;
         self.check_valid(what);
         let junk = sh(&at, "ls | grep partial || true");

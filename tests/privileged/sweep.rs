@@ -40,7 +40,7 @@ fn sweep(test: &str, prepare: &[&[&str]], verb: &[&str]) {
 fn sweep_looking(test: &str, sweep: &Sweep<'_>, look: impl Fn(&Trial, &BTreeSet<String>, &str)) {
     let Sweep { prepare, verb, shape } = sweep;
     let Some(scope) = scope::enter(test) else { return };
-    let trial = Trial::new(scope, &["sleep", "100"]);
+    let trial = Trial::new(scope, &["sleep", "1000"]);
     let inject = trial.tool("inject");
     let [made, ended] = ["made", "ended"].map(|name| trial.path(name));
     let touch = |path| json!([{"path": "/bin/busybox", "args": ["touch", path]}]);
@@ -61,6 +61,7 @@ fn sweep_looking(test: &str, sweep: &Sweep<'_>, look: impl Fn(&Trial, &BTreeSet<
             trial.oci(step).ok();
         }
         let hit = trial.interrupt(&inject, (number, how), &Verb::Oci(verb));
+        hit.works_alone();
         look(&trial, &before, &hit.what);
         let deleted = trial.oci(&["delete", "--force", "c"]);
         assert_eq!(deleted.code, 0, "{}: delete says {}", hit.what, deleted.err);
@@ -98,8 +99,8 @@ fn of_everything(trial: &Trial) -> Vec<Sink> {
         linux["timeOffsets"] = json!({"monotonic": {"secs": 100}});
         linux["seccomp"] = json!({"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": sockets[1],
             "syscalls": [{"names": ["swapon"], "action": "SCMP_ACT_NOTIFY"}]});
-        let mount = json!({"destination": "/tmp", "source": "/etc", "options": ["bind", "idmap"]});
-        config["mounts"].as_array_mut().expect("mounts").push(mount);
+        config["mounts"].as_array_mut().expect("mounts").push(json!({"destination": "/tmp",
+            "source": "rootfs/etc", "options": ["bind", "idmap"]}));
     });
     sockets.iter().map(Sink::new).collect()
 }

@@ -45,12 +45,22 @@ impl Verb<'_> {
     }
 }
 
+impl Hit {
+    /// What nothing has happened to has worked, or the sweep was one of errors.
+    #[track_caller]
+    pub(crate) fn works_alone(&self) {
+        assert!(!self.over || self.code == 0, "not even alone: {}: {}", self.what, self.said);
+    }
+}
+
 /// One interruption of a verb.
 pub(crate) struct Hit {
     /// In words.
     pub(crate) what: String,
-    /// The verb has no call of that number.
+    /// The verb has no call of that number: nothing has happened to it.
     pub(crate) over: bool,
+    /// How it ended.
+    pub(crate) code: i32,
     /// What the verb said on stderr.
     pub(crate) said: String,
 }
@@ -227,7 +237,7 @@ impl Trial {
         let hit: i64 = text.split_whitespace().nth(1).expect("hit").parse().expect("number");
         let what = format!("{:?}, call {number} ({hit}) treated as {how}", verb.words());
         assert_ne!(done.code, 124, "{what}: hangs");
-        Hit { what, over: hit < 0, said: done.err }
+        Hit { what, over: hit < 0, code: done.code, said: done.err }
     }
 
     fn with_folders<'a>(&self, command: &'a mut Command) -> &'a mut Command {

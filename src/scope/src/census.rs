@@ -103,6 +103,9 @@ fn cgroups(name: &str) -> BTreeSet<String> {
     found
 }
 
+/// What stands behind a process that has ended and was not reaped.
+pub(crate) const ZOMBIE: &str = " (zombie)";
+
 /// The processes of this pid namespace, by pid and command, without kernel threads.
 fn processes() -> BTreeSet<String> {
     let own = std::process::id();
@@ -115,7 +118,7 @@ fn processes() -> BTreeSet<String> {
             };
             let kernel = field("Kthread:") == "1" || field("PPid:") == "2" || pid == 2;
             // Running or sleeping is a matter of the moment; a zombie is not.
-            let zombie = if field("State:").starts_with('Z') { " (zombie)" } else { "" };
+            let zombie = if field("State:").starts_with('Z') { ZOMBIE } else { "" };
             (!kernel).then(|| format!("{pid} {}{zombie}", field("Name:")))
         })
         .collect()

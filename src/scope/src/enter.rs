@@ -10,6 +10,7 @@ use std::process::{Command, ExitStatus};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::census::ZOMBIE;
 use crate::cgroups::{PREFIX, remove_left};
 use crate::{Census, Difference, OuterCgroups};
 
@@ -18,7 +19,9 @@ const INSIDE: &str = "PODVISOR_TEST_SCOPE";
 /// Where podvisor keeps things unless told otherwise; tests tell it otherwise.
 const FOLDERS: [&str; 4] =
     ["/run/podvisor", "/run/podvisor-oci", "/var/lib/podvisor", "/var/log/pods"];
-/// How long what has ended may wait for being reaped before it counts as left behind.
+/// How long what is about to go may take before it counts as left behind.
+const GOING: Duration = Duration::from_secs(3);
+/// How long what has ended may wait for being reaped.
 const REAPED: Duration = Duration::from_secs(15);
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
@@ -45,9 +48,11 @@ impl Drop for Scope {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             // What has just ended is reaped by the scope's init, a bit later.
-            let deadline = Instant::now() + REAPED;
+            let begun = Instant::now();
             let mut leaks = self.leaks();
-            while !leaks.is_empty() && Instant::now() < deadline {
+            let patience =
+                |leaks: &[Difference]| if leaks.iter().all(zombie) { REAPED } else { GOING };
+            while !leaks.is_empty() && begun.elapsed() < patience(&leaks) {
                 std::thread::park_timeout(Duration::from_millis(20));
                 leaks = self.leaks();
             }
@@ -55,6 +60,10 @@ impl Drop for Scope {
             assert!(leaks.is_empty(), "left behind inside the scope:\n{}", words.join("\n"));
         }
     }
+}
+
+fn zombie(leak: &Difference) -> bool {
+    leak.kind == "process" && leak.what.ends_with(ZOMBIE)
 }
 
 /// Enters a scope for the test named `test` (its full path as the harness prints it).
