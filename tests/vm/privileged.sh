@@ -1,7 +1,7 @@
 #!/bin/bash
 # Runs tests of tests/privileged in the test machine, on pure cgroup v2 with every controller.
 # usage: privileged.sh BINARIES CACHE [TEST...]
-#        TEST is a word of a test's path (default: all but the sweeps of the store; of the others each
+#        TEST is a word of a test's path (default: all of podvisor-oci's; of the sweeps each
 #        PODVISOR_SWEEP_STRIDE-th call, 40, and of the races PODVISOR_RACE_ROUNDS, 300); the console's
 #        text stays in CACHE/vm/privileged.log
 set -euo pipefail

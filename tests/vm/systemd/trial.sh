@@ -50,7 +50,7 @@ judge 'pause' $oci pause one
 judge 'resume' $oci resume one
 judge 'a taken name is refused' says 'UnitExists' sh -c "$oci run --no-pivot -d two; :"
 judge 'and leaves the other alone' says running $oci state one
-judge 'delete, soon' timeout 9 $oci delete --force one
+judge 'delete, soon' timeout 7 $oci delete --force one
 judge 'the scope is gone' says 'not be found|^inactive$|^$' property ActiveState pod-one.scope
 judge 'its cgroup is gone' sh -c "! test -e $scope"
 judge 'the name is free at once' sh -c "$oci run --no-pivot -d one && $oci delete --force one && $oci run --no-pivot -d one && $oci delete --force one"
