@@ -14,7 +14,7 @@ image=$1 more='' size=700M
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 "$(dirname "$0")/../debian-root.sh" "$work/root" \
-  runc,crun,criu,iproute2,procps,findutils,diffutils,mawk,hostname,bsdutils,python3,uidmap,kmod,e2fsprogs,sysvinit-utils,libc-bin,tar,gzip,apparmor,secilc"$more"
+  runc,crun,criu,iproute2,procps,findutils,diffutils,mawk,hostname,bsdutils,python3,uidmap,kmod,e2fsprogs,sysvinit-utils,libc-bin,strace,tar,gzip,apparmor,secilc"$more"
 root=$work/root
 ln -sfn mawk "$root/usr/bin/awk"
 rm -rf "$root/usr/share/doc" "$root/usr/share/man" "$root/usr/share/locale" "$root/var/cache/apt" "$root/var/lib/apt"
