@@ -43,8 +43,9 @@ judge 'exec: and what to do' says 'apparmor_parser' oci exec --apparmor nobody a
 judge 'the container goes on' is running a
 judge 'delete' oci delete --force a
 
-# criu gives what it makes anew the profile that it had, or another.
-config 'while :; do cat /one /two >/dev/null 2>/failed; sleep 0.1; done' 'c["process"]["apparmorProfile"] = "trial-one"'
+# criu gives what it makes anew the profile that it had, or another. The shell's own descriptors stay what
+# they were, for they are looked at before criu stops it.
+config 'while :; do (cat /one /two >/dev/null 2>/failed); sleep 0.1; done' 'c["process"]["apparmorProfile"] = "trial-one"'
 fails() { rm -f rootfs/failed && within 10 grep -q "/$1" rootfs/failed; }
 judge 'checkpoint: run' quietly oci run -d a
 judge 'checkpoint: what is denied' fails one
