@@ -47,6 +47,10 @@ impl Findings {
         self.0.push(Finding { path: path.into(), problem: problem.into() });
     }
 
+    fn result(self) -> Result<(), Vec<Finding>> {
+        if self.0.is_empty() { Ok(()) } else { Err(self.0) }
+    }
+
     /// Adds the finding unless the condition holds.
     fn need(&mut self, holds: bool, path: impl Into<String>, problem: impl Into<String>) {
         if !holds {
@@ -95,7 +99,7 @@ pub fn validate(spec: &Spec) -> Result<(), Vec<Finding>> {
     process::check(spec, &mut found);
     mounts::check(spec, &mut found);
     linux::check(spec, &mut found);
-    if found.0.is_empty() { Ok(()) } else { Err(found.0) }
+    found.result()
 }
 
 /// Checks limits on their own, as `update` gets them.
@@ -105,7 +109,7 @@ pub fn validate(spec: &Spec) -> Result<(), Vec<Finding>> {
 pub fn validate_resources(limits: &oci_spec::runtime::LinuxResources) -> Result<(), Vec<Finding>> {
     let mut found = Findings::default();
     resources::check(limits, &mut found);
-    if found.0.is_empty() { Ok(()) } else { Err(found.0) }
+    found.result()
 }
 
 /// Checks a process on its own, as `exec` gets it.
@@ -115,7 +119,7 @@ pub fn validate_resources(limits: &oci_spec::runtime::LinuxResources) -> Result<
 pub fn validate_process(process: &oci_spec::runtime::Process) -> Result<(), Vec<Finding>> {
     let mut found = Findings::default();
     process::check_process(process, &mut found);
-    if found.0.is_empty() { Ok(()) } else { Err(found.0) }
+    found.result()
 }
 
 fn check_version(spec: &Spec, found: &mut Findings) {

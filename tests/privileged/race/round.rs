@@ -39,7 +39,7 @@ pub(super) fn race(test: &str, scenario: Scenario) {
     let Tally { made, failed, exchanges } = race.run();
     let refused: usize = failed.values().sum();
     println!("{test}: {made} made, {refused} refused, {exchanges} exchanges");
-    assert!(made > 0 && exchanges > 0, "not raced: {failed:#?}");
+    assert!(made > 0 && made + refused >= rounds() && exchanges > 0, "not raced: {failed:#?}");
 }
 
 pub(super) fn rounds() -> usize {

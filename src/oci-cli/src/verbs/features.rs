@@ -165,6 +165,8 @@ mod tests {
             assert!(filter(arch).is_some(), "{arch}");
         }
         assert!(filter("SCMP_ARCH_VAX").is_none());
+        let native = format!("SCMP_ARCH_{}", std::env::consts::ARCH.to_uppercase());
+        assert!(listed.contains(&native));
     }
 
     #[test]

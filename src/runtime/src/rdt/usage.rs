@@ -84,7 +84,7 @@ impl Group {
         let info = self.root.join("info");
         let cache = Some(info.join("L3")).filter(|folder| folder.is_dir());
         let bandwidth = Some(info.join("MB")).filter(|folder| folder.is_dir());
-        let schema = |group: &Path, resource: &str| line(&text(group, "schemata"), resource);
+        let [of_all, own] = [&self.root, &self.path].map(|group| text(group, "schemata"));
         let mut usage = Usage::default();
         if let Some(folder) = cache {
             usage.l3_cache_info = Some(CacheInfo {
@@ -92,8 +92,8 @@ impl Group {
                 min_cbm_bits: number(&folder, "min_cbm_bits"),
                 num_closids: number(&folder, "num_closids"),
             });
-            usage.l3_cache_schema_root = schema(&self.root, "L3");
-            usage.l3_cache_schema = schema(&self.path, "L3");
+            usage.l3_cache_schema_root = line(&of_all, "L3");
+            usage.l3_cache_schema = line(&own, "L3");
         }
         if let Some(folder) = bandwidth {
             usage.mem_bw_info = Some(BandwidthInfo {
@@ -102,8 +102,8 @@ impl Group {
                 min_bandwidth: number(&folder, "min_bandwidth"),
                 num_closids: number(&folder, "num_closids"),
             });
-            usage.mem_bw_schema_root = schema(&self.root, "MB");
-            usage.mem_bw_schema = schema(&self.path, "MB");
+            usage.mem_bw_schema_root = line(&of_all, "MB");
+            usage.mem_bw_schema = line(&own, "MB");
         }
         self.add_monitored(&mut usage);
         usage
