@@ -2,7 +2,6 @@
 # AppArmor: run and exec take profiles on, which confine.
 mkdir -p /run/a && cd /run/a && cp -a /added/bundle/rootfs .
 echo one >rootfs/one && echo two >rootfs/two
-gone() { oci state "$1" 2>&1 | grep -q 'does not exist' && [ ! -e "/sys/fs/cgroup/$1" ]; }
 mount -t securityfs securityfs /sys/kernel/security
 for name in one two; do
   echo "profile trial-$name flags=(attach_disconnected) {

@@ -1,7 +1,6 @@
 # Checkpoint and restore of what criu wants an option for. The machine's Python runs inside.
 mkdir -p /run/o/host && cd /run/o && cp -a /added/bundle/rootfs .
 ln -s usr/lib rootfs/lib && ln -s usr/lib64 rootfs/lib64 && mkdir rootfs/host
-gone() { oci state "$1" 2>&1 | grep -q 'does not exist' && [ ! -e "/sys/fs/cgroup/$1" ]; }
 inside='c["mounts"] += [{"destination": "/usr", "type": "bind", "source": "/usr", "options": ["rbind", "ro"]},
   {"destination": "/host", "type": "bind", "source": "/run/o/host", "options": ["rbind"]}]'
 
@@ -62,13 +61,13 @@ kill $listener
 
 config 'i=0; while :; do i=$((i + 1)); echo $i >>/count; sleep 0.1; done'
 judge 'an empty network: run' quietly oci run -d o
-pid=$(oci state o | sed -n 's/.*"pid": \([0-9]*\).*/\1/p')
+pid=$(pid o)
 nsenter -t "$pid" -n ip link add own0 type dummy
 judge 'an empty network: it has a link' says own0 oci exec o cat /proc/net/dev
 judge 'an empty network: checkpoint' oci checkpoint --empty-ns network --image-path /run/o5 o
 judge 'an empty network: restore' quietly oci restore --empty-ns network --image-path /run/o5 -d o
 judge 'an empty network: without the link' sh -c '. /added/judge.sh; oci exec o cat /proc/net/dev | grep -q lo: && ! oci exec o cat /proc/net/dev | grep -q own0'
-judge 'an empty network: of its own' sh -c '. /added/judge.sh; [ ! /proc/self/ns/net -ef /proc/$(oci state o | sed -n "s/.*\"pid\": \([0-9]*\).*/\1/p")/ns/net ]'
+judge 'an empty network: of its own' sh -c '. /added/judge.sh; [ ! /proc/self/ns/net -ef /proc/$(pid o)/ns/net ]'
 judge 'an empty network: it counts on' counts rootfs/count
 judge 'an empty network: delete' oci delete --force o
 

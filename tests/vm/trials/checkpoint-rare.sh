@@ -1,7 +1,6 @@
 # Checkpoint and restore with the options that few need, each where it makes a difference.
 mkdir -p /run/q/host && cd /run/q && cp -a /added/bundle/rootfs .
 ln -s usr/lib rootfs/lib && ln -s usr/lib64 rootfs/lib64 && mkdir rootfs/host
-pid() { oci state q | sed -n 's/.*"pid": \([0-9]*\).*/\1/p'; }
 inside='c["mounts"] += [{"destination": "/usr", "type": "bind", "source": "/usr", "options": ["rbind", "ro"]},
   {"destination": "/host", "type": "bind", "source": "/run/q/host", "options": ["rbind"]}]'
 
@@ -48,7 +47,7 @@ END
 config 'exec python3 /host/listen.py' "$inside"
 judge 'in flight: run' quietly oci run -d q
 judge 'in flight: it counts' within 20 test -s rootfs/count
-nsenter -t "$(pid)" -n python3 host/connect.py </dev/null >/dev/null 2>&1 &
+nsenter -t "$(pid q)" -n python3 host/connect.py </dev/null >/dev/null 2>&1 &
 client=$!
 judge 'in flight: a connection' within 20 test -e connected
 judge 'in flight: refused unless asked for' says '[Ii]n-flight' oci checkpoint --image-path /run/q3 q
@@ -134,7 +133,7 @@ for mode in soft full ignore strict; do
   sed -i 's/"limit": 60/"limit": 61/' config.json
   judge "cgroups $mode: restore" quietly oci restore --manage-cgroups-mode $mode --image-path /run/q7$mode -d q
   judge "cgroups $mode: it counts on" within 20 more_than rootfs/count "$before"
-  judge "cgroups $mode: in its cgroup" says '^0::/q$' sh -c "cat /proc/$(pid)/cgroup"
+  judge "cgroups $mode: in its cgroup" says '^0::/q$' sh -c "cat /proc/$(pid q)/cgroup"
   judge "cgroups $mode: its limit" says '^61$' cat /sys/fs/cgroup/q/pids.max
   judge "cgroups $mode: delete" oci delete --force q
 done

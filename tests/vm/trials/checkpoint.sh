@@ -4,7 +4,6 @@ count='i=$(cat /start); while :; do i=$((i + 1)); echo $i >/count; sleep 0.05; d
 number() { n=$(cat rootfs/count); echo "${n:-0}"; }
 counts() { a=$(number); within 5 more_than "$a"; }
 more_than() { [ "$(number)" -gt "$1" ]; }
-gone() { oci state "$1" 2>&1 | grep -q 'does not exist' && [ ! -e "$(cgroup memory "$1")" ]; }
 # Counts on from what it was: one that began anew would begin with nothing. The file is left alone,
 # since criu wants it as long as it was.
 echo 1000 >rootfs/start
@@ -93,7 +92,7 @@ judge 'a single file' says '^conf$' oci exec c cat /etc/conf
 judge 'and its tmpfs of then' says '^kept$' oci exec c cat /var/scratch/file
 judge 'masked paths' says '^0$' oci exec c sh -c 'wc -c </proc/kcore'
 judge 'a read-only path' says 'ead-only' oci exec c sh -c 'echo >/proc/sys/kernel/hostname'
-judge 'the given network' sh -c '. /added/judge.sh; [ /run/netns/web -ef /proc/$(oci state c | sed -n "s/.*\"pid\": \([0-9]*\).*/\1/p")/ns/net ]'
+judge 'the given network' sh -c '. /added/judge.sh; [ /run/netns/web -ef /proc/$(pid c)/ns/net ]'
 judge 'limits' says '^67108864 50$' sh -c "cd $(cgroup memory c) && echo \$(cat memory.max memory.limit_in_bytes $(cgroup pids c)/pids.max 2>/dev/null)"
 judge 'its cgroup as it sees it' says '^67108864$' oci exec c sh -c 'cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes'
 judge 'which it cannot change' says 'ead-only' oci exec c sh -c 'mkdir /sys/fs/cgroup/new /sys/fs/cgroup/memory/new'

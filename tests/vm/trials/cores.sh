@@ -13,7 +13,6 @@ if libc.prctl(62, 0, int(sys.argv[1]), 0, ctypes.byref(cookie)) != 0:
 print(cookie.value)
 END
 cookie() { python3 /run/cores/cookie.py "$1"; }
-pid() { oci state "$1" | sed -n 's/.*"pid": \([0-9]*\).*/\1/p'; }
 shares() { config 'sleep 1000 & sleep 1000' "c['annotations'] = {'org.podvisor.core-scheduling': '$1'}"; }
 # Every process of a container's cgroup, each as often as there are processes of its cookie.
 cookies() { while read -r p; do cookie "$p"; done <"/sys/fs/cgroup/$1/cgroup.procs" | sort | uniq -c; }

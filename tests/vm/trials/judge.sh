@@ -32,6 +32,8 @@ quietly() { # COMMAND...: its output is neither a pipe nor a file of the trial's
 last() { tail -n 1 "$1" 2>/dev/null | grep . || echo 0; }
 more_than() { [ "$(last "$1")" -gt "$2" ]; }
 counts() { a=$(last "$1"); within 10 more_than "$1" "$a"; }
+pid() { oci state "$1" | sed -n 's/.*"pid": \([0-9]*\).*/\1/p'; }
+gone() { oci state "$1" 2>&1 | grep -q 'does not exist' && [ ! -e "$(cgroup memory "$1")" ]; }
 is() { oci state "$2" | grep -q "\"status\": \"$1\""; }
 config() { # COMMAND [STATEMENT]
   python3 - "$@" <<'END'

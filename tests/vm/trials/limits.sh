@@ -46,7 +46,7 @@ mkdir -p /run/marks && mount -t cgroup -o net_cls,net_prio marks /run/marks
 limited 'sleep 100' '{"network": {"classID": 1048577, "priorities": [{"name": "lo", "priority": 7}]}}'
 judge 'net_cls: the class' says '^1048577$' cat /run/marks/l/net_cls.classid
 judge 'net_prio: the priority' says '^lo 7$' cat /run/marks/l/net_prio.ifpriomap
-judge 'net_cls: the process is there' says "^$(oci state l | sed -n 's/.*"pid": \([0-9]*\).*/\1/p')\$" cat /run/marks/l/tasks
+judge 'net_cls: the process is there' says "^$(pid l)\$" cat /run/marks/l/tasks
 oci exec -d l sleep 100 >out 2>&1
 judge 'net_cls: so is that of an exec' test "$(wc -l </run/marks/l/tasks)" = 2
 gone

@@ -1,7 +1,6 @@
 # machine: lsm=selinux
 # SELinux: run and exec take labels on, which confine; mounts have theirs.
 mkdir -p /run/x && cd /run/x && cp -a /added/bundle/rootfs .
-gone() { oci state "$1" 2>&1 | grep -q 'does not exist' && [ ! -e "/sys/fs/cgroup/$1" ]; }
 label() { python3 -c 'import os, sys; print(os.getxattr(sys.argv[1], "security.selinux").decode().strip("\0"))' "$1"; }
 
 # A policy that knows a few rights and allows all others: `box` reads no file that is `secret`.
@@ -89,7 +88,7 @@ c['mounts'] += [{'destination': '/scratch', 'type': 'tmpfs', 'source': 'tmpfs', 
   {'destination': '/copied', 'type': 'tmpfs', 'source': 'tmpfs', 'options': ['tmpcopyup']}]"
 mkdir -p rootfs/copied && echo x >rootfs/copied/file
 judge 'run -d with a mount label' quietly oci run -d x
-pid=$(oci state x | sed -n 's/.*"pid": \([0-9]*\).*/\1/p')
+pid=$(pid x)
 for place in scratch copied copied/file dev dev/pts dev/shm dev/mqueue dev/null home; do
   judge "the label of /$place" says '^system_u:object_r:plain:s0:c1,c2$' label "/proc/$pid/root/$place"
 done
@@ -125,7 +124,7 @@ for driver in cgroupfs disabled; do
   judge "checkpoint, $driver: and never goes on" says "^$before$" sh -c 'sleep 1; wc -c <rootfs/count'
   judge "checkpoint, $driver: nothing is left" gone x
 done
-place() { label "/proc/$(oci state x | sed -n 's/.*"pid": \([0-9]*\).*/\1/p')/root/scratch"; }
+place() { label "/proc/$(pid x)/root/scratch"; }
 config 'sleep 1000' "
 c['linux']['mountLabel'] = 'system_u:object_r:plain:s0:c1,c2'
 c['mounts'] += [{'destination': '/scratch', 'type': 'tmpfs', 'source': 'tmpfs', 'options': ['size=1m']}]"

@@ -1,7 +1,6 @@
 # Containers that get on no more, on pure cgroup v2: each verb ends or says why within 10 s, and
 # what can be deleted is deleted.
 mkdir -p /run/s && cd /run/s && cp -a /added/bundle/rootfs .
-gone() { oci state "$1" 2>&1 | grep -q 'does not exist' && [ ! -e "/sys/fs/cgroup/$1" ]; }
 # Within 10 s, whatever it says; the time it took is shown when it took longer.
 soon() {
   timeout 10 /added/podvisor-oci --root /run/trial "$@" </dev/null >/run/out 2>&1
@@ -57,7 +56,7 @@ config 'sleep 1'
 /added/podvisor-oci --root /run/trial run z </dev/null >/run/out 2>&1 &
 foreground=$!
 within 5 is running z && kill -STOP $foreground
-pid=$(oci state z | sed -n 's/.*"pid": \([0-9]*\).*/\1/p')
+pid=$(pid z)
 judge 'a zombie: it is one' within 5 grep -q '^State:.Z' "/proc/$pid/status"
 judge 'a zombie: it is stopped' says '"stopped"' soon state z
 judge 'a zombie: delete' soon delete z
@@ -73,7 +72,7 @@ config 'echo $$; while :; do echo x >/frozen/file; sleep 0.1; done' \
 quietly oci run -d c
 within 5 test -s /run/frozen/file
 fsfreeze -f /run/frozen
-pid=$(oci state c | sed -n 's/.*"pid": \([0-9]*\).*/\1/p')
+pid=$(pid c)
 judge 'unkillable: it waits in the kernel' within 5 grep -q '^State:.D' "/proc/$pid/status"
 judge 'unkillable: state' says '"running"' soon state c
 judge 'unkillable: exec' soon exec c true

@@ -5,14 +5,13 @@ gone() { oci delete --force l; }
 value() { cat "$(cgroup "$1" l)/$2"; } # CONTROLLER FILE
 update() { echo "$1" | oci update -r - l; }
 stats() { oci events --stats l; }
-pid() { oci state l | sed -n 's/.*"pid": \([0-9]*\).*/\1/p'; }
 # Eats as many MiB as asked for.
 eat='eat() { head -c $(($1 * 1048576)) /dev/zero | tail; }'
 
 judge 'no cgroup2 is mounted' sh -c '! grep cgroup2 /proc/self/mounts'
 limited 'sleep 1000' '{}'
 judge 'a cgroup in each hierarchy' test "$(ls -d /sys/fs/cgroup/*/l | wc -l)" = "$(grep -c ' cgroup rw' /proc/self/mounts)"
-judge 'the process is in each' test "$(grep -c ':/l$' "/proc/$(pid)/cgroup")" = "$(grep -c ' cgroup rw' /proc/self/mounts)"
+judge 'the process is in each' test "$(grep -c ':/l$' "/proc/$(pid l)/cgroup")" = "$(grep -c ' cgroup rw' /proc/self/mounts)"
 oci exec -d l sleep 1000
 for controller in memory pids devices freezer systemd; do
   judge "exec's process is there: $controller" within 5 test "$(wc -l <"/sys/fs/cgroup/$controller/l/cgroup.procs")" = 2
@@ -54,7 +53,7 @@ judge 'cpu: held back' within 20 grep -q '^nr_throttled [1-9]' /sys/fs/cgroup/cp
 judge 'cpu: in the stats' says '"throttled_?[pP]eriods": ?[1-9]' stats
 judge 'cpu: by processor' says '"percpu": ?\[[0-9]+, ?[1-9]' stats
 judge 'cpuset: processors' says '^1$' value cpuset cpuset.cpus
-judge 'cpuset: they hold' says 'Cpus_allowed_list:.1$' grep Cpus_allowed_list "/proc/$(pid)/status"
+judge 'cpuset: they hold' says 'Cpus_allowed_list:.1$' grep Cpus_allowed_list "/proc/$(pid l)/status"
 judge 'cpu: update of all three' update '{"cpu": {"quota": 5000, "period": 10000, "burst": 1000}}'
 judge 'cpu: they are' says '^5000 10000 1000 $' \
   sh -c "cd /sys/fs/cgroup/cpu,cpuacct/l; cat cpu.cfs_quota_us cpu.cfs_period_us cpu.cfs_burst_us | tr '\n' ' '"
